@@ -1,0 +1,290 @@
+"""Desired and confirmed state of every target in SQL; what is due is computed by the database itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+
+from sqlalchemy import Row, bindparam, case, func, literal_column, select, update
+
+from bridge.adapters.sql_schema import deliveries, from_stored, to_stored
+from bridge.adapters.sql_transaction import CHUNK, SqlPart, StoredRow, chunks
+from bridge.domain.entities import Kind
+from bridge.domain.errors import StoreError
+from bridge.domain.ids import CanonicalId, TargetId, join_key, split_key
+from bridge.ports import STUCK_AFTER, Delivery, DeliveryCounts, Desired
+
+_C = deliveries.c
+# Spelt out, not bound: SQLite uses a partial index only for a condition that it can read.
+_IS_DUE = _C.is_due == literal_column("1")
+_IS_REJECTED = _C.state == literal_column("'rejected'")
+_IS_IN_CHUNK = _C.id.in_(bindparam(CHUNK, expanding=True))
+_THIS = (_C.target == bindparam("b_target"), _C.id == bindparam("b_id"))
+
+_DESIRED = select(_C.id, _C.desired, _C.rank, _C.resource).where(_C.target == bindparam("target"), _IS_IN_CHUNK)
+_REMOTE = select(_C.id, _C.remote_id).where(
+    _C.target == bindparam("target"), _IS_IN_CHUNK, _C.remote_id.is_not(None)
+)
+_LANE_HEAD = (
+    select(_C.lane, _C.next_attempt_at)
+    .where(_C.target == bindparam("target"), _IS_DUE, _C.lane > bindparam("lane"))
+    .order_by(_C.lane, _C.next_attempt_at)
+    .limit(1)
+)
+_LANE = (
+    select(deliveries)
+    .where(
+        _C.target == bindparam("target"),
+        _IS_DUE,
+        _C.lane == bindparam("lane"),
+        _C.next_attempt_at <= bindparam("now"),
+    )
+    .order_by(_C.next_attempt_at, _C.id)
+)
+
+_CHANGED = ("b_target", "b_id", "b_hash", "b_rank", "b_resource", "b_institution", "b_now")
+_CHANGE = (
+    update(deliveries)
+    .where(*_THIS)
+    .values(
+        desired=bindparam("b_hash"),
+        rank=bindparam("b_rank"),
+        resource=bindparam("b_resource"),
+        institution=func.coalesce(func.nullif(bindparam("b_institution"), literal_column("''")), _C.institution),
+        version=_C.version + 1,
+        attempts=0,
+        state="pending",
+        reason=None,
+        next_attempt_at=bindparam("b_now"),
+        updated_at=bindparam("b_now"),
+    )
+)
+_MOVED = ("b_target", "b_id", "b_rank", "b_resource")
+_MOVE = update(deliveries).where(*_THIS).values(rank=bindparam("b_rank"), resource=bindparam("b_resource"))
+_BEGIN = update(deliveries).where(*_THIS).values(in_doubt=1)
+
+_IS_SAME_VERSION = _C.version == bindparam("b_version")
+_WRITTEN_BACK = (
+    "b_target",
+    "b_id",
+    "b_version",
+    "b_confirmed",
+    "b_confirmed_body",
+    "b_remote_id",
+    "b_etag",
+    "b_in_doubt",
+    "b_reason",
+    "b_updated_at",
+    "b_attempts",
+    "b_next_attempt_at",
+    "b_state",
+)
+_WRITE_BACK = (
+    update(deliveries)
+    .where(*_THIS)
+    .values(
+        confirmed=bindparam("b_confirmed"),
+        confirmed_body=bindparam("b_confirmed_body"),
+        remote_id=bindparam("b_remote_id"),
+        etag=bindparam("b_etag"),
+        in_doubt=bindparam("b_in_doubt"),
+        reason=bindparam("b_reason"),
+        updated_at=bindparam("b_updated_at"),
+        attempts=case((_IS_SAME_VERSION, bindparam("b_attempts")), else_=_C.attempts),
+        next_attempt_at=case((_IS_SAME_VERSION, bindparam("b_next_attempt_at")), else_=_C.next_attempt_at),
+        state=case((_IS_SAME_VERSION, bindparam("b_state")), else_=_C.state),
+    )
+)
+
+
+class SqlDeliveries(SqlPart):
+    """`DeliveryStore` without the targets' own states."""
+
+    def put_desired(self, rows: Iterable[Desired], now: datetime) -> int:
+        wanted = {(row.target, row.id): row for row in rows}
+        stored = self._stored_desired(wanted)
+        moment = to_stored(now)
+        new, changed, moved = [], [], []
+        for key, row in wanted.items():
+            match stored.get(key):
+                case None if row.hash is not None:
+                    new.append(_new(row, moment))
+                case Row(desired=before) if before != row.hash:
+                    changed.append((*key, row.hash, row.rank, row.resource, row.institution, moment))
+                case Row(rank=rank, resource=resource) if (rank, resource) != (row.rank, row.resource):
+                    moved.append((*key, row.rank, row.resource))
+                case _:
+                    pass  # as it is already, or nothing of what was never there
+        self._tx.add(deliveries, new)
+        self._tx.change(_CHANGE, _CHANGED, changed)
+        self._tx.change(_MOVE, _MOVED, moved)
+        return len(new) + len(changed) + len(moved)
+
+    def desired_hashes(self, target: TargetId, ids: Iterable[CanonicalId]) -> dict[CanonicalId, bytes | None]:
+        return {CanonicalId(row.id): row.desired for row in self._tx.rows_in(_DESIRED, ids, target=target)}
+
+    def due(self, target: TargetId, now: datetime, limit: int) -> list[Delivery]:
+        moment = to_stored(now)
+        lane = next((lane for lane, earliest in self._lane_heads(target) if earliest <= moment), None)
+        if lane is None:
+            return []
+        rows = self._tx.rows(_LANE.limit(limit), target=target, lane=lane, now=moment)
+        return [_delivery(row) for row in rows]
+
+    def begin_attempts(self, target: TargetId, ids: Sequence[CanonicalId]) -> None:
+        self._tx.change(_BEGIN, ("b_target", "b_id"), [(target, identity) for identity in ids])
+
+    def put_deliveries(self, rows: Sequence[Delivery]) -> None:
+        self._tx.change(_WRITE_BACK, _WRITTEN_BACK, map(_written_back, rows))
+
+    def remote_ids(self, target: TargetId, ids: Iterable[CanonicalId]) -> dict[CanonicalId, str]:
+        return {CanonicalId(row.id): row.remote_id for row in self._tx.rows_in(_REMOTE, ids, target=target)}
+
+    def deliveries(
+        self, target: TargetId | None, state: str | None, after: CanonicalId | None, limit: int
+    ) -> list[Delivery]:
+        page = select(deliveries).order_by(_C.target, _C.id).limit(limit)
+        if target is not None:
+            page = page.where(_C.target == target)
+        if after is not None:
+            page = page.where(_C.id > after)
+        match state:
+            case None:
+                pass
+            case "due":
+                page = page.where(_IS_DUE)
+            case "rejected":
+                page = page.where(_IS_REJECTED)
+            case "confirmed":
+                page = page.where(_C.confirmed.is_not(None))
+            case _:
+                raise StoreError(f"no delivery is ever {state}: ask for due, rejected or confirmed")
+        return [_delivery(row) for row in self._tx.rows(page)]
+
+    def delivery(self, target: TargetId, identity: CanonicalId) -> Delivery | None:
+        wanted = select(deliveries).where(_C.target == target, _C.id == identity)
+        return next(map(_delivery, self._tx.rows(wanted)), None)
+
+    def wake(self, target: TargetId, reason: str | None, now: datetime) -> int:
+        moment = to_stored(now)
+        waiting = update(deliveries).where(_C.target == target, _IS_DUE, _C.next_attempt_at > moment)
+        if reason is not None:
+            waiting = waiting.where(_C.reason == reason)
+        return self._tx.run(waiting.values(next_attempt_at=moment, updated_at=moment)).rowcount
+
+    def retry_rejected(self, target: TargetId | None, ids: Sequence[CanonicalId] | None, now: datetime) -> int:
+        moment = to_stored(now)
+        again = update(deliveries).where(_IS_REJECTED)
+        if target is not None:
+            again = again.where(_C.target == target)
+        again = again.values(state="pending", attempts=0, reason=None, next_attempt_at=moment, updated_at=moment)
+        if ids is None:
+            return self._tx.run(again).rowcount
+        some = again.where(_IS_IN_CHUNK)
+        return sum(self._tx.run(some, **{CHUNK: chunk}).rowcount for chunk in chunks(ids))
+
+    def forget_confirmed(self, target: TargetId, ids: Iterable[CanonicalId]) -> None:
+        living = update(deliveries).where(_C.target == target, _C.desired.is_not(None), _IS_IN_CHUNK)
+        for chunk in chunks(ids):
+            self._tx.run(living.values(confirmed=None), **{CHUNK: chunk})
+
+    def delivery_counts(self, target: TargetId, now: datetime) -> DeliveryCounts:
+        is_waiting = _C.next_attempt_at > to_stored(now)
+        counted = select(
+            func.count(_C.confirmed),
+            func.count(case((_IS_DUE, 1))),
+            func.count(case((_IS_DUE & is_waiting, 1))),
+            func.count(case((_IS_REJECTED, 1))),
+            func.min(case((_IS_DUE, _C.next_attempt_at))),
+            func.count(case((_IS_DUE & (_C.attempts >= STUCK_AFTER), 1))),
+        ).where(_C.target == target)
+        confirmed, due, waiting, rejected, oldest, stuck = self._tx.rows(counted)[0]
+        return DeliveryCounts(confirmed, due, waiting, rejected, from_stored(oldest), stuck)
+
+    def next_due_at(self, target: TargetId) -> datetime | None:
+        return from_stored(min((earliest for _, earliest in self._lane_heads(target)), default=None))
+
+    def _lane_heads(self, target: TargetId) -> Iterator[tuple[int, int]]:
+        """Each lane with something due and its earliest time: one index look-up a lane, however long it is."""
+        lane = -1
+        while rows := self._tx.rows(_LANE_HEAD, target=target, lane=lane):
+            lane, earliest = rows[0]
+            yield lane, earliest
+
+    def _stored_desired(
+        self, keys: Iterable[tuple[TargetId, CanonicalId]]
+    ) -> dict[tuple[TargetId, CanonicalId], StoredRow]:
+        by_target: dict[TargetId, list[CanonicalId]] = {}
+        for target, identity in keys:
+            by_target.setdefault(target, []).append(identity)
+        return {
+            (target, CanonicalId(row.id)): row
+            for target, ids in by_target.items()
+            for row in self._tx.rows_in(_DESIRED, ids, target=target)
+        }
+
+
+def _new(row: Desired, moment: int) -> tuple[object, ...]:
+    return (
+        row.target,
+        row.id,
+        row.kind.value,
+        join_key(row.key),
+        row.institution,
+        row.resource,
+        row.rank,
+        row.hash,
+        None,  # confirmed
+        None,  # remote_id
+        None,  # etag
+        1,  # version
+        0,  # in_doubt
+        0,  # attempts
+        moment,
+        "pending",
+        None,  # reason
+        moment,
+        None,  # confirmed_body
+    )
+
+
+def _written_back(row: Delivery) -> tuple[object, ...]:
+    return (
+        row.target,
+        row.id,
+        row.version,
+        row.confirmed,
+        row.confirmed_body,
+        row.remote_id,
+        row.etag,
+        int(row.in_doubt),
+        row.reason,
+        to_stored(row.updated_at),
+        row.attempts,
+        to_stored(row.next_attempt_at),
+        row.state,
+    )
+
+
+def _delivery(row: StoredRow) -> Delivery:
+    return Delivery(
+        target=TargetId(row.target),
+        id=CanonicalId(row.id),
+        kind=Kind(row.kind),
+        key=split_key(row.key),
+        institution=row.institution,
+        resource=row.resource,
+        rank=row.rank,
+        desired=row.desired,
+        confirmed=row.confirmed,
+        confirmed_body=row.confirmed_body,
+        remote_id=row.remote_id,
+        etag=row.etag,
+        version=row.version,
+        in_doubt=bool(row.in_doubt),
+        attempts=row.attempts,
+        next_attempt_at=from_stored(row.next_attempt_at),
+        state=row.state,
+        reason=row.reason,
+        updated_at=from_stored(row.updated_at),
+    )

@@ -1,0 +1,245 @@
+"""The tables as revision head has them, and the one way in which keys and times are written into them.
+
+Times are integer microseconds since 1970 (UTC), so that they sort and compare on every database.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import overload
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Computed,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    text,
+)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+IS_DUE = (
+    "CASE WHEN state = 'pending' AND (in_doubt = 1"
+    " OR coalesce(desired <> confirmed, (desired IS NULL) <> (confirmed IS NULL))) THEN 1 ELSE 0 END"
+)
+"""`Delivery.is_due` as the database keeps it: a generated column cannot be forgotten by a statement."""
+
+LANE = "CASE WHEN desired IS NULL THEN 1000000 - rank ELSE rank END"
+"""Sorts creates and updates by rank, then deletes by rank reversed; ranks stay far below half a million."""
+
+
+@overload
+def to_stored(moment: datetime) -> int: ...
+@overload
+def to_stored(moment: datetime | None) -> int | None: ...
+def to_stored(moment: datetime | None) -> int | None:
+    """Write an aware time as a number; `from_stored` reads it back."""
+    return None if moment is None else (moment - _EPOCH) // _MICROSECOND
+
+
+@overload
+def from_stored(number: int) -> datetime: ...
+@overload
+def from_stored(number: int | None) -> datetime | None: ...
+def from_stored(number: int | None) -> datetime | None:
+    """Read what `to_stored` wrote."""
+    return None if number is None else _EPOCH + timedelta(microseconds=number)
+
+
+def _text(name: str, *, is_key: bool = False) -> Column[str]:
+    return Column(name, Text, primary_key=is_key, nullable=False)
+
+
+def _number(name: str, *, is_key: bool = False, nullable: bool = False) -> Column[int]:
+    return Column(name, BigInteger, primary_key=is_key, nullable=nullable, autoincrement=False)
+
+
+def _serial(name: str) -> Column[int]:
+    # SQLite numbers rows by itself only where the type is spelt INTEGER.
+    kind = BigInteger().with_variant(Integer, "sqlite")
+    return Column(name, kind, primary_key=True, autoincrement=True)
+
+
+def _where(table: str, name: str, columns: tuple[str, ...], condition: str) -> Index:
+    part = text(condition)
+    return Index(f"ix_{table}_{name}", *columns, sqlite_where=part, postgresql_where=part)
+
+
+metadata = MetaData()
+
+entities = Table(
+    "entities",
+    metadata,
+    _text("municipality", is_key=True),
+    _text("kind", is_key=True),
+    _text("key", is_key=True),
+    _text("institution"),
+    Column("person", Text),
+    Column("other", Text),
+    _text("id"),
+    _number("version"),
+    Column("hash", LargeBinary, nullable=False),
+    Column("body", LargeBinary),
+    Index("ix_entities_institution", "municipality", "institution", "kind"),
+    _where("entities", "person", ("municipality", "kind", "person"), "person IS NOT NULL"),
+    _where("entities", "other", ("municipality", "kind", "other"), "other IS NOT NULL"),
+)
+
+institution_states = Table(
+    "institution_states",
+    metadata,
+    _text("municipality", is_key=True),
+    _text("institution", is_key=True),
+    _text("digest"),
+    _number("export_time"),
+    _text("source_times"),
+    _number("recorded_at"),
+    _text("run"),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    _serial("number"),
+    _text("id"),
+    _text("municipality"),
+    Column("institution", Text),
+    _number("at"),
+    _text("result"),
+    Column("reason", Text),
+    Column("origin", Text),
+    Column("digest", Text),
+    _number("changes"),
+    _number("quarantined"),
+    Column("is_last", SmallInteger, nullable=False),
+    _where("runs", "last", ("municipality", "institution"), "is_last = 1"),
+)
+
+seen_files = Table("seen_files", metadata, _text("name", is_key=True), _text("fingerprint", is_key=True))
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    _text("municipality", is_key=True),
+    _text("institution", is_key=True),
+    _number("position", is_key=True),
+    _text("path"),
+    _text("reason"),
+    Column("user_id", Text),
+    Column("local_person_id", Text),
+    _text("severity"),
+    _text("run"),
+)
+
+holds = Table(
+    "holds",
+    metadata,
+    _serial("id"),
+    _text("municipality"),
+    _text("institution"),
+    _text("subject"),
+    Column("target", Text),
+    _text("digest"),
+    _text("reasons"),
+    _text("counts"),
+    _text("people"),
+    _text("state"),
+    _number("opened_at"),
+    Column("origin", Text),
+    _number("decided_at", nullable=True),
+    Column("decided_by", Text),
+    Index("ix_holds_state", "state"),
+)
+
+hold_bodies = Table(
+    "hold_bodies",
+    metadata,
+    Column("hold", BigInteger, ForeignKey("holds.id"), primary_key=True, autoincrement=False),
+    Column("body", LargeBinary, nullable=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    _text("municipality", is_key=True),
+    _number("sequence", is_key=True),
+    _text("id"),
+    _text("type"),
+    _text("institution"),
+    _text("subject"),
+    _text("key"),
+    _number("version"),
+    _number("time"),
+    _text("cause"),
+    Column("data", LargeBinary, nullable=False),
+)
+
+sequences = Table("sequences", metadata, _text("municipality", is_key=True), _number("last"))
+
+cursors = Table("cursors", metadata, _text("name", is_key=True), _number("sequence"))
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    _text("target", is_key=True),
+    _text("id", is_key=True),
+    _text("kind"),
+    _text("key"),
+    _text("institution"),
+    _text("resource"),
+    _number("rank"),
+    Column("desired", LargeBinary),
+    Column("confirmed", LargeBinary),
+    Column("remote_id", Text),
+    Column("etag", Text),
+    _number("version"),
+    Column("in_doubt", SmallInteger, nullable=False),
+    _number("attempts"),
+    _number("next_attempt_at"),
+    _text("state"),
+    Column("reason", Text),
+    _number("updated_at"),
+    Column("is_due", SmallInteger, Computed(IS_DUE, persisted=True), nullable=False),
+    Column("lane", BigInteger, Computed(LANE, persisted=True), nullable=False),
+    Column("confirmed_body", LargeBinary),
+    _where("deliveries", "due", ("target", "lane", "next_attempt_at", "id"), "is_due = 1"),
+    _where("deliveries", "rejected", ("target", "id"), "state = 'rejected'"),
+)
+
+target_states = Table(
+    "target_states",
+    metadata,
+    _text("target", is_key=True),
+    Column("rendering", Text),
+    _number("paused_until", nullable=True),
+    Column("pause_reason", Text),
+    _number("failures"),
+    _number("last_success_at", nullable=True),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    _number("seq", is_key=True),
+    _text("record"),
+    Column("prev", LargeBinary, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("intent", Text),
+    Column("closes", Text),
+)
+
+open_intents = Table(
+    "open_intents",
+    metadata,
+    Column("seq", BigInteger, ForeignKey("audit.seq"), primary_key=True, autoincrement=False),
+    _text("intent"),
+    Index("ix_open_intents_intent", "intent"),
+)

@@ -1,0 +1,5 @@
+"""The command `skolebro`: every verb ends with a documented exit code and one clear sentence when it fails."""
+
+from bridge.cli.main import main
+
+__all__ = ["main"]

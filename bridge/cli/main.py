@@ -1,0 +1,339 @@
+"""All verbs of `skolebro`; each opens the bridge, asks it for one thing and shows the answer."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bridge import __version__
+from bridge import app as bridge_app
+from bridge.app import AlreadyRunning, Bridge, open_bridge, preview_folders
+from bridge.cli import show
+from bridge.cli.init import write_example
+from bridge.cli.simulate import simulate
+from bridge.config import load_settings
+from bridge.domain.errors import BridgeError, ConfigError, MappingError, SourceError, StoreError
+from bridge.domain.ids import CanonicalId, TargetId
+from bridge.engine.audit import verify
+from bridge.engine.decide import NotOpen, decide_hold
+from bridge.engine.guard import REJECTED
+from bridge.observe import configure_logging, install_excepthook
+from bridge.registry import Registry
+
+DONE, UNFINISHED, BAD_CONFIG, UNAVAILABLE, BUSY, BROKEN_AUDIT, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+
+EXIT_CODES = """Exit codes: 0 done · 1 finished, but something failed or still waits · 2 the configuration or the
+command is wrong · 3 state or source cannot be used now · 4 another skolebro works on this state ·
+5 the audit chain does not verify · 130 interrupted"""
+
+app = typer.Typer(
+    help="Skolebro, the bridge between STIL's school data and the platforms that schools use.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+holds_app = typer.Typer(help="Snapshots and mapping changes that wait for a person.", no_args_is_help=True)
+deliveries_app = typer.Typer(help="What each target should have and what it confirmed.", no_args_is_help=True)
+audit_app = typer.Typer(help="The chain of every disclosure.", no_args_is_help=True)
+app.add_typer(holds_app, name="holds")
+app.add_typer(deliveries_app, name="deliveries")
+app.add_typer(audit_app, name="audit")
+app.add_typer(simulate, name="simulate")
+
+Config = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
+Limit = Annotated[int, typer.Option(min=1, max=100_000, help="At most so many.")]
+Target = Annotated[str | None, typer.Option(help="A target's id, <municipality>/<name>.")]
+CONFIG = Path("skolebro.yaml")
+
+
+def main() -> None:
+    """Run the command; errors of ours become one sentence on stderr and their exit code."""
+    install_excepthook()
+    try:
+        typer.main.get_command(app)()  # app() would put its own excepthook over ours, which quotes values
+    except KeyboardInterrupt:
+        _fail("interrupted; what was confirmed is kept, the rest goes on next time", INTERRUPTED)
+    except BridgeError as error:
+        _fail(str(error), _code(error))
+
+
+def _code(error: BridgeError) -> int:
+    match error:
+        case ConfigError() | MappingError():
+            return BAD_CONFIG
+        case AlreadyRunning():
+            return BUSY
+        case StoreError() | SourceError():
+            return UNAVAILABLE
+        case _:
+            return UNFINISHED
+
+
+def _fail(text: str, code: int) -> None:
+    sys.stderr.write(f"skolebro: {text}\n")
+    sys.stderr.flush()
+    raise SystemExit(code)
+
+
+def _open(config: Path) -> Bridge:
+    settings = load_settings(config, Registry())
+    json = None if settings.log.format == "auto" else settings.log.format == "json"
+    bridge = open_bridge(settings)
+    configure_logging(settings.log.level, json=json, on_dropped=bridge.metrics.log_keys_dropped)
+    return bridge
+
+
+def _person() -> str:
+    return pwd.getpwuid(os.getuid()).pw_name
+
+
+# ---------------------------------------------------------------- the way of the data
+
+
+@app.command()
+def run(config: Config = CONFIG) -> None:
+    """Run as a daemon until SIGTERM or Ctrl-C; a second signal ends it at once, which loses nothing."""
+    from bridge.daemon import run_daemon  # web server and broker clients: no other verb needs them
+
+    run_daemon(_open(config))
+
+
+@app.command()
+def sync(config: Config = CONFIG, json: Json = False) -> None:
+    """One pass: take what the sources have, then deliver until nothing is due.
+
+    Exit code 1 when something was refused or failed, or deliveries still wait; a held snapshot is shown and is
+    no failure.
+    """
+    bridge = _open(config)
+    with bridge.alone():
+        problems = _with_progress(bridge)
+    status = bridge.status()
+    show.synced(status, problems, json)
+    is_open = any(target.due or target.rejected for target in status.targets)
+    is_refused = any(
+        place.result in ("refused", "failed") and place.reason != REJECTED for place in status.institutions
+    )
+    raise SystemExit(UNFINISHED if problems or is_open or is_refused else DONE)
+
+
+def _with_progress(bridge: Bridge) -> list[str]:
+    """Sync in a thread of its own while this one shows how far it is."""
+    ended: list[list[str] | BaseException] = []
+
+    def work() -> None:
+        try:
+            ended.append(bridge.sync())
+        except BaseException as error:  # raised again by the main thread
+            ended.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    with show.progress(bridge.status) as tick:
+        while thread.is_alive():
+            thread.join(0.2)
+            tick()
+    if isinstance(ended[0], BaseException):
+        raise ended[0]
+    return ended[0]
+
+
+@app.command()
+def preview(
+    folders: Annotated[list[Path], typer.Argument(help="Folders of exports, each one later day.")],
+    json: Json = False,
+) -> None:
+    """Read each folder of exports as one later day and show what would change; keeps and sends nothing."""
+    for folder in folders:
+        if not folder.is_dir():
+            raise ConfigError(f"{folder} is no folder; give folders that hold *.xml exports")
+    runs = preview_folders(folders, Registry())
+    show.previewed(runs, json)
+
+
+@app.command()
+def plan(config: Config = CONFIG, json: Json = False) -> None:
+    """Show what a sync would change in each target; sends and keeps nothing."""
+    show.planned(_open(config).plan(), json)
+
+
+# ---------------------------------------------------------------- looking
+
+
+@app.command()
+def status(config: Config = CONFIG, json: Json = False) -> None:
+    """Show what the bridge does and what needs a person. Exit code 1 when something does."""
+    now = _open(config).status()
+    show.status(now, json)
+    raise SystemExit(DONE if now.is_well else UNFINISHED)
+
+
+@app.command()
+def check(
+    config: Config = CONFIG,
+    json: Json = False,
+    offline: Annotated[bool, typer.Option(help="Do not call any target.")] = False,
+) -> None:
+    """Check configuration, secrets, state and (unless --offline) every target; changes nothing."""
+    found = bridge_app.check(_open(config), is_offline=offline)
+    show.checked(found, json)
+    raise SystemExit(DONE if all(result.ok for result in found) else UNFINISHED)
+
+
+@app.command()
+def events(
+    config: Config = CONFIG,
+    after: Annotated[int, typer.Option(min=0, help="Only events after this sequence number.")] = 0,
+    limit: Limit = 100,
+    municipality: Annotated[str | None, typer.Option(help="Municipality code, when there are several.")] = None,
+    data: Annotated[bool, typer.Option("--data", help="Show the data too: PERSONAL VALUES.")] = False,
+    json: Json = False,
+) -> None:
+    """Show the event log: identifiers and field names, without --data no values."""
+    bridge = _open(config)
+    codes = [m.code for m in bridge.settings.municipalities]
+    if municipality is not None and municipality not in codes:
+        raise ConfigError(f"no municipality {municipality!r} in {config}; there are {', '.join(codes)}")
+    with bridge.store.read() as reader:
+        show.events(reader.events(municipality or codes[0], after, limit), data, json)
+
+
+# ---------------------------------------------------------------- deciding
+
+
+@holds_app.command("list")
+def holds_list(
+    config: Config = CONFIG,
+    every: Annotated[bool, typer.Option("--all", help="Decided ones too.")] = False,
+    json: Json = False,
+) -> None:
+    """List what waits for a decision."""
+    with _open(config).store.read() as reader:
+        show.holds(reader.holds(None if every else ("open", "approved")), json)
+
+
+@holds_app.command("show")
+def holds_show(number: int, config: Config = CONFIG, json: Json = False) -> None:
+    """Show one hold: why, how much of what, and whom by user id."""
+    with _open(config).store.read() as reader:
+        hold = reader.hold(number)
+    if hold is None:
+        raise ConfigError(f"there is no hold {number}; `skolebro holds list --all` shows them")
+    show.hold(hold, json)
+
+
+def _decide(config: Path, number: int, approve: bool, by: str | None, json: bool) -> None:
+    bridge = _open(config)
+    book, now = bridge.book(_person()), bridge.clock.now()
+    try:
+        decide_hold(bridge.store, book, number, approve=approve, by=by or _person(), now=now)
+    except NotOpen as error:
+        _fail(str(error), UNFINISHED)
+    with bridge.store.read() as reader:
+        show.decided(reader.hold(number), json)
+
+
+By = Annotated[str | None, typer.Option(help="Who decides; default: the user of this session.")]
+
+
+@holds_app.command("approve")
+def holds_approve(number: int, config: Config = CONFIG, by: By = None, json: Json = False) -> None:
+    """Let exactly this snapshot through; the running daemon or the next sync carries it out."""
+    _decide(config, number, True, by, json)
+
+
+@holds_app.command("reject")
+def holds_reject(number: int, config: Config = CONFIG, by: By = None, json: Json = False) -> None:
+    """Refuse this snapshot for good; what is stored and delivered stays as it is."""
+    _decide(config, number, False, by, json)
+
+
+@deliveries_app.command("list")
+def deliveries_list(
+    config: Config = CONFIG,
+    target: Target = None,
+    state: Annotated[str | None, typer.Option(help="due, rejected or confirmed.")] = None,
+    limit: Limit = 100,
+    json: Json = False,
+) -> None:
+    """List deliveries by target, without personal values."""
+    if state not in (None, "due", "rejected", "confirmed"):
+        raise ConfigError(f"--state {state}: allowed are due, rejected, confirmed")
+    bridge = _open(config)
+    rows: list[Any] = []
+    with bridge.store.read() as reader:
+        for name in _targets(bridge, target):
+            rows += reader.deliveries(name, state, None, limit - len(rows)) if len(rows) < limit else []
+    show.deliveries(rows, json)
+
+
+@deliveries_app.command("retry")
+def deliveries_retry(
+    ids: Annotated[list[str] | None, typer.Argument(help="Canonical ids; none: all.")] = None,
+    config: Config = CONFIG,
+    target: Target = None,
+    json: Json = False,
+) -> None:
+    """Try rejected deliveries again and those that wait, now instead of later; without ids it also ends pauses."""
+    bridge = _open(config)
+    now = bridge.clock.now()
+    wanted = [CanonicalId(identity) for identity in ids] if ids else None
+    with bridge.store.write() as uow:
+        number = 0
+        for name in _targets(bridge, target):
+            number += uow.retry_rejected(name, wanted, now)
+            if wanted is None:
+                number += uow.wake(name, None, now)
+                uow.put_target_state(replace(uow.target_state(name), paused_until=None))
+    show.retried(number, json)
+
+
+def _targets(bridge: Bridge, wanted: str | None) -> list[TargetId]:
+    known = [target.id for target in bridge.settings.targets]
+    if wanted is not None and wanted not in known:
+        raise ConfigError(f"no target {wanted!r}; there are {', '.join(known) or 'none'}")
+    return [TargetId(wanted)] if wanted is not None else known
+
+
+@audit_app.command("verify")
+def audit_verify(
+    config: Config = CONFIG,
+    expect: Annotated[
+        str | None, typer.Option(metavar="SIZE:HASH", help="A head that was noted elsewhere earlier.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Walk the whole chain. Exit code 5 when it does not hold."""
+    with _open(config).store.read() as reader:
+        verdict = verify(reader, expect)
+    show.verdict(verdict, json)
+    raise SystemExit(DONE if verdict.ok else BROKEN_AUDIT)
+
+
+# ---------------------------------------------------------------- beginning
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Where the configuration is written.")] = Path(),
+    municipality: Annotated[str, typer.Option(help="Municipality code.")] = "0999",
+    name: Annotated[str, typer.Option(help="The municipality's name.")] = "Eksempel Kommune",
+) -> None:
+    """Write a first configuration with a drop folder and explain the next step."""
+    show.line(write_example(folder, municipality, name))
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False) -> None:
+    if version:
+        show.line(f"skolebro {__version__}")
+        raise SystemExit(DONE)

@@ -1,0 +1,306 @@
+"""Answers for people as tables and for programs as JSON: the same facts, never a personal value unasked."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+from bridge.app import Checked
+from bridge.domain.events import Event, attributes
+from bridge.engine.audit import Verdict
+from bridge.engine.guard import REASON_TEXTS
+from bridge.engine.plan import Plan
+from bridge.observe import Status, as_json
+from bridge.ports import Delivery, Hold
+
+_console = Console(width=None if sys.stdout.isatty() else 200)
+
+
+def _plain(text: str) -> str:
+    """What a terminal would act upon (escapes, text direction) is shown as a sign of it."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def line(text: str) -> None:
+    _console.print(_plain(text), markup=False, highlight=False, soft_wrap=True)
+
+
+def _json(value: Any) -> None:
+    sys.stdout.write(jsonlib.dumps(msgspec.to_builtins(value), ensure_ascii=False) + "\n")
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _row(table: Table, *cells: object) -> None:
+    table.add_row(*(escape("" if cell is None else _plain(str(cell))) for cell in cells))
+
+
+@contextmanager
+def progress(look: Callable[[], Status]) -> Iterator[Callable[[], None]]:
+    """A bar a target on a terminal; elsewhere nothing while it runs (the summary follows)."""
+    if not _console.is_terminal:
+        yield lambda: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=_console, transient=True) as bars:
+        tasks: dict[str, Any] = {}
+
+        def tick() -> None:
+            for target in look().targets:
+                if target.target not in tasks:
+                    tasks[target.target] = bars.add_task(escape(target.target), total=None)
+                total = target.confirmed + target.due
+                bars.update(tasks[target.target], completed=target.confirmed, total=total or None)
+
+        yield tick
+
+
+# ---------------------------------------------------------------- the way of the data
+
+
+def synced(now: Status, problems: Sequence[str], json: bool) -> None:
+    if json:
+        _json({"problems": list(problems), **as_json(now)})
+        return
+    for problem in problems:
+        line(f"! {problem}")
+    _targets(now)
+    waiting = sum(target.due for target in now.targets)
+    if waiting:
+        line(f"Not finished: {waiting} deliveries wait; the next sync or the daemon goes on.")
+    if waiting == 0 or not now.is_well:
+        _attention(now)
+
+
+def previewed(runs: Sequence[Mapping[str, Any]], json: bool) -> None:
+    if json:
+        _json({"runs": list(runs)})
+        return
+    for run in runs:
+        line(f"{run['folder']}: " + ", ".join(f"{number} {kind}" for kind, number in run["counts"].items()))
+        steps = Counter((change["entity"], change["operation"]) for change in run["changes"])
+        table = _table("entity", "created", "updated", "deleted")
+        for entity in run["counts"]:
+            _row(table, entity, *(steps[entity, step] for step in ("created", "updated", "deleted")))
+        _console.print(table)
+        for held in run["held"]:
+            line(f"! held: institution {held['institution']} ({', '.join(held['reasons'])}) from {held['origin']}")
+        for refused in run["refused"]:
+            line(f"! refused: {refused['origin']} ({refused['reason']})")
+        for record in run["quarantined"]:
+            line(f"! quarantined: institution {record['institution']}, {record['path']} ({record['reason']})")
+
+
+def planned(found: Plan, json: bool) -> None:
+    if json:
+        _json(
+            {
+                "snapshots": [
+                    {"institution": run.institution, "result": run.result, "reason": run.reason}
+                    for run in found.snapshots
+                ],
+                "targets": found.targets,
+                "held": found.held,
+                "unavailable": found.unavailable,
+            }
+        )
+        return
+    for municipality in found.unavailable:
+        line(f"! the source of municipality {municipality} is away: this plan is of what is stored")
+    for target in found.held:
+        line(f"! {target}: its changed mapping would remove so much that it waits for a person; nothing is sent")
+    for target, steps in found.targets.items():
+        counted = Counter((step.resource, step.operation) for step in steps)
+        table = _table("resource", "create", "update", "delete")
+        for resource in dict.fromkeys(step.resource for step in steps):
+            _row(table, resource, *(counted[resource, step] for step in ("created", "updated", "deleted")))
+        line(f"{target}: " + (f"{len(steps)} to send" if steps else "nothing to send"))
+        if steps:
+            _console.print(table)
+
+
+# ---------------------------------------------------------------- looking
+
+
+def status(now: Status, json: bool) -> None:
+    if json:
+        _json(as_json(now))
+        return
+    _attention(now)
+    _targets(now)
+    if now.institutions:
+        table = _table("municipality", "institution", "recorded", "last run", "reason")
+        for one in now.institutions:
+            recorded = one.recorded_at.isoformat(timespec="seconds") if one.recorded_at else "never"
+            _row(table, one.municipality, one.institution or "all", recorded, one.result, one.reason)
+        _console.print(table)
+    line(f"audit {now.audit_head}")
+
+
+def _attention(now: Status) -> None:
+    if now.is_well:
+        line("All well.")
+    for sentence in now.attention:
+        line(f"! {sentence}")
+
+
+def _targets(now: Status) -> None:
+    table = _table("target", "confirmed", "due", "waiting", "rejected", "paused")
+    for target in now.targets:
+        _row(
+            table,
+            target.target,
+            target.confirmed,
+            target.due,
+            target.waiting,
+            target.rejected,
+            target.pause_reason,
+        )
+    if now.targets:
+        _console.print(table)
+
+
+def checked(found: Sequence[Checked], json: bool) -> None:
+    if json:
+        _json(found)
+        return
+    for one in found:
+        line(f"{'ok  ' if one.ok else 'FAIL'} {one.name}: {one.text}")
+
+
+def events(found: Sequence[Event], data: bool, json: bool) -> None:
+    if json:
+        _json({"events": [_event(event, data) for event in found], "next": found[-1].sequence if found else None})
+        return
+    table = _table("sequence", "time", "type", "subject", "version", "changed")
+    for event in found:
+        changed = ", ".join(msgspec.json.decode(event.data).get("changed", ()))
+        at = event.time.isoformat(timespec="seconds")
+        _row(table, event.sequence, at, event.type, event.subject, event.version, changed)
+    _console.print(table)
+    if data:
+        for event in found:
+            line(event.data.decode())
+
+
+def _event(event: Event, data: bool) -> dict[str, Any]:
+    content = msgspec.json.decode(event.data)
+    shown = {**attributes(event), "key": list(event.key)}
+    return shown | ({"data": content} if data else {"changed": content.get("changed", [])})
+
+
+# ---------------------------------------------------------------- deciding
+
+
+def holds(found: Sequence[Hold], json: bool) -> None:
+    if json:
+        _json({"holds": [_hold(one) for one in found]})
+        return
+    if not found:
+        line("Nothing waits for a decision.")
+        return
+    table = _table("hold", "state", "municipality", "institution", "why", "since")
+    for one in found:
+        place = one.institution or one.target
+        _row(table, one.id, one.state, one.municipality, place, ", ".join(one.reasons), one.opened_at.isoformat())
+    _console.print(table)
+
+
+def _hold(one: Hold) -> dict[str, Any]:
+    shown: dict[str, Any] = msgspec.to_builtins(one)
+    return shown | {"explained": [REASON_TEXTS.get(reason, reason) for reason in one.reasons]}
+
+
+def hold(one: Hold, json: bool) -> None:
+    if json:
+        _json(_hold(one))
+        return
+    line(f"Hold {one.id} ({one.state}): {one.subject} of {one.institution or one.target}, from {one.origin}")
+    for reason in one.reasons:
+        line(f"  {reason}: {REASON_TEXTS.get(reason, reason)}")
+    for label, number in one.counts.items():
+        line(f"  {label}: {number}")
+    if one.people:
+        line("  would go: " + ", ".join(one.people))
+    if one.state == "open":
+        line(f"Nothing is changed until you decide: skolebro holds approve {one.id}, or reject {one.id}")
+
+
+def decided(one: Hold | None, json: bool) -> None:
+    if one is None:
+        return
+    if json:
+        _json(_hold(one))
+        return
+    follows = (
+        "the running daemon or the next sync carries it out" if one.state == "approved" else "nothing is changed"
+    )
+    line(f"Hold {one.id} is {one.state} by {one.decided_by}: {follows}.")
+
+
+def deliveries(rows: Sequence[Delivery], json: bool) -> None:
+    if json:
+        _json({"deliveries": [_delivery(row) for row in rows]})
+        return
+    table = _table("target", "entity", "id", "state", "attempts", "next", "reason")
+    for row in rows:
+        at = row.next_attempt_at.isoformat(timespec="seconds") if row.is_due else ""
+        _row(table, row.target, row.kind, row.id, _state(row), row.attempts, at, row.reason)
+    _console.print(table)
+
+
+def _state(row: Delivery) -> str:
+    if row.state == "rejected":
+        return "rejected"
+    return "due" if row.is_due else "confirmed" if row.confirmed is not None else "gone"
+
+
+def _delivery(row: Delivery) -> dict[str, Any]:
+    return {
+        "target": row.target,
+        "entity": row.kind.value,
+        "id": row.id,
+        "key": list(row.key),
+        "resource": row.resource,
+        "state": _state(row),
+        "version": row.version,
+        "attempts": row.attempts,
+        "next_attempt_at": row.next_attempt_at.isoformat() if row.is_due else None,
+        "reason": row.reason,
+    }
+
+
+def retried(number: int, json: bool) -> None:
+    if json:
+        _json({"retried": number})
+    else:
+        line(f"{number} deliveries were set to be tried again and no target pauses any more;")
+        line("the running daemon or the next sync sends what is due.")
+
+
+def verdict(found: Verdict, json: bool) -> None:
+    if json:
+        _json(found)
+    elif found.ok:
+        line(f"The audit chain holds: {found.size} links, {found.open_intents} without outcome yet.")
+        line(f"Head: {found.head}")
+        line("Note the head elsewhere (mail, paper): with --expect it shows later that nothing was cut off.")
+    else:
+        line(
+            f"THE AUDIT CHAIN DOES NOT HOLD: {found.problem}. Stop the bridge and keep the state folder as it is."
+        )

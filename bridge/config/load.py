@@ -1,0 +1,261 @@
+"""A YAML file is read and checked; each mistake gets its line, its dotted key and what is allowed there."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from bridge.config.sections import (
+    BreakerSection,
+    BrokerSection,
+    GuardSection,
+    LogSection,
+    MunicipalitySection,
+    MunicipalitySettings,
+    RetrySection,
+    Settings,
+    SourceSettings,
+    TargetCommon,
+    TargetSettings,
+    Top,
+    WebSection,
+)
+from bridge.connector import Connector
+from bridge.domain.errors import ConfigError, MappingError
+from bridge.domain.ids import TargetId
+from bridge.mapping import TargetMapping, load_mapping
+
+_CREDENTIAL = "credential:"
+
+
+def load_settings(path: Path, connectors: Mapping[str, Connector]) -> Settings:
+    """Read and check a configuration file.
+
+    Raises `ConfigError` with one sentence: file, line, key, and what is allowed there.
+    """
+    return _Loader(path, connectors).settings()
+
+
+class _Yaml(yaml.SafeLoader):
+    """Keys are texts as they are written, and 0751 is a municipality, not the octal number 489."""
+
+
+def _keyed_by_text(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[str, Any]:
+    return {str(key.value): loader.construct_object(value, deep=True) for key, value in node.value}
+
+
+def _number(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Any:
+    text = str(node.value)
+    return text if re.fullmatch(r"0\d+", text) else loader.construct_yaml_int(node)
+
+
+_Yaml.add_constructor("tag:yaml.org,2002:map", _keyed_by_text)
+_Yaml.add_constructor("tag:yaml.org,2002:int", _number)
+
+_Model = TypeVar("_Model", bound=BaseModel)
+_At = tuple[str, ...]
+
+
+class _Loader:
+    def __init__(self, path: Path, connectors: Mapping[str, Connector]) -> None:
+        self._path = path
+        self._folder = path.resolve().parent
+        self._connectors = connectors
+        self._lines: dict[_At, int] = {}
+
+    def settings(self) -> Settings:
+        raw = self._read()
+        top = self._section(Top, raw, ())
+        municipalities = tuple(self._municipality(code, value) for code, value in top.municipalities.items())
+        return Settings(
+            path=self._path,
+            state_folder=self._state_folder(top.state_folder),
+            web=self._section(WebSection, top.web or {}, ("web",)),
+            log=self._section(LogSection, top.log or {}, ("log",)),
+            retry=self._section(RetrySection, top.retry or {}, ("retry",)),
+            breaker=self._section(BreakerSection, top.breaker or {}, ("breaker",)),
+            broker=self._section(BrokerSection, top.broker, ("broker",)) if top.broker else None,
+            municipalities=municipalities,
+        )
+
+    def _municipality(self, code: str, raw: Any) -> MunicipalitySettings:
+        at = ("municipalities", code)
+        section = self._section(MunicipalitySection, raw, at)
+        return MunicipalitySettings(
+            code=code,
+            name=section.name,
+            institutions=section.institutions,
+            interval=section.interval,
+            guard=self._section(GuardSection, section.guard or {}, (*at, "guard")),
+            source=self._source(section.source, (*at, "source")),
+            targets=tuple(
+                self._target(code, name, value, section.institutions, (*at, "targets", name))
+                for name, value in (section.targets or {}).items()
+            ),
+        )
+
+    def _source(self, raw: Any, at: _At) -> SourceSettings:
+        connector, rest = self._connector(raw, at, {"connector"}, lambda c: c.source is not None, "a source")
+        return SourceSettings(connector, self._section(connector.config, rest, at, extra={"connector"}))
+
+    def _target(self, code: str, name: str, raw: Any, known: frozenset[str] | None, at: _At) -> TargetSettings:
+        common = set(TargetCommon.model_fields)
+        connector, rest = self._connector(raw, at, common, lambda c: c.target is not None, "a target")
+        shared = self._section(TargetCommon, {k: v for k, v in raw.items() if k in common}, at)
+        strangers = sorted((shared.institutions or frozenset()) - known) if known is not None else []
+        if strangers:
+            raise self._error(
+                (*at, "institutions"),
+                f"{strangers[0]} is not among the institutions of municipality {code}",
+            )
+        return TargetSettings(
+            id=TargetId(f"{code}/{name}"),
+            name=name,
+            connector=connector,
+            config=self._section(connector.config, rest, at, extra=common),
+            mapping=self._mapping(shared.mapping or connector.default_mapping, at),
+            institutions=shared.institutions if shared.institutions is not None else known,
+        )
+
+    def _connector(
+        self, raw: Any, at: _At, common: set[str], fits: Callable[[Connector], bool], what: str
+    ) -> tuple[Connector, dict[str, Any]]:
+        if not isinstance(raw, dict) or not isinstance(raw.get("connector"), str):
+            raise self._error((*at, "connector"), f"missing; allowed are {self._names(fits)}")
+        name = raw["connector"]
+        near = get_close_matches(name, self._connectors, n=1)
+        if name not in self._connectors:
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise self._error(
+                (*at, "connector"), f"unknown connector {name!r}; {hint}allowed are {self._names(fits)}"
+            )
+        if not fits(self._connectors[name]):
+            raise self._error((*at, "connector"), f"{name!r} is not {what}; allowed are {self._names(fits)}")
+        return self._connectors[name], {k: v for k, v in raw.items() if k not in common}
+
+    def _names(self, fits: Callable[[Connector], bool]) -> str:
+        return ", ".join(sorted(name for name, connector in self._connectors.items() if fits(connector)))
+
+    def _mapping(self, name: str | None, at: _At) -> TargetMapping:
+        if name is None:
+            raise self._error((*at, "mapping"), "missing; name a preset or a path to a .yaml file")
+        try:
+            return load_mapping(name, self._folder)
+        except MappingError as error:
+            raise self._error((*at, "mapping"), str(error)) from error
+
+    def _state_folder(self, folder: Path) -> Path:
+        path = self._folder / folder
+        if not path.is_dir() and not path.parent.is_dir():
+            raise self._error(("state_folder",), f"{path.parent} is no folder; create it or name another one")
+        nearest = path if path.exists() else path.parent
+        if not os.access(nearest, os.W_OK):
+            raise self._error(("state_folder",), f"{nearest} cannot be written by this user")
+        if path.exists() and not path.is_dir():
+            raise self._error(("state_folder",), f"{path} is a file; a folder is needed")
+        return path
+
+    # ------------------------------------------------------------ one section
+
+    def _section(self, model: type[_Model], raw: Any, at: _At, extra: set[str] | None = None) -> _Model:
+        """Check one flat section; `extra` are keys that were taken out before and are allowed too."""
+        if not isinstance(raw, dict):
+            raise self._error(at, "expected keys and values, one `key: value` a line, indented by two spaces")
+        values = {key: self._file_reference(key, value, at) for key, value in raw.items()}
+        try:
+            return model.model_validate(values)
+        except ValidationError as error:
+            raise self._explain(model, error, at, extra or set()) from error
+
+    def _explain(self, model: type[BaseModel], error: ValidationError, at: _At, extra: set[str]) -> ConfigError:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = (*at, *(str(part) for part in first["loc"][:1]))
+        allowed = sorted({*model.model_fields, *extra})
+        if first["type"] == "extra_forbidden":
+            near = get_close_matches(where[-1], allowed, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            return self._error(where, f"unknown key; {hint}allowed are {', '.join(allowed)}")
+        if first["type"] == "missing":
+            return self._error(where, f"missing; it must be given ({_meaning(model, where[-1])})")
+        message = first["msg"].removeprefix("Value error, ")
+        return self._error(where, message[0].lower() + message[1:])
+
+    def _file_reference(self, key: Any, value: Any, at: _At) -> Any:
+        """Resolve ``…_file`` and ``…folder`` against the configuration's folder; what they name must exist."""
+        name = str(key)
+        if not isinstance(value, str) or not (name.endswith(("_file", "_folder")) or name == "folder"):
+            return value
+        if name == "state_folder":
+            return Path(value)
+        path = self._credential(value, (*at, name)) if value.startswith(_CREDENTIAL) else self._folder / value
+        if name.endswith("_file"):
+            if not path.is_file():
+                raise self._error((*at, name), f"no file at {path}; allowed is a path to a readable file")
+            if not os.access(path, os.R_OK):
+                raise self._error((*at, name), f"{path} cannot be read by this user")
+        elif not path.is_dir():
+            raise self._error((*at, name), f"no folder at {path}; create it or name another one")
+        return path
+
+    def _credential(self, value: str, at: _At) -> Path:
+        """A systemd credential (LoadCredential=): the folder is handed over in the environment."""
+        folder = os.environ.get("CREDENTIALS_DIRECTORY")
+        if folder is None:
+            raise self._error(at, f"{value} asks for a systemd credential, but no credentials were handed over")
+        return Path(folder) / value.removeprefix(_CREDENTIAL)
+
+    # ------------------------------------------------------------ the file
+
+    def _read(self) -> Any:
+        try:
+            text = self._path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "not UTF-8"
+            raise ConfigError(
+                f"{self._path}: the configuration cannot be read ({reason}); `skolebro init` writes one"
+            ) from error
+        try:
+            node = yaml.compose(text, Loader=yaml.SafeLoader)
+            for at, line in self._walk(node, ()):
+                self._lines[at] = line
+            return yaml.load(text, Loader=_Yaml)  # noqa: S506 - a subclass of SafeLoader
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            place = f":{mark.line + 1}" if mark else ""
+            raise ConfigError(
+                f"{self._path}{place}: not readable as YAML: {getattr(error, 'problem', '')}"
+            ) from error
+
+    def _walk(self, node: Any, at: _At) -> Iterator[tuple[_At, int]]:
+        """Yield the line of every key; refuse a key that stands twice (YAML would silently take the last)."""
+        if not isinstance(node, yaml.MappingNode):
+            return
+        seen: set[str] = set()
+        for key, value in node.value:
+            name = str(key.value)
+            here = (*at, name)
+            yield here, key.start_mark.line + 1
+            if name in seen:
+                self._lines[here] = key.start_mark.line + 1
+                raise self._error(here, "this key stands twice")
+            seen.add(name)
+            yield from self._walk(value, here)
+
+    def _error(self, at: _At, message: str) -> ConfigError:
+        line = next((self._lines[at[:n]] for n in range(len(at), 0, -1) if at[:n] in self._lines), None)
+        place = f"{self._path}:{line}" if line else str(self._path)
+        return ConfigError(f"{place}: {'.'.join(at) or 'the file'}: {message}")
+
+
+def _meaning(model: type[BaseModel], key: str) -> str:
+    field = model.model_fields.get(key)
+    if field is None:
+        return "see the documentation"
+    return field.description or str(getattr(field.annotation, "__name__", field.annotation))

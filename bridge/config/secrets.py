@@ -1,0 +1,54 @@
+"""Secrets are files that their owner alone may read; a mistake is told by file and key, never by value."""
+
+from __future__ import annotations
+
+import re
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from bridge.domain.errors import ConfigError
+
+
+def read_secret(path: Path) -> str:
+    """Return a secret file's text without surrounding white space.
+
+    Raises `ConfigError` when it is empty, cannot be read, or others than its owner may read it.
+    """
+    try:
+        if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise ConfigError(f"{path}: others may read this secret; nothing was sent. Run: chmod 600 {path}")
+        text = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: the secret file cannot be read ({type(error).__name__})") from error
+    if not text:
+        raise ConfigError(f"{path}: the secret file is empty; write the secret into it as its only content")
+    return text
+
+
+@contextmanager
+def explained(path: Path, at: str = "", config: BaseModel | None = None) -> Iterator[None]:
+    """Put the file and the dotted place before what is found wrong with a section once it is used."""
+    try:
+        yield
+    except ConfigError as error:
+        text = str(error)
+        is_key = config is not None and re.split(r"\W", text, maxsplit=1)[0] in type(config).model_fields
+        place = f"{at}." if is_key else f"{at}: " if at else ""
+        raise ConfigError(f"{path}: {place}{text}") from error
+
+
+def secret_reader(config: BaseModel) -> Callable[[Path], str]:
+    """Return `read_secret` whose errors begin with the key that names the file."""
+
+    def read(path: Path) -> str:
+        try:
+            return read_secret(path)
+        except ConfigError as error:
+            key = next((name for name in type(config).model_fields if getattr(config, name) == path), "secret")
+            raise ConfigError(f"{key}: {error}") from error
+
+    return read

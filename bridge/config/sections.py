@@ -1,0 +1,152 @@
+"""The settings as frozen values, and the sections of the file as strict models: unknown keys are refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from bridge.connector import Connector, ConnectorConfig, Duration
+from bridge.domain.ids import TargetId
+from bridge.mapping import TargetMapping
+
+
+def _institutions(value: Any) -> frozenset[str] | None:
+    if value == "all":
+        return None
+    if isinstance(value, list) and value and all(isinstance(v, (str, int)) for v in value):
+        return frozenset(str(v) for v in value)
+    raise ValueError('expected "all" or a list of institution numbers such as ["101001", "101002"]')
+
+
+def _loopback(listen: str | None) -> str | None:
+    host, _, port = (listen or "127.0.0.1:0").rpartition(":")
+    try:
+        is_here = host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        is_here = False
+    if not is_here:
+        raise ValueError(
+            f"{host} can be reached from other machines, and there is no login yet; "
+            "use 127.0.0.1 and put a reverse proxy with a login before it"
+        )
+    if int(port) > 65_535:
+        raise ValueError("a port is a number from 0 to 65535")
+    return listen
+
+
+Institutions = Annotated[frozenset[str] | None, BeforeValidator(_institutions)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class WebSection(_Section):
+    listen: Annotated[str | None, AfterValidator(_loopback)] = Field(
+        default="127.0.0.1:8600", pattern=r"^[^:]+:\d{1,5}$"
+    )
+
+
+class LogSection(_Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = "auto"
+
+
+class GuardSection(_Section):
+    max_deleted_percent: float = Field(default=25.0, ge=0, le=100)
+    min_deleted: int = Field(default=3, ge=1)
+
+
+class RetrySection(_Section):
+    base: Duration = Field(default=timedelta(seconds=5), gt=timedelta(0))
+    ceiling: Duration = Field(default=timedelta(hours=6), gt=timedelta(0))
+    retry_after_cap: Duration = Field(default=timedelta(hours=1), gt=timedelta(0))
+
+
+class BreakerSection(_Section):
+    """How long a target as a whole pauses: `patience` in an outage, `person` when somebody must mend it."""
+
+    patience_base: Duration = Field(default=timedelta(seconds=2), gt=timedelta(0))
+    patience_ceiling: Duration = Field(default=timedelta(minutes=10), gt=timedelta(0))
+    person_base: Duration = Field(default=timedelta(minutes=5), gt=timedelta(0))
+    person_ceiling: Duration = Field(default=timedelta(hours=1), gt=timedelta(0))
+
+
+class BrokerSection(_Section):
+    url_file: Path
+    exchange: str = "skolebro.events"
+
+
+class Top(_Section):
+    state_folder: Path
+    municipalities: dict[str, Any] = Field(min_length=1)
+    web: Any = None
+    log: Any = None
+    retry: Any = None
+    breaker: Any = None
+    broker: Any = None
+
+
+class MunicipalitySection(_Section):
+    name: str
+    institutions: Institutions
+    interval: Duration = Field(default=timedelta(minutes=15), gt=timedelta(0))
+    source: dict[str, Any]
+    targets: dict[str, Any] | None = None
+    guard: Any = None
+
+
+class TargetCommon(_Section):
+    connector: str
+    mapping: str | None = None
+    institutions: Institutions = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSettings:
+    connector: Connector
+    config: ConnectorConfig
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSettings:
+    id: TargetId
+    name: str
+    connector: Connector
+    config: ConnectorConfig
+    mapping: TargetMapping
+    institutions: frozenset[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class MunicipalitySettings:
+    code: str
+    name: str
+    institutions: frozenset[str] | None
+    interval: timedelta
+    guard: GuardSection
+    source: SourceSettings
+    targets: tuple[TargetSettings, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The whole configuration, checked: files exist, connectors and mappings are known."""
+
+    path: Path
+    state_folder: Path
+    web: WebSection
+    log: LogSection
+    retry: RetrySection
+    breaker: BreakerSection
+    broker: BrokerSection | None
+    municipalities: tuple[MunicipalitySettings, ...]
+
+    @property
+    def targets(self) -> tuple[TargetSettings, ...]:
+        return tuple(target for municipality in self.municipalities for target in municipality.targets)

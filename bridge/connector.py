@@ -1,0 +1,257 @@
+"""PUBLIC CONTRACT for connector authors: everything that a connector may import, besides domain values.
+
+A connector is a value, not a base class: a name, a configuration model and one or two factories.
+It enters by the entry point group ``skolebro.connectors``, built-in or not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, Protocol
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from bridge.domain.changes import Operation
+from bridge.domain.errors import (
+    AgreementMissing,
+    ConfigError,
+    ContractBroken,
+    SnapshotInvalid,
+    SourceUnavailable,
+    TargetUnauthorised,
+    TargetUnavailable,
+)
+from bridge.domain.http_dates import parse_retry_after
+from bridge.domain.ids import CanonicalId, Key
+from bridge.domain.outcomes import Deferred, Delivered, Outcome, Rejected, Unchanged
+from bridge.domain.records import Record, Snapshot
+
+__all__ = [
+    "AgreementMissing",
+    "Capabilities",
+    "Command",
+    "ConfigError",
+    "Connector",
+    "ConnectorConfig",
+    "ContractBroken",
+    "Deferred",
+    "Delivered",
+    "Duration",
+    "Http",
+    "HttpResponse",
+    "Outcome",
+    "Record",
+    "Rejected",
+    "Services",
+    "Snapshot",
+    "SnapshotInvalid",
+    "SnapshotSource",
+    "SourceFailure",
+    "SourceUnavailable",
+    "Target",
+    "TargetUnauthorised",
+    "TargetUnavailable",
+    "Unchanged",
+]
+
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _duration(value: Any) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return timedelta(seconds=value)
+    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("expected a duration such as 30s, 15m, 6h or 1d")
+    return timedelta(seconds=float(match[1]) * _SECONDS[match[2]])
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+"""A configured span of time: ``30s``, ``15m``, ``6h``, ``1d``; a bare number is seconds."""
+
+
+class ConnectorConfig(BaseModel):
+    """Base of a connector's configuration: unknown keys are refused, values are frozen.
+
+    Fields whose name ends in ``_file`` are secret or certificate file references and fields whose
+    name ends in ``_folder`` are folders; both are of type `Path`. A relative path is resolved against
+    the folder of the configuration file, and it must exist, before the connector sees it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @property
+    def system(self) -> str:
+        """Which remote system this is: when it changes, what the old one confirmed says nothing of the new one."""
+        return ""
+
+    @property
+    def discloses(self) -> bool:
+        """Whether this target is sent anything; one that only observes is computed and shown, never called."""
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """A complete answer, already within size and time limits. Header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+    @property
+    def retry_after(self) -> timedelta | None:
+        """The Retry-After header as a non-negative duration (RFC 9110 §10.2.3), or None."""
+        return parse_retry_after(self.headers.get("retry-after"), self.headers.get("date"))
+
+
+class Http(Protocol):
+    """One remote system's HTTP edge: TLS, limits, total deadline and blink retries are already inside."""
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        repeatable: bool | None = None,
+    ) -> HttpResponse:
+        """Send one request to `path` below the configured base URL and return whatever status came back.
+
+        `repeatable` says that a repeat does no harm (default: by the method, RFC 9110 §9.2.2).
+        Raises `TargetUnavailable` when no complete answer came (connection, TLS, deadline, size).
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What a connector is given instead of building it: its HTTP edge, secrets and the time.
+
+    `http(base_url, timeout)` makes the edge for one base URL; `headers` are sent with every request.
+    `secret(path)` reads a secret file (surrounding white space removed) and refuses one that others may read.
+    """
+
+    municipality: str
+    institutions: frozenset[str] | None
+    http: Callable[..., Http]
+    secret: Callable[[Path], str]
+    now: Callable[[], datetime]
+
+
+class SnapshotSource(Protocol):
+    """Where snapshots of institutions come from."""
+
+    def snapshots(self) -> Iterator[Snapshot | SourceFailure]:
+        """Yield what can be had now, one institution at a time; a failure of one does not end the others.
+
+        Raises `SourceUnavailable` when the source as a whole is away.
+        """
+        ...
+
+    def parse(self, snapshot: Snapshot) -> Iterator[Record]:
+        """Yield the records of a snapshot, the `Header` first; pure, so stored bytes can be read again.
+
+        Raises `SnapshotInvalid` for a document that must be refused whole.
+        """
+        ...
+
+    def taken(self, snapshot: Snapshot) -> None:
+        """Learn that the snapshot is recorded (or held) for good; called after the commit, perhaps twice."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFailure:
+    """One institution could not be fetched; `error` says who must act, `origin` which file it was."""
+
+    institution: str | None
+    error: SourceUnavailable | SnapshotInvalid | AgreementMissing
+    origin: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a target can do.
+
+    `references`: "remote" when bodies must carry the target's own ids, "canonical" when ours.
+    `max_batch`: how many commands one `apply` may get. `idempotent_create`: repeating a create whose
+    outcome is unknown does no harm. `in_order`: commands are sent one by one, so when `apply` raises,
+    those after the first without an outcome were never sent.
+    """
+
+    references: Literal["remote", "canonical"] = "canonical"
+    max_batch: int = 50
+    idempotent_create: bool = True
+    in_order: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Bring one entity at the target to the state that it should have.
+
+    `document` is the rendered, allow-listed body (None for a delete); `previous` is the document that
+    the target last confirmed. `identity` are the canonical keys by field name. `in_doubt` says that an
+    earlier attempt ended without a known outcome. `version` grows with every step that this target may
+    see; `sequence` is the place in the event log up to which the document is told; `cause` and
+    `time` are the run that told it and when that was recorded; `delivery_key` is the same for every retry
+    of the same step.
+    """
+
+    operation: Operation
+    resource: str
+    kind: str
+    id: CanonicalId
+    key: Key
+    identity: Mapping[str, str]
+    document: Mapping[str, Any] | None = field(repr=False)
+    previous: Mapping[str, Any] | None = field(repr=False)
+    remote_id: str | None
+    etag: str | None
+    in_doubt: bool
+    municipality: str
+    institution: str
+    version: int
+    sequence: int
+    cause: str
+    time: datetime
+    delivery_key: str
+
+
+class Target(Protocol):
+    """A system that is brought to the desired state."""
+
+    capabilities: Capabilities
+
+    def apply(self, batch: Sequence[Command]) -> Iterable[Outcome]:
+        """Apply the commands in order and give one outcome each, in the same order.
+
+        A generator may raise `TargetError` after the outcomes of what is done: these count, the rest
+        is tried again. An outcome speaks of one entity, an exception of the target as a whole.
+        """
+        ...
+
+    def probe(self) -> None:
+        """Ask the target whether it would take our requests; changes nothing. Raises `TargetError`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Connector:
+    """A system that Skolebro can read from or bring up to date."""
+
+    name: str
+    config: type[ConnectorConfig]
+    source: Callable[[Any, Services], SnapshotSource] | None = None
+    target: Callable[[Any, Services], Target] | None = None
+    default_mapping: str | None = None

@@ -1,0 +1,75 @@
+"""`skolebro run`: every stage in its loop until a signal, then a stop that finishes what is in flight."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Sequence
+from threading import Event
+from types import FrameType
+
+from bridge import __version__
+from bridge.app import Bridge, serve
+from bridge.config import explained
+from bridge.engine.loop import Loop
+from bridge.engine.tell import Teller
+from bridge.observe import LogEvent, log
+
+_GRACE = 60.0
+
+
+class _Heart(Teller):
+    """Tells, and keeps the pulse by which liveness is judged."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        super().__init__(bridge.metrics, bridge.clock.now)
+        self._bridge = bridge
+
+    def ticked(self, loop: str) -> None:
+        super().ticked(loop)
+        self._bridge.pulse[loop] = self._bridge.clock.monotonic()
+
+
+def run_daemon(bridge: Bridge) -> None:
+    """Run until SIGTERM or SIGINT. Raises `AlreadyRunning`, and `ConfigError` before anything has begun."""
+    stopping = _stop_by_signal()
+    bus = serve.bus()
+    heart = _Heart(bridge)
+    with bridge.alone():
+        loops = [Loop(stage, bus, bridge.clock, heart) for stage in serve.stages(bridge, heart)]
+        web = serve.web_server(bridge)
+        if web is not None:
+            with explained(bridge.settings.path):
+                web.start()
+        for loop in loops:
+            loop.start()
+        log.emit(LogEvent.APP_STARTED, version=__version__, count=len(loops))
+        stopping.wait()
+        log.emit(LogEvent.APP_STOPPING)
+        _stop(loops)
+        if web is not None:
+            web.stop()
+    bus.close()
+    bridge.store.close()
+    log.emit(LogEvent.APP_STOPPED)
+
+
+def _stop_by_signal() -> Event:
+    """Return an event that the first signal sets; the second ends the process, which loses nothing."""
+    stopping = Event()
+
+    def on_signal(number: int, _: FrameType | None) -> None:
+        if stopping.is_set():
+            os._exit(128 + number)
+        stopping.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    return stopping
+
+
+def _stop(loops: Sequence[Loop]) -> None:
+    for loop in loops:
+        loop.stop()
+    for loop in loops:
+        loop.join(_GRACE)

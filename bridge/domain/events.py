@@ -1,0 +1,75 @@
+"""Canonical events: the CloudEvents attributes and data that `events.md` promises."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from bridge.domain.changes import Operation
+from bridge.domain.entities import Kind
+from bridge.domain.ids import CanonicalId, Key
+
+NEVER_LOGGED = frozenset({"civil_registration_number"})
+"""Fields whose values are in no event: a subscriber's mapping must name them (events.md, "Events")."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One row of the event log. `data` is the JSON of {object, changed, previous}; `sequence` has no gaps."""
+
+    sequence: int
+    id: str
+    type: str
+    municipality: str
+    institution: str
+    subject: str
+    key: Key
+    version: int
+    time: datetime
+    cause: str
+    data: bytes
+
+
+def event_type(kind: Kind | str, operation: Operation | str) -> str:
+    return f"skolebro.{kind}.{operation}.v1"
+
+
+def event_source(municipality: str, institution: str) -> str:
+    return f"/municipality/{municipality}/institution/{institution}"
+
+
+def event_subject(kind: Kind | str, identity: CanonicalId | str) -> str:
+    return f"{kind}/{identity}"
+
+
+def attributes(event: Event) -> dict[str, Any]:
+    """Return the CloudEvents 1.0 attributes of a logged event (extensions in lower case, as the spec asks)."""
+    return {
+        "specversion": "1.0",
+        "id": event.id,
+        "source": event_source(event.municipality, event.institution),
+        "type": event.type,
+        "subject": event.subject,
+        "time": event.time.isoformat().replace("+00:00", "Z"),
+        "datacontenttype": "application/json",
+        "sequence": f"{event.sequence:020d}",
+        "partitionkey": event.institution,
+        "entityversion": event.version,
+        "causeid": event.cause,
+    }
+
+
+def step_data(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the `data` that leads from one allow-listed object to another.
+
+    Both are what the reader may see, so `changed` and `previous` obey the same list (events.md).
+    """
+    if after is None:
+        return {"object": dict(before or {})}
+    if before is None:
+        return {"object": dict(after)}
+    names = sorted(n for n in before.keys() | after.keys() if before.get(n) != after.get(n))
+    previous = {name: before.get(name) for name in names}
+    return {"object": dict(after), "changed": names, "previous": previous}

@@ -1,0 +1,63 @@
+"""Name and address protection: what of a protected person may be seen by anyone at all.
+
+STIL knows one protection, of name and address together (stil.md §4); the alias stands for the name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from bridge.domain.entities import Person, Phone
+
+PHONES = ("home_phone", "work_phone", "mobile_phone")
+WITHHELD_NAME = ("Navn", "Beskyttet")
+"""Stands for the name of a protected person whom the source gave no alias."""
+
+
+def united(person: Person, others: Iterable[Person]) -> Person:
+    """Return the person with every protection that any word on them states: of the person, and of each number."""
+    words = [person, *others]
+    phones = [getattr(word, name) for word in words for name in PHONES]
+    hidden = {phone.number for phone in phones if phone is not None and phone.protected}
+    changed: dict[str, Phone | bool] = {}
+    for name in PHONES:
+        phone: Phone | None = getattr(person, name)
+        if phone is not None and not phone.protected and phone.number in hidden:
+            changed[name] = replace(phone, protected=True)
+    if not person.protected and any(word.protected for word in words):
+        changed["protected"] = True
+    return replace(person, **changed) if changed else person  # type: ignore[arg-type]  # names are of these types
+
+
+def visible(person: Person) -> Person:
+    """Return the person as a target may see them.
+
+    Protected: the alias for the name, and no address, phone, e-mail (it often spells the name) or
+    photo. Not protected: everything but the phones that are themselves protected.
+    """
+    if person.protected:
+        given, family = person.alias_given_name, person.alias_family_name
+        if not (given or family):
+            given, family = WITHHELD_NAME
+        return replace(
+            person,
+            given_name=given or "",
+            family_name=family or "",
+            address=None,
+            home_phone=None,
+            work_phone=None,
+            mobile_phone=None,
+            email=None,
+            photo_id=None,
+        )
+    return replace(
+        person,
+        home_phone=_open(person.home_phone),
+        work_phone=_open(person.work_phone),
+        mobile_phone=_open(person.mobile_phone),
+    )
+
+
+def _open(phone: Phone | None) -> Phone | None:
+    return None if phone is None or phone.protected else phone

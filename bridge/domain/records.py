@@ -1,0 +1,122 @@
+"""What a source hands over: records in the field's vocabulary, before identity and merge.
+
+A source translates its own codes (Danish enumerations) while it parses; who a person is
+and what has changed is decided later, by the engine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from bridge.domain.entities import Code, Person, Role
+
+
+@dataclass(frozen=True, slots=True)
+class ImportSource:
+    """One administrative system behind a snapshot (wsiEKSPORT v7 ImportSource)."""
+
+    name: str
+    time: datetime
+    school_year: str
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The first record of every snapshot. `export_time` is aware."""
+
+    institution_number: str
+    institution_name: str | None
+    export_time: datetime
+    sources: tuple[ImportSource, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRecord:
+    path: str
+    group_id: str
+    name: str | None
+    type: Code
+    level: str | None = None
+    line: str | None = None
+    from_date: str | None = None
+    to_date: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ContactRecord:
+    path: str
+    person: Person
+    relation: Code
+    custody: bool
+    access_level: int
+
+
+@dataclass(frozen=True, slots=True)
+class AffiliationRecord:
+    """The one role that a person record carries; `group_ids` includes the main group of a student."""
+
+    role: Role
+    roles: tuple[Code, ...] = ()
+    level: str | None = None
+    main_group: str | None = None
+    group_ids: tuple[str, ...] = ()
+    student_number: str | None = None
+    location: str | None = None
+    short_name: str | None = None
+    occupation: str | None = None
+    contacts: tuple[ContactRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PersonRecord:
+    path: str
+    source: str
+    local_person_id: str | None
+    person: Person
+    affiliation: AffiliationRecord | None
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A record that cannot be used: it stops itself and shields what is stored of the same person or group.
+
+    `protected` says that the record states a protection of its person: that much of it is believed.
+    `path` is the place in the document, `reason` a stable snake_case code; neither holds a value of the person.
+    """
+
+    path: str
+    reason: str
+    source: str | None = None
+    local_person_id: str | None = None
+    user_id: str | None = None
+    group_id: str | None = None
+    protected: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Something odd that was understood all the same (an unknown code, an unknown element)."""
+
+    path: str
+    reason: str
+
+
+Record = Header | GroupRecord | PersonRecord | Quarantined | Noted
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One institution's export as it came.
+
+    `digest` is of what the export says, its envelope and time of export aside: the same content has the
+    same digest. `origin` says where it came from, for people. `expected_institution` is what was asked for
+    (None when the source cannot know);
+    `handle` is the source's own mark, given back to `SnapshotSource.taken`.
+    """
+
+    body: bytes = field(repr=False)
+    digest: str
+    origin: str
+    expected_institution: str | None = None
+    handle: str | None = None

@@ -1,0 +1,122 @@
+"""What needs a person, in plain sentences that name no one; what the bridge mends by itself is not among them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+
+from bridge.engine.guard import REASON_TEXTS, REJECTED
+from bridge.observe import HoldStatus, InstitutionStatus, TargetStatus
+
+DAY = timedelta(days=1)
+BACKLOG = timedelta(hours=1)
+_NAMED = 3
+
+
+def attention(
+    institutions: Sequence[InstitutionStatus],
+    targets: Sequence[TargetStatus],
+    holds: Sequence[HoldStatus],
+    quarantined: int,
+    now: datetime,
+    stale_after: timedelta,
+    retired: Sequence[str] = (),
+) -> tuple[str, ...]:
+    """Return the sentences, the most urgent first."""
+    return (
+        *map(_hold, holds),
+        *(sentence for target in targets for sentence in _target(target, now)),
+        *(_unapplied(target) for target in targets if not target.is_applied and not _has_hold(target, holds)),
+        *map(_retired, retired),
+        *_institutions(institutions, stale_after),
+        *([f"{_records(quarantined)} set aside: they have to be corrected at the school."] if quarantined else []),
+    )
+
+
+def _retired(target: str) -> str:
+    return (
+        f"{target} is not configured any more, but holds data from us: if it was renamed or removed by mistake, "
+        "put it back; else have its data deleted there."
+    )
+
+
+def _has_hold(row: TargetStatus, holds: Sequence[HoldStatus]) -> bool:
+    return any(hold.target == row.target for hold in holds)
+
+
+def _unapplied(row: TargetStatus) -> str:
+    return (
+        f"{row.target} gets nothing: its changed mapping or scope was rejected or is not applied yet. "
+        "Set it back, or start the bridge to apply it."
+    )
+
+
+def _hold(hold: HoldStatus) -> str:
+    why = "; ".join(REASON_TEXTS.get(reason, reason) for reason in hold.reasons)
+    what = (
+        f"a change of what {hold.target} gets"
+        if hold.subject == "target"
+        else f"the snapshot of institution {hold.institution}"
+    )
+    return f"Hold {hold.number}: approve or reject {what}. Nothing is changed meanwhile. Reason: {why}."
+
+
+def _target(row: TargetStatus, now: datetime) -> Iterator[str]:
+    if row.pause_reason == "unauthorised":
+        yield f"{row.target} refuses our credential: renew it, then run `skolebro deliveries retry`."
+    elif row.pause_reason == "contract_broken":
+        yield f"{row.target} speaks otherwise than its protocol says: see base_url and path, or ask its vendor."
+    elif row.oldest_due_at is not None and now - row.oldest_due_at > BACKLOG:
+        since = _ago(now - row.oldest_due_at)
+        yield f"{row.target} is behind by {since} with {row.due} due: see whether it answers."
+    if row.stuck:
+        yield f"{row.target} keeps deferring {row.stuck} of {row.due} due: see `skolebro deliveries list`."
+    if row.rejected:
+        what = "1 delivery" if row.rejected == 1 else f"{row.rejected} deliveries"
+        yield f"{row.target} rejected {what}: see the reason, correct it, then retry."
+
+
+def _institutions(rows: Sequence[InstitutionStatus], stale_after: timedelta) -> Iterator[str]:
+    groups: dict[str, list[InstitutionStatus]] = {}
+    served = {row.municipality for row in rows if row.institution and row.fresh_at}
+    for row in rows:
+        # A source that fails as a whole mends itself, as long as what it brought before is fresh.
+        is_over = not row.institution and row.municipality in served and row.result != "refused"
+        if not is_over and (trouble := _trouble(row, stale_after)):
+            groups.setdefault(trouble, []).append(row)
+    for trouble, concerned in sorted(groups.items()):
+        yield f"{_names(concerned)}: {trouble}."
+
+
+def _trouble(row: InstitutionStatus, stale_after: timedelta) -> str | None:
+    if row.reason == "agreement_missing":
+        return "the data agreement is missing, and the municipality has to approve it"
+    if row.result == "held" or row.reason == REJECTED:  # its hold says it already, or said it
+        return None
+    if row.result == "refused":
+        return f"the last snapshot was refused ({row.reason or 'unknown'}); what is stored stays"
+    if row.freshness_seconds is None:
+        return f"nothing has come yet ({row.reason or 'unknown'}); see whether the source answers"
+    if row.freshness_seconds < -BACKLOG.total_seconds():
+        return "the newest data are from the future; see whether this machine's clock is right"
+    if row.freshness_seconds > stale_after.total_seconds():
+        return f"no fresh data for more than {_ago(stale_after)}; see whether the source answers"
+    return None
+
+
+def _names(rows: Iterable[InstitutionStatus]) -> str:
+    names = [
+        f"Institution {row.institution}" if row.institution else f"The source of municipality {row.municipality}"
+        for row in rows
+    ]
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _records(count: int) -> str:
+    return "1 record is" if count == 1 else f"{count} records are"
+
+
+def _ago(span: timedelta) -> str:
+    hours = round(span.total_seconds() / 3600)
+    return "1 hour" if hours == 1 else f"{hours} hours"

@@ -1,0 +1,127 @@
+"""The audit chain: every disclosure has an intent before it and an outcome after it, and no link can be swapped.
+
+A link's hash is SHA-256(0x00 ‖ previous hash ‖ canonical JSON of the record). Records hold field names and
+keyed references, never a value. The chain alone shows an edit, a deletion and a swap; that its tail was cut
+off, or that all of it was written anew, shows only against a head that was noted elsewhere (`expect`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from bridge.domain.errors import ConfigError
+from bridge.ports import AuditRow, Reader, UnitOfWork
+
+GENESIS = bytes(32)
+_PAGE = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class AuditBook:
+    """Writes links. `key` turns canonical ids into references that nobody can guess back."""
+
+    key: bytes
+    actor: str
+    now: Callable[[], datetime]
+
+    def reference(self, identity: str) -> str:
+        """Return the keyed reference that stands for an entity in the chain."""
+        return hmac.new(self.key, identity.encode(), hashlib.sha256).hexdigest()[:32]
+
+    def write(self, uow: UnitOfWork, records: Iterable[dict[str, Any]]) -> None:
+        """Append records to the chain, in the caller's transaction. `intent` and `closes` tie pairs together."""
+        size, head = uow.audit_head()
+        rows: list[AuditRow] = []
+        at = self.now().isoformat()
+        for record in records:
+            size += 1
+            text = canonical({"seq": size, "ts": at, "actor": self.actor, **record})
+            digest = link_hash(head, text)
+            rows.append(AuditRow(size, text, head, digest, record.get("intent"), record.get("closes")))
+            head = digest
+        if rows:
+            uow.append_audit(rows)
+
+    def close_open(self, uow: UnitOfWork) -> int:
+        """Close intents whose outcome nobody saw (a crash): "unknown", and the delivery is tried again."""
+        rows = uow.open_intents()
+        self.write(
+            uow,
+            [
+                {"kind": "disclosure.outcome", "closes": row.intent, "outcome": "unknown", "reason": "interrupted"}
+                for row in rows
+            ],
+        )
+        return len(rows)
+
+
+def canonical(record: dict[str, Any]) -> str:
+    """RFC 8785 JSON of a record of texts, integers and lists of them (where sorted and compact is all it asks)."""
+    return json.dumps(record, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def link_hash(previous: bytes, record: str) -> bytes:
+    return hashlib.sha256(b"\x00" + previous + record.encode()).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a check of the chain found. `head` is "<size>:<hash>", to be noted elsewhere and given to `expect`."""
+
+    ok: bool
+    size: int
+    head: str
+    open_intents: int
+    problem: str | None = None
+
+
+def verify(reader: Reader, expect: str | None = None) -> Verdict:
+    """Walk the whole chain; `expect` is a head noted earlier, which must still be a link of it."""
+    size, head = 0, GENESIS
+    anchor = _anchor(expect)
+    while rows := reader.audit_rows(size, _PAGE):
+        for row in rows:
+            problem = _wrong(row, size, head)
+            if problem:
+                return Verdict(False, size, f"{size}:{head.hex()}", 0, problem)
+            size, head = row.seq, row.hash
+            if anchor and anchor[0] == size and anchor[1] != head.hex():
+                return Verdict(
+                    False, size, f"{size}:{head.hex()}", 0, f"link {size} is not the one that was noted"
+                )
+    told = reader.audit_head()
+    problem = None
+    if told != (size, head):
+        problem = f"the chain ends at link {size}, but its head says {told[0]}: links were removed"
+    elif anchor and anchor[0] > size:
+        problem = f"the chain ends at link {size}, but link {anchor[0]} was noted: its tail was cut off"
+    return Verdict(problem is None, size, f"{size}:{head.hex()}", len(reader.open_intents()), problem)
+
+
+def _wrong(row: AuditRow, size: int, head: bytes) -> str | None:
+    if row.seq != size + 1:
+        return f"link {size + 1} is missing"
+    if row.prev != head:
+        return f"link {row.seq} does not continue link {size}"
+    if row.hash != link_hash(row.prev, row.record):
+        return f"link {row.seq} was changed after it was written"
+    told = json.loads(row.record)
+    if (told.get("seq"), told.get("intent"), told.get("closes")) != (row.seq, row.intent, row.closes):
+        return f"link {row.seq} was changed after it was written"
+    return None
+
+
+def _anchor(expect: str | None) -> tuple[int, str] | None:
+    if expect is None:
+        return None
+    match = re.fullmatch(r"([1-9][0-9]{0,17}):([0-9a-f]{64})", expect)
+    if match is None:
+        raise ConfigError("--expect: allowed is SIZE:HASH as `skolebro audit verify` prints it")
+    return int(match[1]), match[2]

@@ -1,0 +1,52 @@
+"""A target that fails as a whole pauses alone: no attempt of any entity is spent, and one alert is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from bridge.domain.errors import ContractBroken, TargetError, TargetUnauthorised, TargetUnavailable
+from bridge.engine.retry import RetryPolicy
+from bridge.ports import TargetState
+
+MANY_DEFERRED = 5
+_PATIENCE = RetryPolicy(base=timedelta(seconds=2), ceiling=timedelta(minutes=10))
+_PERSON = RetryPolicy(base=timedelta(minutes=5), ceiling=timedelta(hours=1))
+_SHORTEST = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """Decides on a target's pauses. `patience` is for an outage, `person` for what a person must mend."""
+
+    patience: RetryPolicy = _PATIENCE
+    person: RetryPolicy = _PERSON
+
+    def failed(self, state: TargetState, error: TargetError, now: datetime, chance: float) -> TargetState:
+        """Return the state after the target as a whole failed. At least half of the wait is certain."""
+        failures = state.failures + 1
+        asked = error.retry_after if isinstance(error, TargetUnavailable) else None
+        policy = self.patience if isinstance(error, TargetUnavailable) else self.person
+        wait = max(policy.wait(failures, asked, 0.5 + chance / 2), _SHORTEST)
+        return replace(state, failures=failures, paused_until=now + wait, pause_reason=reason_of(error))
+
+    @staticmethod
+    def worked(state: TargetState, now: datetime) -> TargetState:
+        return replace(state, failures=0, paused_until=None, pause_reason=None, last_success_at=now)
+
+
+def reason_of(error: TargetError) -> str:
+    """The stable code of a whole-target failure."""
+    match error:
+        case TargetUnauthorised():
+            return "unauthorised"
+        case ContractBroken():
+            return "contract_broken"
+        case TargetUnavailable(reason=reason):
+            return reason
+        case _:
+            return "unavailable"
+
+
+def is_paused(state: TargetState, now: datetime) -> bool:
+    return state.paused_until is not None and state.paused_until > now

@@ -1,0 +1,64 @@
+"""Entities as bytes and back: the same entity always gives the same bytes, so a hash tells a change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+from bridge.domain.entities import ENTITY_TYPES, KEY_FIELDS, Entity, Kind
+from bridge.domain.ids import Key
+from bridge.mapping import Ref
+
+_entity_encoder = msgspec.json.Encoder()
+_entity_decoders = {kind: msgspec.json.Decoder(cls) for kind, cls in ENTITY_TYPES.items()}
+
+
+def _encode_reference(value: object) -> object:
+    if isinstance(value, Ref):
+        return {"$ref": f"{value.kind}/{value.id}"}
+    raise NotImplementedError(type(value).__name__)
+
+
+_body_encoder = msgspec.json.Encoder(order="sorted", enc_hook=_encode_reference)
+
+
+def hash_bytes(body: bytes) -> bytes:
+    """Return the 16 bytes that stand for a body when states are compared."""
+    return blake2b(body, digest_size=16).digest()
+
+
+def encode_entity(entity: Entity) -> bytes:
+    return _entity_encoder.encode(entity)
+
+
+def decode_entity(kind: Kind, body: bytes) -> Entity:
+    return _entity_decoders[kind].decode(body)
+
+
+def encode_body(body: Mapping[str, Any]) -> bytes:
+    """Encode a rendered body with sorted keys; references are written by their canonical id."""
+    return _body_encoder.encode(body)
+
+
+def decode_body(body: bytes) -> dict[str, Any]:
+    decoded: dict[str, Any] = msgspec.json.decode(body)
+    return decoded
+
+
+def public_fields(entity: Entity) -> dict[str, Any]:
+    """Return an entity as plain values under the names that `events.md` gives them."""
+    # Tuples stay tuples there, but a mapping goes into lists only: `roles.value` would be nothing, silently.
+    fields: dict[str, Any] = msgspec.to_builtins(entity)
+    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
+    if entity.kind in (Kind.AFFILIATION, Kind.CONTRIBUTION):
+        plain["kind"] = plain.pop("role")
+    return plain
+
+
+def identity_fields(kind: Kind, key: Key) -> dict[str, str]:
+    """Return a key under its field names."""
+    names = ("kind" if name == "role" else name for name in KEY_FIELDS[kind])
+    return dict(zip(names, key, strict=True))

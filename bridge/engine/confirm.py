@@ -1,0 +1,110 @@
+"""What a target answered becomes what we know of it, and when to try again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from bridge.connector import Command
+from bridge.domain.entities import Kind
+from bridge.domain.outcomes import Deferred, Delivered, Outcome, Rejected, Unchanged
+from bridge.engine.codec import encode_body
+from bridge.engine.desire import Rendering, referrers
+from bridge.engine.retry import RetryPolicy
+from bridge.ports import Delivery, UnitOfWork
+
+WAITING = "waiting_for_reference"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One command on its way. `sent` is the hash that is confirmed when it arrives, None for a deletion."""
+
+    row: Delivery
+    command: Command = field(repr=False)
+    sent: bytes | None
+    intent: str
+
+
+def confirm(
+    uow: UnitOfWork,
+    rendering: Rendering,
+    retry: RetryPolicy,
+    attempts: Sequence[Attempt],
+    outcomes: Sequence[Outcome],
+    now: datetime,
+    chance: Callable[[], float],
+) -> None:
+    """Write the outcomes back; attempts without one stay in doubt and due."""
+    pairs = list(zip(attempts, outcomes, strict=False))
+    rows = [settle(attempt, outcome, retry, now, chance()) for attempt, outcome in pairs]
+    uow.put_deliveries(rows)
+    _tell_referrers(
+        uow, rendering, [(attempt.row, row) for (attempt, _), row in zip(pairs, rows, strict=True)], now
+    )
+
+
+def settle(attempt: Attempt, outcome: Outcome, retry: RetryPolicy, now: datetime, chance: float) -> Delivery:
+    """Return the delivery as it is after an outcome."""
+    row = replace(attempt.row, updated_at=now, reason=None)
+    match outcome:
+        case Delivered(remote_id=remote_id, etag=etag) | Unchanged(remote_id=remote_id, etag=etag):
+            return _confirmed(row, attempt, remote_id, etag, now + retry.retry_after_cap)
+        case Rejected(reason=reason, field=field_name):
+            told = f"{reason}:{field_name}" if field_name else reason
+            return replace(row, state="rejected", reason=told, in_doubt=False, attempts=row.attempts + 1)
+        case Deferred(reason=reason, after=after):
+            wait = max(retry.wait(row.attempts + 1, after, chance), timedelta(seconds=1))
+            return replace(
+                row, reason=reason, in_doubt=True, attempts=row.attempts + 1, next_attempt_at=now + wait
+            )
+        case _:
+            assert_never(outcome)
+
+
+def _confirmed(
+    row: Delivery, attempt: Attempt, remote_id: str | None, etag: str | None, again_at: datetime
+) -> Delivery:
+    document = attempt.command.document
+    is_there = document is not None
+    is_partial = is_there and attempt.sent != row.desired
+    return replace(
+        row,
+        confirmed=attempt.sent,
+        confirmed_body=encode_body(document) if document is not None else None,
+        remote_id=(remote_id or row.remote_id) if is_there else None,
+        etag=etag if is_there else None,
+        in_doubt=False,
+        attempts=0,
+        state="pending",
+        reason=WAITING if is_partial else None,
+        next_attempt_at=again_at if is_partial else row.next_attempt_at,
+    )
+
+
+def _tell_referrers(
+    uow: UnitOfWork, rendering: Rendering, steps: Sequence[tuple[Delivery, Delivery]], now: datetime
+) -> None:
+    """A new remote id wakes what waited for it; a changed one makes those that hold the old one due again."""
+    arrived = [after for before, after in steps if after.remote_id and after.remote_id != before.remote_id]
+    if arrived:
+        uow.wake(rendering.target, WAITING, now)
+    moved = [
+        after.key[0]
+        for before, after in steps
+        if before.remote_id
+        and after.remote_id
+        and after.remote_id != before.remote_id
+        and after.kind is Kind.PERSON
+    ]
+    if moved:
+        found = referrers(uow, rendering, moved)
+        ids = [rendering.scope.id(kind, key) for kind, keys in found.items() for key in keys]
+        uow.forget_confirmed(rendering.target, ids)
+
+
+def undo(uow: UnitOfWork, attempts: Sequence[Attempt]) -> None:
+    """Take back the doubt of attempts that were never sent."""
+    uow.put_deliveries([attempt.row for attempt in attempts])

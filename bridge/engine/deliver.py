@@ -1,0 +1,313 @@
+"""Due deliveries go out: rendered now, written into the audit first, applied, and confirmed by their outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from bridge.connector import Command, Target
+from bridge.domain.changes import Operation
+from bridge.domain.errors import ContractBroken, TargetError, TargetUnavailable
+from bridge.domain.ids import CanonicalId, Key, name_uuid
+from bridge.domain.outcomes import Deferred, Outcome, Rejected
+from bridge.engine.audit import AuditBook
+from bridge.engine.breaker import MANY_DEFERRED, Breaker, is_paused
+from bridge.engine.codec import decode_body, encode_body, hash_bytes, identity_fields
+from bridge.engine.confirm import WAITING, Attempt, confirm, undo
+from bridge.engine.desire import Rendered, Rendering, desired_row, render
+from bridge.engine.retry import RetryPolicy
+from bridge.mapping import field_names, narrow, references, resolve
+from bridge.ports import Delivery, InstitutionState, Store, TargetState, UnitOfWork
+
+_KEY_NAMESPACE = UUID("c3b6a1de-27a5-5d8e-9d55-8a6b0f6b9d10")
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """All that one target's deliveries need."""
+
+    rendering: Rendering
+    target: Target
+    store: Store
+    book: AuditBook
+    retry: RetryPolicy
+    breaker: Breaker
+    now: Callable[[], datetime]
+    chance: Callable[[], float]
+    new_id: Callable[[], str]
+    may_delete: Callable[[], bool] = lambda: True
+
+
+class DeliveryWitness(Protocol):
+    """Whoever is told how deliveries went (logs, metrics, a progress line)."""
+
+    def delivered(self, target: str, delivery: Delivery, outcome: Outcome, at: datetime) -> None: ...
+
+    def paused(self, before: TargetState, after: TargetState) -> None: ...
+
+    def resumed(self, before: TargetState) -> None: ...
+
+    def crashed(self, target: str, error: Exception) -> None: ...
+
+
+def deliver(lane: Lane, witness: DeliveryWitness) -> int:
+    """Send one batch and return how many deliveries were looked at.
+
+    0 when nothing is due, the target pauses, or its mapping is not applied (held) yet. Deletions wait while
+    `may_delete` says no: somebody who is gone from one school may arrive at the next one in the same pass.
+    After a failure one single command is tried first. Raises `StoreError` only: what the target does is an
+    outcome.
+    """
+    now = lane.now()
+    name = lane.rendering.target
+    with lane.store.read() as reader:
+        state = reader.target_state(name)
+        is_applied = state.rendering == lane.rendering.digest
+        if not is_applied or is_paused(state, now):
+            return 0
+        first = reader.due(name, now, 1)
+        if not first or (first[0].desired is None and not lane.may_delete()):
+            return 0
+    limit = 1 if state.failures else lane.target.capabilities.max_batch
+    with lane.store.write() as uow:
+        due = [row for row in uow.due(name, now, limit) if row.desired is not None or lane.may_delete()]
+        attempts = prepare(uow, lane, due)
+        uow.begin_attempts(name, [attempt.row.id for attempt in attempts])
+        lane.book.write(uow, [_intent(lane, attempt) for attempt in attempts])
+    patience = 1 if state.failures else MANY_DEFERRED  # else a target that has failed would never pause longer
+    outcomes, failure = _apply(lane, witness, [attempt.command for attempt in attempts], patience)
+    _finish(lane, witness, attempts, outcomes, failure)
+    return len(due)
+
+
+def _apply(
+    lane: Lane, witness: DeliveryWitness, commands: Sequence[Command], patience: int
+) -> tuple[list[Outcome], TargetError | None]:
+    """Collect outcomes until all are there or the target as a whole fails: `patience` deferrals in a row.
+
+    An entity on which the connector itself breaks is set aside, so that it does not stop the others.
+    """
+    outcomes: list[Outcome] = []
+    deferred = 0
+    try:
+        for outcome in lane.target.apply(commands) if commands else ():
+            outcomes.append(outcome)
+            deferred = deferred + 1 if isinstance(outcome, Deferred) else 0
+            if deferred >= patience:
+                return outcomes, TargetUnavailable("many_deferred")
+    except TargetError as error:
+        return outcomes, error
+    except Exception as error:  # a bug of the connector, which may be anybody's
+        witness.crashed(lane.rendering.target, error)
+        outcomes.append(Rejected("connector_error"))
+    else:
+        if len(outcomes) < len(commands):
+            return outcomes, ContractBroken("the connector gave fewer outcomes than it got commands")
+    return outcomes, None
+
+
+def _finish(
+    lane: Lane,
+    witness: DeliveryWitness,
+    attempts: Sequence[Attempt],
+    outcomes: Sequence[Outcome],
+    failure: TargetError | None,
+) -> None:
+    """One transaction for all outcomes and for what they say of the target."""
+    now = lane.now()
+    with lane.store.write() as uow:
+        before = uow.target_state(lane.rendering.target)
+        after = _next_state(lane, before, outcomes, failure, now)
+        if after != before:
+            uow.put_target_state(after)
+        confirm(uow, lane.rendering, lane.retry, attempts, outcomes, now, lane.chance)
+        reached = len(outcomes) + (1 if failure is not None else 0)
+        untouched = attempts[reached:] if lane.target.capabilities.in_order else ()
+        undo(uow, untouched)
+        lane.book.write(uow, _outcome_records(lane, attempts, outcomes, failure, len(untouched)))
+    for attempt, outcome in zip(attempts, outcomes, strict=False):
+        witness.delivered(lane.rendering.target, attempt.row, outcome, now)
+    if failure is not None:
+        witness.paused(before, after)
+    elif before.failures and not after.failures:
+        witness.resumed(before)
+
+
+def _next_state(
+    lane: Lane, before: TargetState, outcomes: Sequence[Outcome], failure: TargetError | None, now: datetime
+) -> TargetState:
+    if failure is not None:
+        return lane.breaker.failed(before, failure, now, lane.chance())
+    if any(not isinstance(outcome, Deferred) for outcome in outcomes):
+        return lane.breaker.worked(before, now)
+    return before
+
+
+# ---------------------------------------------------------------- preparing
+
+
+def prepare(uow: UnitOfWork, lane: Lane, due: Sequence[Delivery]) -> list[Attempt]:
+    """Render what is due and leave out what has nothing to be sent: it waits for what it refers to."""
+    rendered, due = _render_due(uow, lane.rendering, due)
+    ids = {CanonicalId(r.id) for one in rendered.values() for r in references(one.body)}
+    known = _reference_ids(uow, lane, ids)
+    municipality = lane.rendering.scope.municipality
+    states = {s.institution: s for s in uow.institution_states() if s.municipality == municipality}
+    sequence = uow.last_sequence(municipality)
+    attempts: list[Attempt] = []
+    waiting: list[Delivery] = []
+    for row in due:
+        attempt = _attempt(lane, row, rendered.get(row.key), known, states.get(row.institution), sequence)
+        if attempt is not None:
+            attempts.append(attempt)
+        elif row.is_due:
+            waiting.append(row)
+    _wait_for_references(uow, lane, waiting)
+    return attempts
+
+
+def _render_due(
+    uow: UnitOfWork, rendering: Rendering, due: Sequence[Delivery]
+) -> tuple[dict[Key, Rendered], list[Delivery]]:
+    """Render the entities anew; where that differs from what was desired, the desired state is set right first."""
+    rendered: dict[Key, Rendered] = {}
+    current = {row.id: row for row in due}
+    for kind in {row.kind for row in due}:
+        rows = [row for row in due if row.kind is kind]
+        made = render(uow, rendering, kind, [row.key for row in rows])
+        stale = [row for row in rows if _hash(made.get(row.key)) != row.desired]
+        uow.put_desired(
+            [desired_row(rendering, kind, row.key, made.get(row.key), row.resource, row.rank) for row in stale],
+            rows[0].next_attempt_at,
+        )
+        for row in stale:
+            current[row.id] = uow.delivery(row.target, row.id) or row
+        rendered |= made
+    return rendered, list(current.values())
+
+
+def _hash(rendered: Rendered | None) -> bytes | None:
+    return rendered.hash if rendered else None
+
+
+def _reference_ids(uow: UnitOfWork, lane: Lane, ids: set[CanonicalId]) -> Mapping[str, str]:
+    if lane.target.capabilities.references == "canonical":
+        return {identity: identity for identity in ids}
+    return {str(k): v for k, v in uow.remote_ids(lane.rendering.target, ids).items()}
+
+
+def _attempt(
+    lane: Lane,
+    row: Delivery,
+    rendered: Rendered | None,
+    known: Mapping[str, str],
+    told_by: InstitutionState | None,
+    sequence: int,
+) -> Attempt | None:
+    body = resolve(rendered.body, known) if rendered else None
+    if rendered is not None and body is None:
+        return None
+    sent = _sent_hash(rendered, known)
+    if sent == row.confirmed and not row.in_doubt:
+        return None
+    # What was confirmed before a protection was set must not be told again as the old value.
+    confirmed = None if rendered is not None and rendered.is_masked else row.confirmed_body
+    previous = decode_body(confirmed) if confirmed is not None else None
+    command = Command(
+        operation=operation_of(row, body is not None),
+        resource=rendered.resource.name if rendered else row.resource,
+        kind=row.kind.value,
+        id=row.id,
+        key=row.key,
+        identity={"id": row.id, **identity_fields(row.kind, row.key)},
+        document=body,
+        previous=previous,
+        remote_id=row.remote_id,
+        etag=row.etag,
+        in_doubt=row.in_doubt,
+        municipality=lane.rendering.scope.municipality,
+        institution=row.institution,
+        version=row.version,
+        sequence=sequence,
+        cause=told_by.run if told_by else lane.rendering.mapping.name,
+        time=told_by.recorded_at if told_by else row.updated_at,
+        delivery_key=_delivery_key(row, sent),
+    )
+    return Attempt(row, command, sent, lane.new_id())
+
+
+def _sent_hash(rendered: Rendered | None, known: Mapping[str, str]) -> bytes | None:
+    """The hash of what can be sent now: not all that is desired while something it refers to is not there."""
+    return hash_bytes(encode_body(narrow(rendered.body, known))) if rendered else None
+
+
+def operation_of(row: Delivery, wanted: bool) -> Operation:
+    """Name the step that leads from what the target confirmed to what it should have."""
+    if not wanted:
+        return Operation.DELETED
+    return Operation.UPDATED if row.confirmed is not None or row.remote_id else Operation.CREATED
+
+
+def _delivery_key(row: Delivery, sent: bytes | None) -> str:
+    """The same for every retry of the same step, another one for every other step."""
+    step = f"{row.target}/{row.id}/{row.version}/{(sent or b'').hex()}"
+    return name_uuid(_KEY_NAMESPACE, step)
+
+
+def _wait_for_references(uow: UnitOfWork, lane: Lane, rows: Sequence[Delivery]) -> None:
+    now = lane.now()
+    uow.put_deliveries(
+        [
+            replace(row, reason=WAITING, next_attempt_at=now + lane.retry.retry_after_cap, updated_at=now)
+            for row in rows
+        ]
+    )
+
+
+# ---------------------------------------------------------------- audit
+
+
+def _intent(lane: Lane, attempt: Attempt) -> dict[str, object]:
+    command = attempt.command
+    return {
+        "kind": "disclosure.intent",
+        "intent": attempt.intent,
+        "municipality": command.municipality,
+        "institution": command.institution,
+        "target": lane.rendering.target,
+        "subject": lane.book.reference(command.id),
+        "resource": command.resource,
+        "operation": command.operation.value,
+        "fields": field_names(command.document or {}),
+        "purpose": lane.rendering.mapping.purpose,
+        "mapping": lane.rendering.mapping.digest,
+    }
+
+
+def _outcome_records(
+    lane: Lane,
+    attempts: Sequence[Attempt],
+    outcomes: Sequence[Outcome],
+    failure: TargetError | None,
+    untouched: int,
+) -> list[dict[str, object]]:
+    records: list[dict[str, object]] = []
+    for index, attempt in enumerate(attempts):
+        if index < len(outcomes):
+            outcome = outcomes[index]
+            told, reason = type(outcome).__name__.lower(), getattr(outcome, "reason", None)
+        else:
+            told = "not_sent" if index >= len(attempts) - untouched else "unknown"
+            reason = type(failure).__name__ if failure is not None else "connector_error"
+        records.append(
+            {
+                "kind": "disclosure.outcome",
+                "closes": attempt.intent,
+                "outcome": told,
+                **({"reason": reason} if reason else {}),
+            }
+        )
+    return records

@@ -1,0 +1,29 @@
+"""One person from what several institutions say of them (events.md, "One person, several institutions")."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from bridge.domain.entities import ROLE_RANK, Contribution, Person
+from bridge.domain.privacy import united
+
+SourceTimes = Mapping[str, Mapping[str, datetime]]
+"""Institution number -> name of the import source -> its sourceDateTime in the last recorded snapshot."""
+
+
+def merge(contributions: Iterable[Contribution], times: SourceTimes) -> Person | None:
+    """Return the person as the best contribution tells it, None without any.
+
+    Best is student before employee, external, contact; then the newest sourceDateTime; then the lowest
+    institution number. A protection, of the person or of a number, holds if anyone states it.
+    """
+    ranked = sorted(contributions, key=lambda one: _rank(one, times))
+    if not ranked:
+        return None
+    return united(ranked[0].person, [one.person for one in ranked[1:]])
+
+
+def _rank(one: Contribution, times: SourceTimes) -> tuple[int, float, str]:
+    time = times.get(one.institution_number, {}).get(one.source or "")
+    return (ROLE_RANK[one.role], -time.timestamp() if time else 0.0, one.institution_number)

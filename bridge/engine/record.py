@@ -1,0 +1,159 @@
+"""One transaction: entity state, event log, what every target should have, and the audit of all that."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import msgspec
+
+from bridge.domain.changes import Change, Operation
+from bridge.domain.entities import KIND_RANK, Kind
+from bridge.domain.events import NEVER_LOGGED, Event, event_subject, event_type
+from bridge.domain.ids import Key, canonical_id, name_uuid
+from bridge.domain.records import Header
+from bridge.engine.audit import AuditBook
+from bridge.engine.codec import identity_fields, public_fields
+from bridge.engine.desire import Rendering, desire
+from bridge.engine.detect import Detection
+from bridge.engine.normalise import Normalised
+from bridge.ports import InstitutionState, QuarantineRow, Run, UnitOfWork
+
+_EVENT_NAMESPACE = UUID("0e6a9c58-3f0f-5e0b-8d0e-1f6f0c6b7a52")
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What was written: the changes, and the last sequence number of the log."""
+
+    changes: Sequence[Change]
+    last_sequence: int
+
+
+def record(
+    uow: UnitOfWork,
+    municipality: str,
+    found: Normalised,
+    detection: Detection,
+    renderings: Sequence[Rendering],
+    run: Run,
+    book: AuditBook,
+) -> Recorded:
+    """Write everything that a passed snapshot brings, in the caller's transaction."""
+    institution = found.header.institution_number
+    uow.put_entities(municipality, detection.rows)
+    last = uow.append_events(municipality, events(municipality, institution, detection, run))
+    subjects = affected(uow, municipality, detection)
+    for rendering in renderings:
+        if uow.target_state(rendering.target).rendering == rendering.digest:  # else refresh does it, or holds it
+            desire(uow, rendering, subjects, run.at)
+    uow.replace_quarantine(municipality, institution, quarantine_rows(municipality, found, run.id))
+    uow.put_institution_state(_state(municipality, found.header, run))
+    uow.add_run(run)
+    book.write(uow, [_audit_record(municipality, institution, detection.changes, run)])
+    return Recorded(detection.changes, last)
+
+
+def _state(municipality: str, header: Header, run: Run) -> InstitutionState:
+    return InstitutionState(
+        municipality=municipality,
+        institution=header.institution_number,
+        digest=run.digest or "",
+        export_time=header.export_time,
+        source_times={source.name: source.time for source in header.sources},
+        recorded_at=run.at,
+        run=run.id,
+    )
+
+
+def _audit_record(municipality: str, institution: str, changes: Collection[Change], run: Run) -> dict[str, object]:
+    return {
+        "kind": "snapshot.recorded",
+        "municipality": municipality,
+        "institution": institution,
+        "cause": run.id,
+        "changes": len(changes),
+        "quarantined": run.quarantined,
+    }
+
+
+def quarantine_rows(municipality: str, found: Normalised, run: str) -> list[QuarantineRow]:
+    """What of a snapshot could not be used, and what was odd, as rows without personal values."""
+    institution = found.header.institution_number
+    bad = [
+        QuarantineRow(
+            municipality, institution, q.path, q.reason, q.user_id, q.local_person_id, "quarantined", run
+        )
+        for q in found.quarantined
+    ]
+    odd = [
+        QuarantineRow(municipality, institution, n.path, n.reason, None, None, "noted", run) for n in found.noted
+    ]
+    return bad + odd
+
+
+# ---------------------------------------------------------------- events
+
+
+def events(municipality: str, institution: str, detection: Detection, run: Run) -> list[Event]:
+    """The events of a snapshot's changes, creations in dependency order, deletions last and reversed."""
+    gone = [change for change in detection.changes if change.operation is Operation.DELETED]
+    living = [change for change in detection.changes if change.operation is not Operation.DELETED]
+    gone.sort(key=lambda change: (-KIND_RANK[change.kind], change.key))
+    ordered = [*living, *gone]  # detection is in dependency order already
+    return [
+        _event(municipality, institution, change, detection.versions[change.kind, change.key], run)
+        for change in ordered
+    ]
+
+
+def _event(municipality: str, institution: str, change: Change, version: int, run: Run) -> Event:
+    identity = canonical_id(municipality, change.kind, change.key)
+    subject = event_subject(change.kind, identity)
+    return Event(
+        sequence=0,
+        id=name_uuid(_EVENT_NAMESPACE, f"{municipality}/{subject}/{version}/{run.id}"),
+        type=event_type(change.kind, change.operation),
+        municipality=municipality,
+        institution=institution,
+        subject=subject,
+        key=change.key,
+        version=version,
+        time=run.at,
+        cause=run.id,
+        data=msgspec.json.encode(_data(identity, change)),
+    )
+
+
+def _data(identity: str, change: Change) -> dict[str, object]:
+    """Full state; on an update also what changed and its old values; on a deletion identifiers only.
+
+    The values of fields that no event carries are left out; that they changed is told.
+    """
+    keys = {"id": identity, **identity_fields(change.kind, change.key)}
+    if change.after is None:
+        return {"object": keys}
+    fields = {n: v for n, v in public_fields(change.after).items() if n not in NEVER_LOGGED}
+    data: dict[str, object] = {"object": {"id": identity, **fields}}
+    if change.before is not None:
+        before = public_fields(change.before)
+        data["changed"] = list(change.fields)
+        data["previous"] = {n: before[n] for n in change.fields if n not in NEVER_LOGGED}
+    return data
+
+
+# ---------------------------------------------------------------- what a target's view depends on
+
+
+def affected(uow: UnitOfWork, municipality: str, detection: Detection) -> Mapping[Kind, set[Key]]:
+    """Every entity whose view may have changed: the changed ones and those that show them."""
+    subjects: dict[Kind, set[Key]] = {kind: set() for kind in Kind if kind is not Kind.CONTRIBUTION}
+    for change in detection.changes:
+        subjects[change.kind].add(change.key)
+        if change.kind is Kind.MEMBERSHIP:
+            subjects[Kind.GROUP].add(change.key[:2])
+        if change.kind is Kind.INSTITUTION:
+            subjects[Kind.GROUP].update(uow.hashes(municipality, change.key[0], Kind.GROUP))
+    subjects[Kind.PERSON].update((user_id,) for user_id in detection.people)
+    return subjects

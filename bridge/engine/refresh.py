@@ -1,0 +1,163 @@
+"""A changed mapping or scope is rendered for everything at once, and held if it would empty a target."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+from bridge.domain.entities import Kind
+from bridge.engine.audit import AuditBook
+from bridge.engine.desire import Rendering, deliveries_of, desire, everything, render, system_of
+from bridge.engine.guard import MAPPING_REMOVES, OTHER_SYSTEM, GuardPolicy
+from bridge.ports import Delivery, Desired, Hold, Reader, Store, UnitOfWork
+
+_UNSETTLED = ("open", "approved")
+_PAGE = 500
+
+
+def refresh(
+    store: Store, rendering: Rendering, policy: GuardPolicy, book: AuditBook, now: Callable[[], datetime]
+) -> bool:
+    """Bring a target's desired state in line with its mapping and scope; return False when that is held.
+
+    Does nothing while mapping, scope and system are the ones that were applied last.
+    """
+    with store.read() as reader:
+        last = reader.target_state(rendering.target).rendering
+        is_applied = last == rendering.digest
+        if is_applied and not any(hold.state in _UNSETTLED for hold in _holds_of(reader, rendering)):
+            return True
+    with store.write() as uow:
+        if is_applied:  # what was held has been taken back
+            _settle(uow, rendering, now())
+            return True
+        rows = deliveries_of(uow, rendering.target)
+        known = [row for row in rows if row.desired is not None]
+        gone = _gone(uow, rendering, known)
+        is_moved = last is not None and system_of(last) != rendering.system and any(row.confirmed for row in rows)
+        reasons = ((OTHER_SYSTEM,) if is_moved else ()) + (
+            (MAPPING_REMOVES,) if _is_too_much(policy, gone, known) else ()
+        )
+        if reasons and not _is_approved(uow, rendering):
+            _hold(uow, rendering, gone, len(known), reasons, book, now())
+            return False
+        if is_moved:
+            _forget(uow, rows, now())
+        desire(uow, rendering, everything(uow, rendering), now())
+        _drop_unmapped(uow, rendering, known, now())
+        _settle(uow, rendering, now())
+    return True
+
+
+def _forget(uow: UnitOfWork, rows: list[Delivery], now: datetime) -> None:
+    """What the old system confirmed, and its ids, say nothing of the new one."""
+    uow.put_deliveries(
+        [
+            replace(
+                row,
+                confirmed=None,
+                confirmed_body=None,
+                remote_id=None,
+                etag=None,
+                in_doubt=False,
+                attempts=0,
+                state="pending",
+                reason=None,
+                next_attempt_at=now,
+                updated_at=now,
+            )
+            for row in rows
+        ]
+    )
+
+
+def _is_too_much(policy: GuardPolicy, gone: list[Delivery], known: list[Delivery]) -> bool:
+    """Whether too large a share of any kind, or all of any institution, would go from the target."""
+    kinds, schools = Counter(row.kind for row in known), Counter(row.institution for row in known)
+    lost = Counter(row.institution for row in gone)
+    return any(
+        policy.exceeded_by(number, kinds[kind]) for kind, number in Counter(row.kind for row in gone).items()
+    ) or any(number == schools[school] and number >= policy.min_deleted for school, number in lost.items())
+
+
+def _gone(reader: Reader, rendering: Rendering, known: list[Delivery]) -> list[Delivery]:
+    """What the target should have until now and would no longer be sent."""
+    gone: list[Delivery] = []
+    for kind in Kind:
+        rows = [row for row in known if row.kind is kind]
+        for start in range(0, len(rows), _PAGE):
+            page = rows[start : start + _PAGE]
+            there = render(reader, rendering, kind, [row.key for row in page])
+            gone += [row for row in page if row.key not in there]
+    return gone
+
+
+def _drop_unmapped(uow: UnitOfWork, rendering: Rendering, known: list[Delivery], now: datetime) -> None:
+    """What the mapping no longer names at all goes from the target too."""
+    kinds = rendering.mapping.kinds()
+    uow.put_desired(
+        [
+            Desired(row.target, row.id, row.kind, row.key, row.institution, row.resource, row.rank, None)
+            for row in known
+            if row.kind not in kinds
+        ],
+        now,
+    )
+
+
+def _holds_of(reader: Reader, rendering: Rendering) -> list[Hold]:
+    return [h for h in reader.holds() if h.subject == "target" and h.target == rendering.target]
+
+
+def _is_approved(uow: UnitOfWork, rendering: Rendering) -> bool:
+    return any(h.state == "approved" and h.digest == rendering.digest for h in _holds_of(uow, rendering))
+
+
+def _settle(uow: UnitOfWork, rendering: Rendering, now: datetime) -> None:
+    state = uow.target_state(rendering.target)
+    uow.put_target_state(replace(state, rendering=rendering.digest))
+    for hold in _holds_of(uow, rendering):
+        if hold.state not in _UNSETTLED:
+            continue
+        is_this = hold.state == "approved" and hold.digest == rendering.digest
+        uow.set_hold_state(hold.id, "applied" if is_this else "superseded", hold.decided_by, now)
+
+
+def _hold(
+    uow: UnitOfWork,
+    rendering: Rendering,
+    gone: list[Delivery],
+    stored: int,
+    reasons: tuple[str, ...],
+    book: AuditBook,
+    now: datetime,
+) -> None:
+    if any(h.digest == rendering.digest and h.state in ("open", "rejected") for h in _holds_of(uow, rendering)):
+        return
+    counts: dict[str, int] = {"stored": stored}
+    for row in gone:
+        counts[f"{row.kind}.deleted"] = counts.get(f"{row.kind}.deleted", 0) + 1
+    people = sorted(row.key[0] for row in gone if row.kind is Kind.PERSON)
+    number = uow.add_hold(
+        Hold(
+            id=0,
+            municipality=rendering.scope.municipality,
+            institution="",
+            subject="target",
+            target=rendering.target,
+            digest=rendering.digest,
+            reasons=reasons,
+            counts=counts,
+            people=tuple(people),
+            state="open",
+            opened_at=now,
+            origin=rendering.mapping.name,
+        ),
+        None,
+    )
+    book.write(
+        uow,
+        [{"kind": "hold.opened", "hold": number, "target": rendering.target, "reasons": list(reasons)}],
+    )

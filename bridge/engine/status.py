@@ -1,0 +1,170 @@
+"""One consistent look at the store tells an operator what the bridge does and what needs a person."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from bridge.domain.entities import Kind
+from bridge.domain.ids import TargetId
+from bridge.engine.attention import DAY, attention
+from bridge.observe import HoldStatus, InstitutionStatus, MunicipalityStatus, Status, TargetStatus, as_json
+from bridge.ports import Hold, InstitutionState, Reader, Run, Store
+
+__all__ = ["Status", "as_json", "read_status"]
+
+_GOOD = ("recorded", "unchanged")
+_RUNS = 2_000
+_QUARANTINE = 10_000
+_Place = tuple[str, str | None]
+
+
+def read_status(
+    store: Store,
+    targets: Sequence[TargetId],
+    now: datetime,
+    stale_after: timedelta = DAY,
+    renderings: Mapping[TargetId, str] | None = None,
+) -> Status:
+    """Return the state of the bridge, read in one transaction.
+
+    `targets` are those of the configuration, `renderings` what each should be rendered by; an institution
+    without fresh data for `stale_after` needs a person. Counts of quarantined records stop at 10,000.
+    Raises `StoreUnavailable`.
+    """
+    with store.read() as reader:
+        institutions = _institutions(reader, now)
+        quarantined = _quarantined(reader)
+        known = {i.municipality for i in institutions} | {_municipality(t) for t in targets}
+        digests = renderings or {}
+        rows = tuple(_target(reader, target, now, digests.get(target)) for target in targets)
+        retired = _retired(reader, targets, now)
+        holds = tuple(map(_hold, reader.holds(("open",))))
+        size, head = reader.audit_head()
+        return Status(
+            at=now,
+            attention=attention(institutions, rows, holds, quarantined.total(), now, stale_after, retired),
+            municipalities=tuple(_municipality_row(reader, code, quarantined) for code in sorted(known)),
+            institutions=institutions,
+            targets=rows,
+            holds=holds,
+            quarantined=quarantined.total(),
+            audit_head=f"{size}:{head.hex()}",
+            retired=retired,
+        )
+
+
+# ---------------------------------------------------------------- institutions
+
+
+def _institutions(reader: Reader, now: datetime) -> tuple[InstitutionStatus, ...]:
+    states: dict[_Place, InstitutionState] = {
+        (state.municipality, state.institution): state for state in reader.institution_states()
+    }
+    last = {(run.municipality, run.institution): run for run in reader.last_runs()}
+    good = _last_good(last.values(), reader)
+    places = sorted(states.keys() | _current(last, good, now), key=lambda place: (place[0], place[1] or ""))
+    return tuple(_institution(place, states.get(place), last.get(place), good.get(place), now) for place in places)
+
+
+def _last_good(last: Iterable[Run], reader: Reader) -> dict[_Place, datetime]:
+    """When each place last had a good run; older runs are read only where the newest is not good."""
+    runs = list(last)
+    if any(run.result not in _GOOD for run in runs):
+        runs += reader.runs(_RUNS)
+    good: dict[_Place, datetime] = {}
+    for run in runs:
+        if run.result in _GOOD:
+            place = (run.municipality, run.institution)
+            good[place] = max(run.at, good.get(place, run.at))
+    return good
+
+
+def _current(last: Mapping[_Place, Run], good: Mapping[_Place, datetime], now: datetime) -> set[_Place]:
+    """The places that are worth a row: a failure of a whole source is over once anything came of it again.
+
+    A refused file that names no institution is told for a day: nothing else would tell that it is missing.
+    """
+    return {
+        place
+        for place, run in last.items()
+        if place[1] is not None
+        or (run.result == "refused" and now - run.at < DAY)
+        or not any(code == place[0] and at > run.at for (code, _), at in good.items())
+    }
+
+
+def _institution(
+    place: _Place, state: InstitutionState | None, run: Run | None, good: datetime | None, now: datetime
+) -> InstitutionStatus:
+    recorded = state.recorded_at if state else None
+    fresh = max((at for at in (recorded, good) if at is not None), default=None)
+    return InstitutionStatus(
+        municipality=place[0],
+        institution=place[1],
+        recorded_at=recorded,
+        last_run_at=run.at if run else None,
+        result=run.result if run else None,
+        reason=run.reason if run else None,
+        fresh_at=fresh,
+        freshness_seconds=(now - fresh).total_seconds() if fresh else None,
+    )
+
+
+# ---------------------------------------------------------------- the rest
+
+
+def _municipality_row(reader: Reader, code: str, quarantined: Counter[str]) -> MunicipalityStatus:
+    return MunicipalityStatus(
+        municipality=code,
+        last_sequence=reader.last_sequence(code),
+        persons=reader.entity_counts(code).get(Kind.PERSON, 0),
+        quarantined=quarantined[code],
+    )
+
+
+def _quarantined(reader: Reader) -> Counter[str]:
+    return Counter(row.municipality for row in reader.quarantine(_QUARANTINE) if row.severity == "quarantined")
+
+
+def _retired(reader: Reader, targets: Sequence[TargetId], now: datetime) -> tuple[str, ...]:
+    """Targets that hold something from us and are not configured any more."""
+    gone = [state.target for state in reader.target_states() if state.target not in targets]
+    return tuple(target for target in gone if reader.delivery_counts(target, now).confirmed)
+
+
+def _target(reader: Reader, target: TargetId, now: datetime, digest: str | None) -> TargetStatus:
+    counts, state = reader.delivery_counts(target, now), reader.target_state(target)
+    is_paused = state.paused_until is not None and state.paused_until > now
+    return TargetStatus(
+        target=target,
+        confirmed=counts.confirmed,
+        due=counts.due,
+        waiting=counts.waiting,
+        rejected=counts.rejected,
+        oldest_due_at=counts.oldest_due_at,
+        paused_until=state.paused_until if is_paused else None,
+        pause_reason=state.pause_reason if is_paused else None,
+        failures=state.failures,
+        stuck=counts.stuck,
+        is_applied=digest is None or state.rendering in (None, digest),
+        last_success_at=state.last_success_at,
+    )
+
+
+def _hold(hold: Hold) -> HoldStatus:
+    return HoldStatus(
+        number=hold.id,
+        municipality=hold.municipality,
+        institution=hold.institution,
+        subject=hold.subject,
+        target=hold.target,
+        reasons=hold.reasons,
+        counts=dict(hold.counts),
+        opened_at=hold.opened_at,
+    )
+
+
+def _municipality(target: TargetId) -> str:
+    return target.partition("/")[0]

@@ -1,0 +1,111 @@
+"""Whatever a stage has to tell becomes a log line and a number: once when it goes bad, once when it recovers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime
+from threading import Lock
+
+from bridge.domain.errors import StoreError
+from bridge.domain.outcomes import Outcome, Rejected
+from bridge.engine.detect import Detection
+from bridge.observe import LogEvent, Metrics, log
+from bridge.ports import Delivery, Run, TargetState
+
+_RUN_EVENTS = {
+    "recorded": LogEvent.SNAPSHOT_RECORDED,
+    "unchanged": LogEvent.SNAPSHOT_UNCHANGED,
+    "held": LogEvent.SNAPSHOT_HELD,
+    "refused": LogEvent.SNAPSHOT_REFUSED,
+    "failed": LogEvent.SOURCE_FAILED,
+}
+
+
+class Teller:
+    """The witness of fetch, deliver and loops. Safe to share between threads."""
+
+    def __init__(self, metrics: Metrics, now: Callable[[], datetime]) -> None:
+        self._metrics = metrics
+        self._now = now
+        self._lock = Lock()
+        self._last: dict[tuple[str, str | None], tuple[str, str | None]] = {}
+
+    # -------------------------------------------------------- fetch
+
+    def run_ended(self, run: Run, detection: Detection | None) -> None:
+        self._metrics.fetched(run.municipality, run.result)
+        if run.result == "refused":
+            self._metrics.refused(run.reason or "other")
+        if run.result == "recorded" and detection is not None:
+            self._count(detection)
+        self._tell_run(run)
+
+    def _count(self, detection: Detection) -> None:
+        steps = Counter((change.kind.value, change.operation.value) for change in detection.changes)
+        for (entity, operation), number in steps.items():
+            self._metrics.changed(entity, operation, number)
+
+    def _tell_run(self, run: Run) -> None:
+        """Held, refused and failed are told when they begin and when they end, not at every poll."""
+        place, end = (run.municipality, run.institution), (run.result, run.reason)
+        with self._lock:
+            before = self._last.get(place, ("", None))
+            self._last[place] = end
+        if before == end and run.result in ("held", "refused", "failed"):
+            return
+        if before[0] == "failed":
+            log.emit(LogEvent.SOURCE_RECOVERED, municipality=run.municipality, institution=run.institution)
+        log.emit(
+            _RUN_EVENTS[run.result],
+            municipality=run.municipality,
+            institution=run.institution,
+            run=run.id,
+            reason=run.reason,
+            changes=run.changes,
+            quarantined=run.quarantined,
+            origin=run.origin if run.result == "refused" else None,
+        )
+
+    # -------------------------------------------------------- deliver
+
+    def delivered(self, target: str, delivery: Delivery, outcome: Outcome, at: datetime) -> None:
+        self._metrics.delivered(target, type(outcome).__name__.lower())
+        if delivery.attempts:
+            self._metrics.retried(target)
+        if isinstance(outcome, Rejected):
+            log.emit(
+                LogEvent.DELIVERY_REJECTED,
+                target=target,
+                entity=delivery.kind.value,
+                id=delivery.id,
+                reason=outcome.reason,
+                field=outcome.field,
+            )
+        elif delivery.desired is not None:
+            self._metrics.confirmed_after(target, at - delivery.updated_at)
+
+    def paused(self, before: TargetState, after: TargetState) -> None:
+        """One alert a pause: longer pauses for the same reason are silent."""
+        if before.failures and before.pause_reason == after.pause_reason:
+            return
+        until = after.paused_until.isoformat() if after.paused_until else ""
+        log.emit(LogEvent.TARGET_PAUSED, target=after.target, reason=after.pause_reason, until=until)
+
+    def resumed(self, before: TargetState) -> None:
+        log.emit(LogEvent.TARGET_RESUMED, target=before.target, attempt=before.failures)
+
+    def crashed(self, target: str, error: Exception) -> None:
+        log.emit(LogEvent.LOOP_FAILED, loop=f"deliver/{target}", target=target, error=error)
+
+    # -------------------------------------------------------- loops
+
+    def ticked(self, loop: str) -> None:
+        self._metrics.ticked(loop, self._now())
+
+    def failed(self, loop: str, error: Exception) -> None:
+        event = LogEvent.STORE_FAILED if isinstance(error, StoreError) else LogEvent.LOOP_FAILED
+        log.emit(event, loop=loop, error=error)
+
+    def recovered(self, loop: str) -> None:
+        log.emit(LogEvent.LOOP_RECOVERED, loop=loop)

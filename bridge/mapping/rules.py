@@ -1,0 +1,206 @@
+"""A mapping in memory: rules in the shape of the body that they make, and how a body is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bridge.domain.entities import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A place in a body where the target's id of another entity belongs."""
+
+    kind: Kind
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One leaf: where a value comes from and what is done to it."""
+
+    sources: tuple[str, ...] = ()
+    const: Any = None
+    codes: Mapping[str, Any] | None = None
+    default: Any = None
+    required: bool = False
+    format: str | None = None
+    when: Mapping[str, frozenset[Any]] | None = None
+    join: str | None = None
+    purpose: str | None = None
+    legal_basis: str | None = None
+
+
+Node = Rule | dict[str, "Node"] | list["Node"]
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """How one kind of entity becomes one kind of body."""
+
+    name: str
+    kind: Kind
+    when: Mapping[str, frozenset[Any]]
+    fields: dict[str, Node]
+
+    def render(self, view: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the body for an entity's view, None when this entity does not go to the target."""
+        if not _matches(self.when, view):
+            return None
+        try:
+            body, _ = _render_object(self.fields, view, None)
+        except _RequiredMissing:
+            return None
+        return body
+
+    def is_whole(self, body: Mapping[str, Any]) -> bool:
+        """Whether every field that is required of the body itself is there, references included."""
+        return all(n in body for n, rule in self.fields.items() if isinstance(rule, Rule) and rule.required)
+
+    def leaves(self) -> Iterator[tuple[str, Rule]]:
+        """Yield every rule with its dotted place in the body."""
+        yield from _leaves(self.fields, "")
+
+
+@dataclass(frozen=True, slots=True)
+class TargetMapping:
+    """A whole mapping file. `digest` changes whenever anything in it does."""
+
+    name: str
+    purpose: str
+    resources: tuple[Resource, ...]
+    digest: str
+
+    def rank(self, resource: str) -> int:
+        """The place of a resource in the order of creation."""
+        return next(i for i, r in enumerate(self.resources) if r.name == resource)
+
+    def kinds(self) -> frozenset[Kind]:
+        return frozenset(resource.kind for resource in self.resources)
+
+    def render(self, kind: Kind, view: Mapping[str, Any]) -> tuple[Resource, dict[str, Any]] | None:
+        """Render with the first resource of this kind that takes the entity; None when none does."""
+        for resource in self.resources:
+            if resource.kind is kind and (body := resource.render(view)) is not None:
+                return resource, body
+        return None
+
+
+class _RequiredMissing(Exception):
+    """A required value is absent: the whole entity stays out."""
+
+
+def _leaves(node: Node | Mapping[str, Node], at: str) -> Iterator[tuple[str, Rule]]:
+    match node:
+        case Rule():
+            yield at, node
+        case list():
+            yield from _leaves(node[0], f"{at}[]")
+        case _:
+            for name, child in node.items():
+                yield from _leaves(child, f"{at}.{name}" if at else name)
+
+
+# ---------------------------------------------------------------- rendering
+
+
+def _render_object(
+    node: Mapping[str, Node], view: Mapping[str, Any], index: int | None
+) -> tuple[dict[str, Any], bool]:
+    """Return the object and whether any of it came from the entity (constants alone are not sent)."""
+    body: dict[str, Any] = {}
+    is_fed = False
+    for name, child in node.items():
+        value, fed = _render(child, view, index)
+        if value is not None:
+            body[name] = value
+            is_fed = is_fed or fed
+    return body, is_fed
+
+
+def _render(node: Node, view: Mapping[str, Any], index: int | None) -> tuple[Any, bool]:
+    match node:
+        case Rule():
+            return _value(node, view, index)
+        case dict():
+            body, is_fed = _render_object(node, view, index)
+            return (body, True) if is_fed else (None, False)
+        case list():
+            values = list(_render_list(node[0], view))
+            return (values, True) if values else (None, False)
+
+
+def _render_list(template: Node, view: Mapping[str, Any]) -> Iterator[Any]:
+    for index in range(_breadth(template, view)):
+        value, fed = _render(template, view, index)
+        if value is not None and fed:
+            yield value
+
+
+def _breadth(node: Node, view: Mapping[str, Any]) -> int:
+    """How many elements a list template yields: the length of the longest list that feeds it, at least 1."""
+    match node:
+        case Rule(sources=sources):
+            found = [look_up(view, source) for source in sources]
+            return max((len(value) for value in found if isinstance(value, list)), default=1)
+        case dict():
+            return max((_breadth(child, view) for child in node.values()), default=1)
+        case list():
+            return 1
+
+
+def _value(rule: Rule, view: Mapping[str, Any], index: int | None) -> tuple[Any, bool]:
+    if rule.when is not None and not _matches(rule.when, view):
+        return None, False
+    if not rule.sources:
+        return rule.const, False
+    value = _join(rule, view) if rule.join is not None else _pick(look_up(view, rule.sources[0]), index)
+    if value is not None and rule.codes is not None:
+        value = _translate(rule.codes, value)
+    if value is None or value in ("", []):
+        value = rule.default
+    elif rule.format is not None:
+        value = rule.format.replace("{}", str(value))
+    if value is None and rule.required:
+        raise _RequiredMissing
+    return value, value is not None
+
+
+def _pick(value: Any, index: int | None) -> Any:
+    if index is None or not isinstance(value, list):
+        return value
+    return value[index] if index < len(value) else None
+
+
+def _join(rule: Rule, view: Mapping[str, Any]) -> str | None:
+    parts: list[str] = []
+    for source in rule.sources:
+        value = look_up(view, source)
+        parts.extend(str(v) for v in (value if isinstance(value, list) else [value]) if v not in (None, ""))
+    return (rule.join or "").join(parts) or None
+
+
+def _translate(codes: Mapping[str, Any], value: Any) -> Any:
+    if isinstance(value, list):
+        return [codes[str(v)] for v in value if str(v) in codes]
+    return codes.get(str(value))
+
+
+def _matches(when: Mapping[str, frozenset[Any]], view: Mapping[str, Any]) -> bool:
+    for path, allowed in when.items():
+        value = look_up(view, path)
+        if not any(v in allowed for v in (value if isinstance(value, list) else [value])):
+            return False
+    return True
+
+
+def look_up(view: Any, path: str) -> Any:
+    """Follow a dotted path; through a list it goes into every element and yields the values as a list."""
+    head, _, rest = path.partition(".")
+    if isinstance(view, list):
+        found = [look_up(element, path) for element in view]
+        return [value for value in found if value is not None]
+    value = view.get(head) if isinstance(view, Mapping) else None
+    return look_up(value, rest) if rest and value is not None else value

@@ -1,0 +1,31 @@
+"""Every metric and every log event of the bridge is named here once, and none can carry personal data."""
+
+from bridge.observe.catalogue import KEY_TEXTS, Keys, LogEvent
+from bridge.observe.log import Logger, configure_logging, install_excepthook, log
+from bridge.observe.metrics import EXPOSITION_TYPE, Metrics
+from bridge.observe.status import (
+    HoldStatus,
+    InstitutionStatus,
+    MunicipalityStatus,
+    Status,
+    TargetStatus,
+    as_json,
+)
+
+__all__ = [
+    "EXPOSITION_TYPE",
+    "KEY_TEXTS",
+    "HoldStatus",
+    "InstitutionStatus",
+    "Keys",
+    "LogEvent",
+    "Logger",
+    "Metrics",
+    "MunicipalityStatus",
+    "Status",
+    "TargetStatus",
+    "as_json",
+    "configure_logging",
+    "install_excepthook",
+    "log",
+]

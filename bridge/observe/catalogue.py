@@ -1,0 +1,147 @@
+"""Nothing is logged that is not named here: every event with its level, every key with its meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Literal, TypedDict
+
+Level = Literal["debug", "info", "warning", "error", "critical"]
+
+
+class LogEvent(StrEnum):
+    """Everything that is worth a line, with the level it is written at and what it means to an operator."""
+
+    level: Level
+    text: str
+
+    def __new__(cls, name: str, level: Level, text: str) -> LogEvent:
+        member = str.__new__(cls, name)
+        member._value_ = name
+        member.level = level
+        member.text = text
+        return member
+
+    APP_STARTED = "app.started", "info", "The bridge runs; every loop has begun."
+    APP_STOPPING = "app.stopping", "info", "The bridge was asked to stop and finishes what is in flight."
+    APP_STOPPED = "app.stopped", "info", "The bridge has stopped cleanly."
+    APP_FAILED = "app.failed", "critical", "An error that nobody caught ended the process or a thread."
+    CONFIG_REFUSED = "config.refused", "error", "The configuration cannot be used; the text names the key."
+    CONFIG_RELOADED = "config.reloaded", "info", "A changed configuration is in force."
+
+    SNAPSHOT_RECORDED = "snapshot.recorded", "info", "A snapshot's changes are committed."
+    SNAPSHOT_UNCHANGED = "snapshot.unchanged", "debug", "A snapshot holds nothing new."
+    SNAPSHOT_HELD = "snapshot.held", "warning", "A snapshot waits for a person's decision; nothing is changed."
+    SNAPSHOT_REFUSED = "snapshot.refused", "warning", "A snapshot is refused whole; what is stored stays."
+    RECORDS_QUARANTINED = "records.quarantined", "warning", "Some records could not be used; the rest went on."
+    SOURCE_FAILED = "source.failed", "warning", "A source or an institution could not be fetched (first time)."
+    SOURCE_RECOVERED = "source.recovered", "info", "A source that had failed answers again."
+    AGREEMENT_MISSING = "agreement.missing", "warning", "The source says that a data agreement is missing."
+
+    HOLD_OPENED = "hold.opened", "warning", "A decision by a person is asked for."
+    HOLD_DECIDED = "hold.decided", "info", "A person approved or rejected a hold."
+    HOLD_APPLIED = "hold.applied", "info", "An approved hold is carried out."
+    HOLD_SUPERSEDED = "hold.superseded", "info", "A newer snapshot replaced one that was held."
+
+    DELIVERY_CONFIRMED = "delivery.confirmed", "debug", "A target confirmed a batch."
+    DELIVERY_REJECTED = "delivery.rejected", "warning", "A target will not take an entity as it is."
+    DELIVERY_DEFERRED = "delivery.deferred", "debug", "A target did not take an entity now; it is tried again."
+    DELIVERY_RETRIED = "delivery.retried", "info", "A person asked for rejected deliveries to be tried again."
+    TARGET_PAUSED = "target.paused", "warning", "A target as a whole cannot be used; no attempt is spent."
+    TARGET_RESUMED = "target.resumed", "info", "A paused target takes deliveries again."
+    MAPPING_CHANGED = "mapping.changed", "info", "A target's mapping or scope changed; what differs is due."
+    RECONCILED = "target.reconciled", "info", "A target's own state was compared with ours."
+
+    PUBLISH_FAILED = "publish.failed", "warning", "Events could not be published (first time)."
+    PUBLISH_RECOVERED = "publish.recovered", "info", "Events are published again."
+    BUS_LOST = "bus.lost", "warning", "The broker for nudges is away; loops look for themselves meanwhile."
+    BUS_RECOVERED = "bus.recovered", "info", "The broker for nudges is back."
+
+    AUDIT_VERIFIED = "audit.verified", "info", "The audit chain was checked and is whole."
+    AUDIT_BROKEN = "audit.broken", "critical", "The audit chain does not verify; nothing is sent."
+    AUDIT_RESOLVED = "audit.resolved", "info", "Attempts that a crash left open were closed as unknown."
+    STORE_FAILED = "store.failed", "error", "The store cannot be read or written (first time)."
+    STORE_RECOVERED = "store.recovered", "info", "The store can be used again."
+    LOOP_FAILED = "loop.failed", "error", "A loop's step failed (first time); it goes on trying."
+    LOOP_RECOVERED = "loop.recovered", "info", "A loop that had failed works again."
+
+    WEB_STARTED = "web.started", "info", "The status page answers."
+    WEB_STOPPED = "web.stopped", "info", "The status page is gone."
+    THIRD_PARTY = "thirdparty.log", "warning", "A library's own warning: its template, never its values."
+
+
+class Keys(TypedDict, total=False):
+    """What a log line may carry besides ts, level and event. Ids, numbers and codes; never a person's data."""
+
+    municipality: str
+    institution: str | None
+    target: str | None
+    source: str
+    run: str
+    entity: str
+    id: str
+    hold: int
+    subject: str
+    loop: str
+    count: int
+    counts: Mapping[str, int]
+    changes: int
+    quarantined: int
+    attempt: int
+    duration_ms: float
+    outcome: str
+    reason: str | None
+    field: str | None
+    error: str | BaseException
+    text: str
+    where: str
+    cause: str
+    sequence: int
+    origin: str | None
+    role: str
+    version: str
+    host: str
+    port: int
+    until: str
+    logger: str
+    template: str
+
+
+KEY_TEXTS: Mapping[str, str] = {
+    "ts": "when it was written, UTC",
+    "level": "debug, info, warning, error or critical",
+    "event": "the stable name of what happened",
+    "municipality": "municipality code",
+    "institution": "institution number",
+    "target": "target id, <municipality>/<name>",
+    "source": "name of a source in the configuration",
+    "run": "id of the snapshot run",
+    "entity": "entity kind",
+    "id": "canonical id of an entity",
+    "hold": "number of a hold",
+    "subject": "what a hold is about: snapshot or target",
+    "loop": "name of a loop",
+    "count": "how many",
+    "counts": "how many of each <entity>.<operation>",
+    "changes": "changes recorded",
+    "quarantined": "records set aside",
+    "attempt": "number of the attempt",
+    "duration_ms": "how long it took, milliseconds",
+    "outcome": "code of what became of it",
+    "reason": "code of why",
+    "field": "name of a field, never its value",
+    "error": "type name of the error",
+    "text": "the error's own text, only where it is one of ours",
+    "where": "file and line of the innermost frame of ours",
+    "cause": "type name of the error beneath",
+    "sequence": "number in a municipality's event log",
+    "origin": "where a snapshot came from",
+    "role": "which part of the bridge a process plays",
+    "version": "version of the bridge",
+    "host": "address that is listened on",
+    "port": "port that is listened on",
+    "until": "a time, UTC",
+    "logger": "name of a library's logger",
+    "template": "a library's message before its values are filled in",
+}
+"""Every key that may reach the log; whatever is not here is dropped and counted."""

@@ -1,0 +1,95 @@
+"""The state of the bridge at one moment, in ids, numbers and codes: fit for any screen, log or scrape."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from bridge.domain.ids import TargetId
+
+
+@dataclass(frozen=True, slots=True)
+class MunicipalityStatus:
+    """`last_sequence` is the number of the newest event; `persons` and `quarantined` are counts."""
+
+    municipality: str
+    last_sequence: int
+    persons: int
+    quarantined: int
+
+
+@dataclass(frozen=True, slots=True)
+class InstitutionStatus:
+    """`institution` None: a source as a whole. `fresh_at`: when its data were last known to be the newest."""
+
+    municipality: str
+    institution: str | None
+    recorded_at: datetime | None
+    last_run_at: datetime | None
+    result: str | None
+    reason: str | None
+    fresh_at: datetime | None
+    freshness_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class TargetStatus:
+    """`confirmed`, `due`, `waiting` (of these due: later), `stuck` (of these: tried many times) and `rejected`
+    are counts of entities. `is_applied`: its mapping and scope are the configured ones.
+    """
+
+    target: TargetId
+    confirmed: int
+    due: int
+    waiting: int
+    rejected: int
+    oldest_due_at: datetime | None
+    paused_until: datetime | None
+    pause_reason: str | None
+    failures: int
+    last_success_at: datetime | None
+    stuck: int = 0
+    is_applied: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class HoldStatus:
+    """A decision that is asked for; who is concerned is told by the command line only."""
+
+    number: int
+    municipality: str
+    institution: str
+    subject: str
+    target: str | None
+    reasons: tuple[str, ...]
+    counts: Mapping[str, int]
+    opened_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Everything an operator needs; `attention` are plain sentences for what needs a person."""
+
+    at: datetime
+    attention: tuple[str, ...]
+    municipalities: tuple[MunicipalityStatus, ...]
+    institutions: tuple[InstitutionStatus, ...]
+    targets: tuple[TargetStatus, ...]
+    holds: tuple[HoldStatus, ...]
+    quarantined: int
+    audit_head: str
+    retired: tuple[str, ...] = ()
+
+    @property
+    def is_well(self) -> bool:
+        return not self.attention
+
+
+def as_json(status: Status) -> dict[str, Any]:
+    """Return the status as plain JSON values; times are RFC 3339 texts."""
+    built: dict[str, Any] = msgspec.to_builtins(status)
+    return {"well": status.is_well, **built}

@@ -1,0 +1,108 @@
+"""What one institution's export says, as values that carry no wire format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Literal, assert_never
+
+from bridge.testing.stil_people import Person
+
+SOURCE = "KMD Elev"
+MANUAL_SOURCE = "HUGO Brugeradministrationen"
+RoleKind = Literal["student", "employee", "external"]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    group_id: str
+    name: str
+    type: str
+    level: str | None
+    line: str | None
+    from_date: date
+    to_date: date
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    user_id: str
+    relation: str
+    has_custody: bool
+    access_level: int
+
+
+@dataclass(frozen=True, slots=True)
+class Student:
+    level: str
+    main_group: str
+    student_number: str
+    groups: tuple[str, ...]
+    contacts: tuple[Contact, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Employee:
+    roles: tuple[str, ...]
+    short_name: str
+    occupation: str
+    groups: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class External:
+    role: str
+    groups: tuple[str, ...]
+
+
+Role = Student | Employee | External
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One person in one capacity at one institution: what the source calls InstitutionPerson."""
+
+    institution_number: str
+    user_id: str
+    source: str
+    local_person_id: str | None
+    role: Role
+
+    @property
+    def kind(self) -> RoleKind:
+        match self.role:
+            case Student():
+                return "student"
+            case Employee():
+                return "employee"
+            case External():
+                return "external"
+            case _:
+                assert_never(self.role)
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return (self.institution_number, self.user_id, self.kind)
+
+    @property
+    def group_ids(self) -> tuple[str, ...]:
+        return (self.role.main_group, *self.role.groups) if isinstance(self.role, Student) else self.role.groups
+
+    @property
+    def contacts(self) -> tuple[Contact, ...]:
+        return self.role.contacts if isinstance(self.role, Student) else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Institution:
+    """One institution on one day, with everyone its records speak of."""
+
+    number: str
+    name: str
+    groups: tuple[Group, ...]
+    records: tuple[Record, ...]
+    people: Mapping[str, Person]
+    school_year: str
+    export_time: datetime
+    source_time: datetime

@@ -1,0 +1,1 @@
+"""What the bridge shows of itself over HTTP: to look at, never to change, and never of a person."""

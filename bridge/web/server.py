@@ -1,0 +1,88 @@
+"""The web application runs in a thread of its own, on loopback only, until it is told to stop."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+from threading import Thread
+
+import uvicorn
+from fastapi import FastAPI
+
+from bridge.domain.errors import ConfigError
+from bridge.observe import LogEvent, log
+
+_BACKLOG = 128
+_GRACE = 2
+
+
+class WebServer:
+    """Serves one application; `start` returns when connections are taken, `stop` when the thread is gone."""
+
+    def __init__(self, app: FastAPI, host: str, port: int) -> None:
+        """`port` 0 takes any free one. Raises `ConfigError` for an address that is not on this machine only."""
+        if not _is_loopback(host):
+            raise ConfigError(
+                f"web.listen: {host} can be reached from other machines, and there is no login yet; "
+                "use 127.0.0.1 and put a reverse proxy with a login before it"
+            )
+        self._host, self._port = host, port
+        self._socket: socket.socket | None = None
+        self._thread: Thread | None = None
+        config = uvicorn.Config(
+            app,
+            loop="asyncio",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=_GRACE,
+        )
+        self._server = uvicorn.Server(config)
+
+    @property
+    def url(self) -> str:
+        """Where the application answers; known once it is started."""
+        port = self._socket.getsockname()[1] if self._socket else self._port
+        return f"http://{f'[{self._host}]' if ':' in self._host else self._host}:{port}/"
+
+    def start(self) -> None:
+        """Take the port and serve. Raises `ConfigError` when the port cannot be had."""
+        self._socket = _listen(self._host, self._port)
+        self._port = self._socket.getsockname()[1]
+        self._thread = Thread(target=self._server.run, args=([self._socket],), name="web", daemon=True)
+        self._thread.start()
+        log.emit(LogEvent.WEB_STARTED, host=self._host, port=self._port)
+
+    def stop(self) -> None:
+        """Finish what is being answered, for two seconds at most; may be called twice."""
+        if self._thread is None:
+            return
+        self._server.should_exit = True
+        self._thread.join()
+        self._thread = None
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        log.emit(LogEvent.WEB_STOPPED)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        # Listening before the thread runs: whoever comes early waits instead of being refused.
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        why = "is taken by another program" if error.errno == errno.EADDRINUSE else "cannot be opened"
+        raise ConfigError(f"web.listen: port {port} on {host} {why}; choose another port") from error
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,71 @@
+"""Aula, honestly: no public interface by which a machine may provision Aula exists, so nothing is sent
+unless an agreement says where to.
+
+Aula reads its users from STIL itself. In mode `observe` (the default) this connector sends nothing. In
+mode `agreement` it sends Skolebro's own published contract, CloudEvents signed by Standard Webhooks, to
+the address that such an agreement names; it is proven against a stand-in only.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from bridge.connector import ConfigError, Connector, ConnectorConfig, Duration, Services
+from connectors.aula.target import AgreementTarget, ObserveTarget, Signer
+
+
+class AulaConfig(ConnectorConfig):
+    """Mode `agreement` needs `base_url` and `secret_file`.
+
+    `secret_file` holds one Standard Webhooks secret, or the new and the old one while they are changed.
+    """
+
+    mode: Literal["observe", "agreement"] = "observe"
+    base_url: str | None = None
+    secret_file: Path | None = None
+    path: str = Field("/events", pattern=r"^/[^?#]*$")
+    timeout: Duration = Field(timedelta(seconds=30), gt=timedelta(0))
+    ca_file: Path | None = None
+    client_certificate_file: Path | None = None
+    client_key_file: Path | None = None
+
+    @property
+    def system(self) -> str:
+        return f"{(self.base_url or '').rstrip('/')}{self.path}"
+
+    @property
+    def discloses(self) -> bool:
+        return self.mode == "agreement"
+
+    @model_validator(mode="after")
+    def _agreement_is_complete(self) -> Self:
+        missing = [key for key in ("base_url", "secret_file") if getattr(self, key) is None]
+        if self.mode == "agreement" and missing:
+            raise ValueError(f"mode agreement needs {' and '.join(missing)}: what the agreement with Aula says")
+        if (self.client_certificate_file is None) is not (self.client_key_file is None):
+            raise ValueError("client_certificate_file and client_key_file belong together: name both or neither")
+        return self
+
+
+def _target(config: AulaConfig, services: Services) -> AgreementTarget | ObserveTarget:
+    if config.mode == "observe" or config.base_url is None or config.secret_file is None:
+        return ObserveTarget()
+    try:
+        signer = Signer(services.secret(config.secret_file), services.now)
+    except ValueError as error:
+        raise ConfigError(f"secret_file {config.secret_file}: {error}") from None
+    certificate, key = config.client_certificate_file, config.client_key_file
+    http = services.http(
+        config.base_url,
+        timeout=config.timeout,
+        ca_file=config.ca_file,
+        client_cert=(certificate, key) if certificate and key else None,
+    )
+    return AgreementTarget(http, signer, config.path)
+
+
+connector = Connector("aula", AulaConfig, target=_target, default_mapping="aula/agreement")

@@ -1,0 +1,313 @@
+"""Both stores keep the port's promises, and SQLite keeps its own: durable, private, and clear when it cannot."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine
+
+from bridge.adapters.sql_migrate import REVISIONS
+from bridge.adapters.sql_schema import metadata
+from bridge.adapters.store_sql import SqlStore, open_sqlite, open_throwaway
+from bridge.domain.entities import Kind
+from bridge.domain.errors import ConfigError, StoreError, StoreUnavailable
+from bridge.ports import Store
+from bridge.testing.conformance_store import StoreConformance
+from bridge.testing.memory import MemoryStore
+from bridge.testing.store_samples import NOW, TOWN, audit_row, desired, hold, person
+
+AT_ONCE = timedelta(milliseconds=1)
+
+
+class TestMemoryStore(StoreConformance):
+    @pytest.fixture
+    def store(self) -> Store:
+        return MemoryStore()
+
+
+class TestSqliteStore(StoreConformance):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Iterator[Store]:
+        store = open_sqlite(tmp_path / "skolebro.db")
+        yield store
+        store.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "skolebro.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[SqlStore]:
+    store = open_sqlite(path)
+    yield store
+    store.close()
+
+
+def put_person(store: Store, name: str) -> None:
+    with store.write() as uow:
+        uow.put_entities(TOWN, [person(name)])
+
+
+def people(store: Store) -> list[str]:
+    with store.read() as reader:
+        return [row.key[0] for row in reader.scan(TOWN, Kind.PERSON, None, 10)]
+
+
+def by_hand(path: Path, *statements: str) -> None:
+    connection = sqlite3.connect(path)
+    for statement in statements:
+        connection.execute(statement)
+    connection.commit()
+    connection.close()
+
+
+def schema(path: Path) -> list[tuple[str, str]]:
+    """Every table and index with its definition, but Alembic's own."""
+    connection = sqlite3.connect(path)
+    rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name").fetchall()
+    connection.close()
+    return [(name, " ".join(sql.split())) for name, sql in rows if name != "alembic_version"]
+
+
+# ---------------------------------------------------------------- opening
+
+
+def test_a_new_database_is_readable_by_its_owner_only(path: Path, store: SqlStore) -> None:
+    put_person(store, "jens")
+    files = list(path.parent.glob("skolebro.db*"))
+    assert path in files
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+
+
+def test_what_was_committed_is_there_after_reopening(path: Path) -> None:
+    first = open_sqlite(path)
+    put_person(first, "jens")
+    first.close()
+    second = open_sqlite(path)
+    assert people(second) == ["jens"]
+    second.close()
+
+
+def test_opening_an_up_to_date_database_waits_for_no_writer(path: Path, store: SqlStore) -> None:
+    with store.write():
+        open_sqlite(path, busy_timeout=AT_ONCE).close()
+
+
+def test_the_migrations_make_the_schema_that_the_code_uses(path: Path, store: SqlStore) -> None:
+    fresh = path.with_name("fresh.db")
+    engine = create_engine(f"sqlite:///{fresh}")
+    metadata.create_all(engine)
+    engine.dispose()
+    assert schema(path) == schema(fresh)
+
+
+def test_a_database_of_a_newer_skolebro_is_refused_and_untouched(path: Path) -> None:
+    open_sqlite(path).close()
+    by_hand(path, "UPDATE alembic_version SET version_num = '9999'")
+    before = path.read_bytes()
+    with pytest.raises(StoreUnavailable, match="newer Skolebro"):
+        open_sqlite(path)
+    with pytest.raises(StoreUnavailable, match="newer Skolebro"):
+        SqlStore(f"sqlite:///{path}").check()
+    assert path.read_bytes() == before
+
+
+def test_a_database_without_our_schema_fails_the_check(path: Path) -> None:
+    with pytest.raises(StoreUnavailable, match="older schema"):
+        SqlStore(f"sqlite:///{path}").check()
+
+
+def test_a_database_of_another_program_is_refused_and_untouched(path: Path) -> None:
+    by_hand(path, "CREATE TABLE recipes (name TEXT)")
+    before = path.read_bytes()
+    with pytest.raises(StoreUnavailable, match="another program"):
+        open_sqlite(path)
+    assert path.read_bytes() == before
+
+
+def test_a_store_that_may_lose_a_commit_fails_the_check(path: Path, store: SqlStore) -> None:
+    forgetful = SqlStore(f"sqlite:///{path}", pragmas={"synchronous": "NORMAL"})
+    with pytest.raises(StoreUnavailable, match="synchronous=1"):
+        forgetful.check()
+    forgetful.close()
+
+
+def test_a_database_outside_wal_fails_the_check(path: Path) -> None:
+    open_sqlite(path).close()
+    by_hand(path, "PRAGMA journal_mode = DELETE")
+    store = SqlStore(f"sqlite:///{path}")
+    with pytest.raises(StoreUnavailable, match="journal_mode=delete"):
+        store.check()
+    store.close()
+
+
+def test_a_url_of_another_database_is_a_mistake_in_the_configuration() -> None:
+    with pytest.raises(ConfigError, match="postgresql"):
+        SqlStore("postgresql://somewhere/skolebro")
+
+
+def test_a_throwaway_store_works_and_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    store = open_throwaway()
+    store.check()
+    put_person(store, "jens")
+    assert people(store) == ["jens"]
+    assert list(tmp_path.iterdir())
+    store.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+# ---------------------------------------------------------------- trouble
+
+
+def test_a_missing_directory_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable, match=r"no/such/skolebro\.db cannot be opened") as caught:
+        open_sqlite(tmp_path / "no" / "such" / "skolebro.db")
+    assert isinstance(caught.value.__cause__, FileNotFoundError)
+
+
+def test_a_directory_in_place_of_the_file_cannot_be_opened(path: Path) -> None:
+    path.mkdir()
+    with pytest.raises(StoreUnavailable, match="cannot be opened"):
+        open_sqlite(path)
+
+
+def test_a_file_that_is_no_database_is_refused_and_untouched(path: Path) -> None:
+    path.write_bytes(b"Dette er ikke en database. " * 100)
+    before = path.read_bytes()
+    with pytest.raises(StoreUnavailable, match="not a whole SQLite database"):
+        open_sqlite(path)
+    assert path.read_bytes() == before
+
+
+def test_a_writer_takes_its_turn_before_its_block_begins(path: Path, store: SqlStore) -> None:
+    other = open_sqlite(path, busy_timeout=AT_ONCE)
+    entered = []
+    with store.write(), pytest.raises(StoreUnavailable), other.write():
+        entered.append(True)
+    other.close()
+    assert not entered
+
+
+def test_a_writer_that_never_gets_its_turn_says_so(path: Path, store: SqlStore) -> None:
+    other = open_sqlite(path, busy_timeout=AT_ONCE)
+    with store.write() as uow:
+        uow.put_entities(TOWN, [person("jens")])
+        with pytest.raises(StoreUnavailable, match="stayed locked") as caught:
+            put_person(other, "anna")
+    assert caught.value.__cause__ is not None
+    assert people(other) == ["jens"]
+    other.close()
+
+
+def test_a_memory_writer_that_never_gets_its_turn_says_so() -> None:
+    store = MemoryStore(busy_timeout=AT_ONCE)
+    with store.write() as uow:
+        uow.put_entities(TOWN, [person("jens")])
+        with pytest.raises(StoreUnavailable, match="stayed locked"):
+            put_person(store, "anna")
+    assert people(store) == ["jens"]
+
+
+def test_a_read_only_database_can_be_read_and_says_why_it_cannot_be_written(path: Path, store: SqlStore) -> None:
+    put_person(store, "jens")
+    frozen = SqlStore(f"sqlite:///file:{path}?mode=ro&uri=true")
+    with pytest.raises(StoreUnavailable, match="is read-only"):
+        put_person(frozen, "anna")
+    assert people(frozen) == ["jens"]
+    frozen.close()
+
+
+def test_a_full_disk_undoes_the_unit_and_the_store_goes_on(path: Path, store: SqlStore) -> None:
+    put_person(store, "jens")
+    narrow = SqlStore(f"sqlite:///{path}", pragmas={"max_page_count": "1"})  # SQLite: not below what is used
+    with pytest.raises(StoreUnavailable, match="no room left"), narrow.write() as uow:
+        uow.put_entities(TOWN, [person("anna", body=bytes(1_000_000))])
+    assert people(narrow) == ["jens"]
+    narrow.close()
+
+
+def test_an_error_never_tells_a_value(store: SqlStore) -> None:
+    broken = replace(person("0101011234"), hash=None)
+    with pytest.raises(StoreError) as caught, store.write() as uow:
+        uow.put_entities(TOWN, [person("jens"), broken])
+    cause = caught.value.__cause__
+    assert cause is not None
+    assert "0101011234" not in f"{caught.value} {cause} {cause!r}"
+    assert people(store) == []
+
+
+def test_an_unchanged_desire_writes_nothing_to_the_file(path: Path, store: SqlStore) -> None:
+    log = path.with_name("skolebro.db-wal")
+    with store.write() as uow:
+        uow.put_desired([desired("a")], NOW)
+    before = log.read_bytes()
+    with store.write() as uow:
+        uow.put_desired([desired("a")], NOW)
+    assert log.read_bytes() == before
+
+
+def test_the_snapshot_of_a_hold_is_stored_compressed(path: Path, store: SqlStore) -> None:
+    with store.write() as uow:
+        number = uow.add_hold(hold(), b"<person/>" * 100_000)
+    assert sum(file.stat().st_size for file in path.parent.glob("skolebro.db*")) < 900_000
+    with store.read() as reader:
+        assert reader.hold_body(number) == b"<person/>" * 100_000
+
+
+# ---------------------------------------------------------------- a crash
+
+_CHILD = """
+import sys
+from pathlib import Path
+from bridge.adapters.store_sql import open_sqlite
+from bridge.testing.store_samples import TOWN, audit_row, event, person
+
+store = open_sqlite(Path(sys.argv[1]))
+with store.write() as uow:
+    uow.put_entities(TOWN, [person("kept")])
+    uow.append_events(TOWN, [event("kept")])
+with store.write() as uow:
+    uow.put_entities(TOWN, (person(f"lost{n}", body=bytes(2_000)) for n in range(5_000)))
+    uow.append_events(TOWN, [event("lost")])
+    uow.append_audit([audit_row(1)])
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_process_killed_in_the_middle_of_a_unit_leaves_nothing_of_it(path: Path) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", _CHILD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "ready\n"
+    os.kill(child.pid, signal.SIGKILL)
+    child.communicate()
+    store = open_sqlite(path, busy_timeout=AT_ONCE)
+    assert people(store) == ["kept"]
+    with store.write() as uow:
+        assert uow.last_sequence(TOWN) == 1
+        uow.append_audit([audit_row(1)])
+    store.close()
+
+
+def test_the_revisions_that_we_know_are_those_of_the_scripts() -> None:
+    config = Config()
+    config.set_main_option("script_location", "bridge.adapters:migrations")
+    scripts = ScriptDirectory.from_config(config).walk_revisions()
+    assert tuple(script.revision for script in scripts) == REVISIONS

@@ -1,0 +1,254 @@
+"""Every snapshot ends recorded, unchanged, held or refused; nothing ends silently and nothing stops the others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from bridge.connector import SourceFailure
+from bridge.domain.entities import Kind
+from bridge.domain.errors import AgreementMissing, SnapshotInvalid, SourceUnavailable
+from bridge.domain.records import Header, PersonRecord, Record
+from bridge.engine.decide import NotOpen
+from tests.support.engine import MORNING, OTHER_SCHOOL, SCHOOL, Bench, group, header, pupil
+
+FIVE = ("ane", "bo", "carl", "dorte", "erik")
+
+
+def pupils(*names: str) -> list[PersonRecord]:
+    return [pupil(name) for name in names]
+
+
+def at(hours: int, number: str = SCHOOL) -> Header:
+    return header(number, at=MORNING + timedelta(hours=hours))
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """A school of five pupils."""
+    bench = Bench()
+    assert bench.take(*pupils(*FIVE), head=at(0)) == ("recorded", None)
+    return bench
+
+
+def held(bench: Bench, *records: Record, head: Header | None = None) -> int:
+    """Take in what is to be held; returns the hold's number."""
+    result, _ = bench.take(*records, head=head or at(1))
+    assert result == "held"
+    return bench.holds("open")[-1].id
+
+
+def users(bench: Bench) -> set[str]:
+    return {key[0] for key in bench.entities(Kind.PERSON)}
+
+
+class TestAGoodSnapshot:
+    def test_is_recorded(self, bench: Bench) -> None:
+        assert bench.take(*pupils(*FIVE, "frida"), head=at(1)) == ("recorded", None)
+        assert users(bench) == {*FIVE, "frida"}
+
+    def test_that_was_recorded_last_is_unchanged_and_not_even_parsed(self, bench: Bench) -> None:
+        bench.source.parsed.clear()
+        assert bench.fetch() == [("unchanged", None)]
+        assert bench.source.parsed == []
+
+    def test_that_differs_in_its_time_of_export_only_is_unchanged(self, bench: Bench) -> None:
+        later = Header(SCHOOL, "Skolen", MORNING + timedelta(hours=9), at(0).sources)
+        assert bench.take(*pupils(*FIVE), head=later) == ("unchanged", None)
+
+    def test_is_given_back_to_the_source_when_it_is_committed(self, bench: Bench) -> None:
+        assert bench.source.taken_digests == [bench.diary.runs[-1].digest]
+
+    def test_of_another_institution_with_the_same_digest_is_not_taken_for_unchanged(self, bench: Bench) -> None:
+        digest = bench.diary.runs[-1].digest
+        result = bench.take(pupil("x"), head=header(OTHER_SCHOOL), expected=OTHER_SCHOOL, digest=digest)
+        assert result == ("recorded", None)
+
+    def test_tells_how_many_changes_it_brought(self, bench: Bench) -> None:
+        bench.take(*pupils(*FIVE, "frida"), head=at(1))
+        assert bench.diary.runs[-1].changes == 3  # person, affiliation, membership
+
+
+class TestAHold:
+    def test_is_opened_for_an_older_snapshot(self, bench: Bench) -> None:
+        assert bench.take(*pupils(*FIVE, "frida"), head=at(-1)) == ("held", "older")
+
+    def test_is_opened_for_an_empty_snapshot(self, bench: Bench) -> None:
+        assert bench.take(group("1A"), head=at(1)) == ("held", "empty")
+
+    def test_is_opened_for_a_mass_deletion(self, bench: Bench) -> None:
+        assert bench.take(*pupils("ane", "bo"), head=at(1)) == ("held", "shrunken")
+
+    def test_is_opened_for_another_institution_under_the_number_that_was_asked_for(self, bench: Bench) -> None:
+        assert bench.take(pupil("x"), head=at(1, OTHER_SCHOOL)) == ("held", "wrong_institution")
+        (hold,) = bench.holds()
+        assert hold.institution == SCHOOL
+
+    def test_is_opened_for_an_institution_that_is_not_configured(self) -> None:
+        bench = Bench(institutions=frozenset({OTHER_SCHOOL}))
+        assert bench.take(pupil("x"), expected=None) == ("held", "wrong_institution")
+
+    def test_leaves_everything_as_it_was(self, bench: Bench) -> None:
+        held(bench, pupil("ane"))
+        assert users(bench) == set(FIVE)
+        with bench.store.read() as reader:
+            assert reader.institution_state("101", SCHOOL).export_time == MORNING  # type: ignore[union-attr]
+
+    def test_says_how_much_would_go_and_of_whom_by_user_id(self, bench: Bench) -> None:
+        held(bench, pupil("ane"))
+        (hold,) = bench.holds()
+        assert hold.people == FIVE[1:]
+        assert hold.counts["person.deleted"] == 4
+        assert hold.counts["affiliation.student.stored"] == 5
+
+    def test_is_one_hold_however_often_the_snapshot_comes(self, bench: Bench) -> None:
+        held(bench, pupil("ane"))
+        assert bench.fetch() == [("held", "shrunken")]
+        assert len(bench.holds()) == 1
+
+    def test_is_written_into_the_audit_with_its_reasons(self, bench: Bench) -> None:
+        number = held(bench, pupil("ane"))
+        assert (
+            bench.audit()[-1].items() >= {"kind": "hold.opened", "hold": number, "reasons": ["shrunken"]}.items()
+        )
+
+    def test_for_the_wrong_institution_does_not_stop_the_right_one(self, bench: Bench) -> None:
+        """The source mixes two institutions up once; the one whose document it was must still be taken."""
+        bench.source.offered.clear()
+        mixed = bench.source.offer(pupil("x"), head=at(1, OTHER_SCHOOL), expected=SCHOOL)
+        bench.source.offer(pupil("x"), head=at(1, OTHER_SCHOOL), expected=OTHER_SCHOOL, digest=mixed.digest)
+        assert bench.fetch() == [("held", "wrong_institution"), ("recorded", None)]
+
+
+class TestAnApprovedHold:
+    def test_lets_its_snapshot_through_from_the_stored_bytes(self, bench: Bench) -> None:
+        number = held(bench, pupil("ane"))
+        bench.decide(number, approve=True)
+        bench.source.offered.clear()
+        assert bench.apply_approved() == 1
+        assert users(bench) == {"ane"}
+        assert bench.holds("applied")[0].id == number
+
+    def test_is_applied_once(self, bench: Bench) -> None:
+        bench.decide(held(bench, pupil("ane")), approve=True)
+        bench.apply_approved()
+        assert bench.apply_approved() == 0
+
+    def test_lets_nothing_but_that_snapshot_through(self, bench: Bench) -> None:
+        bench.decide(held(bench, pupil("ane")), approve=True)
+        assert bench.take(pupil("bo"), head=at(2)) == ("held", "shrunken")
+
+    def test_forgets_the_bytes_when_it_is_applied(self, bench: Bench) -> None:
+        number = held(bench, pupil("ane"))
+        bench.decide(number, approve=True)
+        bench.apply_approved()
+        with bench.store.read() as reader:
+            assert reader.hold_body(number) is None
+
+    def test_with_a_new_reason_is_held_anew(self, bench: Bench) -> None:
+        """Between approval and application a newer snapshot was recorded: now it is older, too."""
+        number = held(bench, pupil("ane"))
+        bench.decide(number, approve=True)
+        with bench.store.write() as uow:  # as if another process had recorded meanwhile
+            state = uow.institution_state("101", SCHOOL)
+            assert state is not None
+            uow.put_institution_state(replace(state, export_time=MORNING + timedelta(hours=5), digest="other"))
+        bench.apply_approved()
+        assert users(bench) == set(FIVE)
+        assert [(hold.state, hold.reasons) for hold in bench.holds()] == [
+            ("superseded", ("shrunken",)),
+            ("open", ("older", "shrunken")),
+        ]
+
+    def test_for_the_wrong_institution_is_recorded_as_what_it_is(self, bench: Bench) -> None:
+        bench.decide(held(bench, pupil("x"), head=at(1, OTHER_SCHOOL)), approve=True)
+        bench.apply_approved()
+        assert (OTHER_SCHOOL,) in bench.entities(Kind.INSTITUTION)
+        assert users(bench) == {*FIVE, "x"}
+
+    def test_is_written_into_the_audit_with_who_approved(self, bench: Bench) -> None:
+        number = held(bench, pupil("ane"))
+        bench.decide(number, approve=True)
+        assert bench.audit()[-1].items() >= {"kind": "hold.approved", "hold": number, "by": "anna"}.items()
+
+
+class TestARejectedHold:
+    def test_keeps_its_snapshot_out_for_good(self, bench: Bench) -> None:
+        bench.decide(held(bench, pupil("ane")), approve=False)
+        assert bench.fetch() == [("refused", "rejected")]
+        assert bench.apply_approved() == 0
+        assert users(bench) == set(FIVE)
+
+    def test_keeps_no_other_snapshot_out(self, bench: Bench) -> None:
+        bench.decide(held(bench, pupil("ane")), approve=False)
+        assert bench.take(*pupils(*FIVE, "frida"), head=at(2)) == ("recorded", None)
+
+    def test_cannot_be_decided_again(self, bench: Bench) -> None:
+        number = held(bench, pupil("ane"))
+        bench.decide(number, approve=False)
+        with pytest.raises(NotOpen):
+            bench.decide(number, approve=True)
+
+
+class TestASupersededHold:
+    def test_comes_of_a_good_snapshot_of_the_institution(self, bench: Bench) -> None:
+        number = held(bench, pupil("ane"))
+        bench.take(*pupils(*FIVE, "frida"), head=at(2))
+        assert [(hold.id, hold.state) for hold in bench.holds()] == [(number, "superseded")]
+
+    def test_comes_of_the_recorded_snapshot_seen_again(self, bench: Bench) -> None:
+        """A glitch is over when the source shows again what it showed before."""
+        held(bench, group("1A"))
+        assert bench.take(*pupils(*FIVE), head=at(0)) == ("unchanged", None)
+        assert bench.holds("open") == []
+
+    def test_does_not_come_of_another_institutions_snapshot(self, bench: Bench) -> None:
+        held(bench, pupil("ane"))
+        bench.take(pupil("x"), head=at(2, OTHER_SCHOOL), expected=OTHER_SCHOOL)
+        assert len(bench.holds("open")) == 1
+
+    def test_is_opened_anew_when_its_snapshot_comes_back(self, bench: Bench) -> None:
+        held(bench, pupil("ane"), head=at(1))
+        bench.take(*pupils(*FIVE, "frida"), head=at(0))
+        assert bench.take(pupil("ane"), head=at(1)) == ("held", "shrunken")
+        assert len(bench.holds("open")) == 1
+
+
+class TestAFailure:
+    def test_refused_document_leaves_everything_as_it_was(self, bench: Bench) -> None:
+        number = held(bench, pupil("ane"))
+        assert bench.take(refused=SnapshotInvalid("bad_signature")) == ("refused", "bad_signature")
+        assert users(bench) == set(FIVE)
+        assert [hold.id for hold in bench.holds("open")] == [number]
+
+    def test_of_one_institution_does_not_end_the_others(self, bench: Bench) -> None:
+        bench.source.offered.clear()
+        bench.source.offered.append(SourceFailure("999001", SourceUnavailable("away")))
+        bench.source.offered.append(SourceFailure("999002", AgreementMissing("no agreement")))
+        bench.source.offer(refused=SnapshotInvalid("not_xml"), expected="999003")
+        bench.source.offer(*pupils(*FIVE, "frida"), head=at(1))
+        assert bench.fetch() == [
+            ("failed", "source_unavailable"),
+            ("failed", "agreement_missing"),
+            ("refused", "not_xml"),
+            ("recorded", None),
+        ]
+        assert "frida" in users(bench)
+
+    def test_is_written_down_for_the_institution_that_was_asked_for(self, bench: Bench) -> None:
+        bench.take(refused=SnapshotInvalid("not_xml"), expected="999003")
+        with bench.store.read() as reader:
+            (run,) = reader.runs(1)
+        assert (run.institution, run.result, run.reason) == ("999003", "refused", "not_xml")
+
+    def test_of_a_missing_agreement_deletes_nothing(self, bench: Bench) -> None:
+        bench.source.offered[:] = [SourceFailure(SCHOOL, AgreementMissing("no agreement"))]
+        bench.fetch()
+        assert users(bench) == set(FIVE)
+
+    def test_of_the_whole_source_is_the_callers_to_know(self, bench: Bench) -> None:
+        bench.source.is_away = True
+        with pytest.raises(SourceUnavailable):
+            bench.fetch()

@@ -1,0 +1,341 @@
+"""A SOAP answer is an export, or an error that says who must act; it is never an export without pupils."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from uuid import UUID
+from xml.etree import ElementTree
+
+import pytest
+
+from bridge.connector import (
+    AgreementMissing,
+    ConfigError,
+    HttpResponse,
+    Services,
+    Snapshot,
+    SnapshotInvalid,
+    SourceFailure,
+    SourceUnavailable,
+    TargetUnavailable,
+)
+from bridge.domain.records import Header
+from connectors.stil import StilConfig, connector
+from connectors.stil.envelope import ADDRESSING, SOAP
+from connectors.stil.soap import PlainSecurity, SoapSource, StilClient
+
+BASE = "http://127.0.0.1:8080"
+E7 = "https://brugerdatabasen.stil.dk/bpi/wsieksport/7"
+C3 = "https://brugerdatabasen.stil.dk/bpi/common/3"
+ID = UUID("00000000-0000-4000-8000-000000000001")
+PAYLOAD = (
+    '<f:UNILoginExportFullMyndighed exportDateTime="2026-11-20T04:00:00Z" accessLevel="full"><f:Institution>'
+    "<c:InstitutionNumber>101001</c:InstitutionNumber></f:Institution></f:UNILoginExportFullMyndighed>"
+)
+
+
+def envelope(body: str, relates_to: str = f"urn:uuid:{ID}", declarations: str = "") -> bytes:
+    return (
+        f'<?xml version="1.0" encoding="UTF-8"?>'
+        f'<S:Envelope xmlns:S="{SOAP}" xmlns:w="{ADDRESSING}" {declarations}>'
+        f"<S:Header><w:RelatesTo>{relates_to}</w:RelatesTo></S:Header><S:Body>{body}</S:Body></S:Envelope>"
+    ).encode()
+
+
+def export_answer(payload: str = PAYLOAD, **more: str) -> bytes:
+    # The default namespace is the service's, and the payload's prefixes are bound far out, as STIL may do.
+    spaces = f'xmlns:f="{E7}/fullmyndighed" xmlns:c="{E7}/common"'
+    body = (
+        f'<eksporterXmlFuldMyndighedResponse xmlns="{E7}"><xml>{payload}</xml></eksporterXmlFuldMyndighedResponse>'
+    )
+    return envelope(body, declarations=spaces, **more)
+
+
+def agreement_answer(*numbers: str) -> bytes:
+    items = "".join(f'<regnr xmlns="{C3}">{number}</regnr>' for number in numbers)
+    return envelope(
+        f'<e:hentDataAftalerFuldMyndighedResponse xmlns:e="{E7}">{items}</e:hentDataAftalerFuldMyndighedResponse>'
+    )
+
+
+def fault(kind: str | None, code: str = "Sender") -> bytes:
+    subcode = f"<S:Subcode><S:Value>x:{kind}</S:Value></S:Subcode>" if kind else ""
+    error = f'<c:authentificationError xmlns:c="{C3}"><c:type>{kind}</c:type></c:authentificationError>'
+    return envelope(
+        f'<S:Fault xmlns:x="{C3}"><S:Code><S:Value>S:{code}</S:Value>{subcode}</S:Code><S:Reason>'
+        f'<S:Text xml:lang="da">Hemmelig</S:Text></S:Reason>'
+        f"{f'<S:Detail>{error}</S:Detail>' if kind else ''}</S:Fault>"
+    )
+
+
+class Recorded:
+    """An HTTP edge that gives the answers it was made with, in turn, and keeps what was asked."""
+
+    def __init__(self, *answers: tuple[int, bytes] | TargetUnavailable) -> None:
+        self._answers = iter(answers)
+        self.paths: list[str] = []
+        self.headers: list[Mapping[str, str]] = []
+        self.bodies: list[bytes] = []
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        repeatable: bool | None = None,
+    ) -> HttpResponse:
+        assert method == "POST" and not params and repeatable
+        self.paths.append(path)
+        self.headers.append(headers or {})
+        self.bodies.append(body or b"")
+        answer = next(self._answers)
+        if isinstance(answer, TargetUnavailable):
+            raise answer
+        return HttpResponse(answer[0], {}, answer[1])
+
+
+def client(http: Recorded) -> StilClient:
+    return StilClient(http, PlainSecurity(BASE), base_url=BASE, system_id="AB<1>", new_id=lambda: ID)
+
+
+def export(*answers: tuple[int, bytes] | TargetUnavailable) -> bytes:
+    return client(Recorded(*answers)).export("101001", with_civil_registration_number=False)
+
+
+def source(http: Recorded, institutions: frozenset[str] | None = None) -> SoapSource:
+    return SoapSource(client(http), institutions, UTC)
+
+
+def failures(found: Iterator[Snapshot | SourceFailure]) -> list[tuple[str | None, str]]:
+    return [(f.institution, type(f.error).__name__) for f in found if isinstance(f, SourceFailure)]
+
+
+# ---------------------------------------------------------------- what is asked
+
+
+def test_a_request_carries_the_headers_that_the_contract_asks_for() -> None:
+    http = Recorded((200, export_answer()))
+    client(http).export("101001", with_civil_registration_number=True)
+    root = ElementTree.fromstring(http.bodies[0])  # noqa: S314 - our own words
+    header = {e.tag: "".join(e.itertext()) for e in root[0]}
+    assert header == {
+        f"{{{ADDRESSING}}}Action": f"{E7}/eksporterXmlFuldMyndighed",
+        f"{{{ADDRESSING}}}To": f"{BASE}/bpi/wsieksport/7",
+        f"{{{ADDRESSING}}}ReplyTo": f"{ADDRESSING}/anonymous",
+        f"{{{ADDRESSING}}}MessageID": f"urn:uuid:{ID}",
+        f"{{{C3}}}UdbydersystemId": "AB<1>",
+    }
+    asked = root[1][0]
+    assert asked.findtext(f"{{{E7}}}instnr") == "101001"
+    assert asked.findtext(f"{{{E7}}}filtre/{{{E7}}}cprFilter/{{{E7}}}inkluderCpr") == "true"
+    assert http.paths == ["/bpi/wsieksport/7"]
+    assert http.headers[0]["Content-Type"] == (
+        f'application/soap+xml; charset=UTF-8; action="{E7}/eksporterXmlFuldMyndighed"'
+    )
+
+
+def test_cpr_numbers_are_not_asked_for_unless_wanted() -> None:
+    http = Recorded((200, export_answer()))
+    client(http).export("101001", with_civil_registration_number=False)
+    assert b"cprFilter" not in http.bodies[0]
+
+
+# ---------------------------------------------------------------- what comes back
+
+
+def test_the_payload_stands_on_its_own_outside_the_envelope() -> None:
+    body = export((200, export_answer()))
+    assert b"Envelope" not in body and body.startswith(b'<?xml version="1.0" encoding="UTF-8"?>')
+    header = next(iter(source(Recorded()).parse(Snapshot(body, "", ""))))
+    assert isinstance(header, Header) and header.institution_number == "101001"
+
+
+def test_two_answers_with_one_content_have_one_digest() -> None:
+    digests = set()
+    for time in ("2026-11-20T04:00:00Z", "2026-11-21T04:00:00Z"):
+        answer = export_answer(PAYLOAD.replace("2026-11-20T04:00:00Z", time))
+        (found,) = source(Recorded((200, agreement_answer("101001")), (200, answer))).snapshots()
+        assert isinstance(found, Snapshot)
+        digests.add(found.digest)
+    assert len(digests) == 1
+
+
+def test_a_namespace_that_the_payload_binds_anew_keeps_its_new_meaning() -> None:
+    payload = PAYLOAD.replace("exportDateTime", f'xmlns:c="{E7}/common" xmlns:S="urn:other" exportDateTime')
+    body = export((200, export_answer(payload)))
+    assert body.count(b"xmlns:S=") == 1 and b'xmlns:S="urn:other"' in body
+    assert list(source(Recorded()).parse(Snapshot(body, "", "")))
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code"),
+    [
+        (200, b"", "empty_answer"),
+        (200, b"  \n", "empty_answer"),
+        (204, b"", "empty_answer"),
+        (200, b"<!DOCTYPE html><title>Log ind</title>", "not_soap"),
+        (200, b"<html><body>Log ind</body></html>", "not_soap"),
+        (200, b'{"error": "Hemmelig"}', "not_soap"),
+        (200, PAYLOAD.encode(), "not_soap"),
+        (200, envelope(""), "unexpected_answer"),
+        (200, envelope("<x/>"), "unexpected_answer"),
+        (200, agreement_answer("101001"), "unexpected_answer"),
+        (200, export_answer(relates_to="urn:uuid:other"), "wrong_relates_to"),
+        (200, export_answer().replace(b"RelatesTo", b"RelatesNot"), "wrong_relates_to"),
+        (200, export_answer().replace(b"<xml>", b"<xmm>").replace(b"</xml>", b"</xmm>"), "unexpected_answer"),
+        (200, export_answer().partition(b"</xml>")[0], "truncated"),
+    ],
+)
+def test_what_is_no_answer_is_refused(status: int, body: bytes, code: str) -> None:
+    with pytest.raises(SnapshotInvalid) as caught:
+        export((status, body))
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize("end", range(0, len(export_answer()), 37))
+def test_an_answer_cut_anywhere_is_never_an_institution_without_pupils(end: int) -> None:
+    pupils = f"<f:Institution><c:InstitutionNumber>101001</c:InstitutionNumber>{'<f:InstitutionPerson/>' * 3}"
+    payload = PAYLOAD.replace("<f:Institution><c:InstitutionNumber>101001</c:InstitutionNumber>", pupils)
+    answer = export_answer(payload)
+    parse = source(Recorded()).parse
+    whole = list(parse(Snapshot(export((200, answer)), "", "")))
+    try:
+        found = list(parse(Snapshot(export((200, answer[: len(answer) * end // len(export_answer())])), "", "")))
+    except SnapshotInvalid:
+        return
+    assert found == whole
+
+
+def test_an_escaped_or_empty_payload_is_refused() -> None:
+    for payload in ("", "&lt;f:UNILoginExportFullMyndighed/&gt;"):
+        with pytest.raises(SnapshotInvalid):
+            export((200, export_answer(payload)))
+
+
+@pytest.mark.parametrize("status", [200, 400, 500])
+def test_a_fault_about_rights_is_a_missing_agreement(status: int) -> None:
+    with pytest.raises(AgreementMissing):
+        export((status, fault("Rettigheder")))
+
+
+@pytest.mark.parametrize("status", [200, 400, 500])
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        ("Signatur", "signature_refused"),
+        ("SignaturMangler", "signature_missing"),
+        ("UdbydersytemIdMangler", "provider_system_unknown"),
+        ("BrugeridEllerPassword", "credential_refused"),
+        (None, "request_refused"),
+        ("NogetNyt", "request_refused"),
+    ],
+)
+def test_another_fault_says_who_must_act_in_our_own_words(status: int, kind: str | None, code: str) -> None:
+    with pytest.raises(SourceUnavailable, match=f"^{code}") as caught:
+        export((status, fault(kind)))
+    assert "Hemmelig" not in str(caught.value)
+
+
+def test_a_fault_of_the_service_itself_is_tried_again() -> None:
+    with pytest.raises(SourceUnavailable, match="service_fault"):
+        export((500, fault(None, "Receiver")))
+
+
+@pytest.mark.parametrize("status", [301, 400, 401, 403, 404, 429, 500, 502, 503])
+def test_a_status_without_an_envelope_is_a_source_that_is_away(status: int) -> None:
+    with pytest.raises(SourceUnavailable, match=str(status)):
+        export((status, b"<html>Hemmelig</html>"))
+
+
+def test_no_answer_at_all_is_a_source_that_is_away() -> None:
+    with pytest.raises(SourceUnavailable, match="timeout"):
+        export(TargetUnavailable("timeout"))
+
+
+# ---------------------------------------------------------------- the source
+
+
+def test_every_institution_under_agreement_is_fetched_one_at_a_time() -> None:
+    http = Recorded((200, agreement_answer("101002", "101001")), (200, export_answer()), (200, export_answer()))
+    found = source(http).snapshots()
+    first = next(found)
+    assert isinstance(first, Snapshot) and first.expected_institution == "101001"
+    assert len(http.bodies) == 2
+    assert [s.expected_institution for s in found if isinstance(s, Snapshot)] == ["101002"]
+
+
+def test_a_configured_institution_without_agreement_is_a_failure_of_its_own() -> None:
+    http = Recorded((200, agreement_answer("101001", "101009")), (200, export_answer()))
+    found = list(source(http, frozenset({"101001", "101005"})).snapshots())
+    assert [s.expected_institution for s in found if isinstance(s, Snapshot)] == ["101001"]
+    assert failures(iter(found)) == [("101005", "AgreementMissing")]
+
+
+def test_one_institutions_failure_does_not_end_the_others() -> None:
+    answers = ((200, agreement_answer("101001", "101002", "101003")), (400, fault("Rettigheder")), (200, b""))
+    http = Recorded(*answers, (200, export_answer()))
+    found = list(source(http).snapshots())
+    assert failures(iter(found)) == [("101001", "AgreementMissing"), ("101002", "SnapshotInvalid")]
+    assert isinstance(found[-1], Snapshot)
+
+
+@pytest.mark.parametrize("institutions", [None, frozenset({"101001"})])
+@pytest.mark.parametrize("answer", [(200, agreement_answer()), (400, fault("Rettigheder"))])
+def test_no_agreement_at_all_is_told(answer: tuple[int, bytes], institutions: frozenset[str] | None) -> None:
+    number = min(institutions) if institutions else None
+    assert failures(source(Recorded(answer), institutions).snapshots()) == [(number, "AgreementMissing")]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (200, b""),
+        (200, agreement_answer("101001")[:-20]),
+        (503, b""),
+        (500, fault(None)),
+        TargetUnavailable("timeout"),
+    ],
+)
+def test_without_the_agreement_list_the_source_is_away(answer: tuple[int, bytes] | TargetUnavailable) -> None:
+    with pytest.raises(SourceUnavailable):
+        list(source(Recorded(answer), frozenset({"101001"})).snapshots())
+
+
+# ---------------------------------------------------------------- configuration
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://localhost:1", "http://[::1]:1", "http://127.9.9.9"])
+def test_unsigned_messages_may_go_to_this_machine(url: str) -> None:
+    assert PlainSecurity(url).seal(b"x") == b"x"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://brugerdatabasen.stil.dk",
+        "http://127.0.0.1@brugerdatabasen.stil.dk",
+        "http://127.0.0.1.example",
+        "http://192.168.1.1",
+        "127.0.0.1",
+        "",
+        "http://[",
+    ],
+)
+def test_unsigned_messages_may_go_nowhere_else(url: str) -> None:
+    assert connector.source is not None
+    config = StilConfig(base_url=url, udbydersystem_id="AB1")
+
+    def no_http(*_: object, **__: object) -> Recorded:
+        raise AssertionError
+
+    with pytest.raises(ConfigError, match="cannot sign"):
+        connector.source(config, Services("999", None, no_http, lambda _: "", lambda: datetime.now(UTC)))
+
+
+def test_an_unknown_time_zone_is_refused() -> None:
+    with pytest.raises(ValueError, match="time zone"):
+        StilConfig(base_url=BASE, udbydersystem_id="AB1", times_in="Europe/Atlantis")
