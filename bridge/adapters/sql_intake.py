@@ -13,7 +13,6 @@ from bridge.adapters.sql_schema import (
     institution_states,
     quarantine,
     runs,
-    seen_files,
     to_stored,
 )
 from bridge.adapters.sql_transaction import SqlPart, StoredRow
@@ -74,13 +73,6 @@ class SqlIntake(SqlPart):
     def last_runs(self) -> list[Run]:
         last = [_run(row) for row in self._tx.rows(select(runs).where(_IS_LAST))]
         return sorted(last, key=lambda run: (run.municipality, run.institution or ""))
-
-    def seen_file(self, name: str, fingerprint: str) -> bool:
-        seen = select(seen_files).where(seen_files.c.name == name, seen_files.c.fingerprint == fingerprint)
-        return bool(self._tx.rows(seen))
-
-    def note_file(self, name: str, fingerprint: str) -> None:
-        self._tx.put(seen_files, [(name, fingerprint)])
 
     def replace_quarantine(self, municipality: str, institution: str, rows: Sequence[QuarantineRow]) -> None:
         here = (quarantine.c.municipality == municipality, quarantine.c.institution == institution)

@@ -123,8 +123,6 @@ runs = Table(
     _where("runs", "last", ("municipality", "institution"), "is_last = 1"),
 )
 
-seen_files = Table("seen_files", metadata, _text("name", is_key=True), _text("fingerprint", is_key=True))
-
 quarantine = Table(
     "quarantine",
     metadata,

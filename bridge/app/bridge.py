@@ -62,7 +62,7 @@ class Bridge:
         return Teller(self.metrics, self.clock.now)
 
     def book(self, actor: str = "skolebro") -> AuditBook:
-        return AuditBook(self.key, actor, self.clock.now)
+        return AuditBook(self.key, actor, self.clock.now, self.metrics.audited)
 
     def status(self) -> Status:
         digests = {rendering.target: rendering.digest for rendering in self.all_renderings()}

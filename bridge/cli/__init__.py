@@ -1,5 +1,1 @@
 """The command `skolebro`: every verb ends with a documented exit code and one clear sentence when it fails."""
-
-from bridge.cli.main import main
-
-__all__ = ["main"]

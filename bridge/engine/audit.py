@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,11 +26,15 @@ _PAGE = 2_000
 
 @dataclass(frozen=True, slots=True)
 class AuditBook:
-    """Writes links. `key` turns canonical ids into references that nobody can guess back."""
+    """Writes links. `key` turns canonical ids into references that nobody can guess back.
+
+    `count` is told the kind and number of the records written, before their transaction commits.
+    """
 
     key: bytes
     actor: str
     now: Callable[[], datetime]
+    count: Callable[[str, int], None] = lambda _kind, _number: None
 
     def reference(self, identity: str) -> str:
         """Return the keyed reference that stands for an entity in the chain."""
@@ -39,15 +44,19 @@ class AuditBook:
         """Append records to the chain, in the caller's transaction. `intent` and `closes` tie pairs together."""
         size, head = uow.audit_head()
         rows: list[AuditRow] = []
+        kinds: Counter[str] = Counter()
         at = self.now().isoformat()
         for record in records:
             size += 1
             text = canonical({"seq": size, "ts": at, "actor": self.actor, **record})
             digest = link_hash(head, text)
             rows.append(AuditRow(size, text, head, digest, record.get("intent"), record.get("closes")))
+            kinds[record["kind"]] += 1
             head = digest
         if rows:
             uow.append_audit(rows)
+        for kind, number in kinds.items():
+            self.count(kind, number)
 
     def close_open(self, uow: UnitOfWork) -> int:
         """Close intents whose outcome nobody saw (a crash): "unknown", and the delivery is tried again."""

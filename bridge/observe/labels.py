@@ -14,8 +14,8 @@ AUDIT_KINDS = frozenset(
         "disclosure.intent",
         "disclosure.outcome",
         "hold.opened",
-        "hold.decided",
-        "mapping.changed",
+        "hold.approved",
+        "hold.rejected",
         "snapshot.recorded",
     }
 )

@@ -179,15 +179,6 @@ class IntakeConformance:
         with store.read() as reader:
             assert reader.last_runs() == newest
 
-    def test_a_file_is_seen_once_it_was_noted(self, store: Store) -> None:
-        with store.write() as uow:
-            assert not uow.seen_file("280123.xml", "print-1")
-            uow.note_file("280123.xml", "print-1")
-            uow.note_file("280123.xml", "print-1")
-            assert uow.seen_file("280123.xml", "print-1")
-            assert not uow.seen_file("280123.xml", "print-2")
-            assert not uow.seen_file("280456.xml", "print-1")
-
     def test_quarantine_is_replaced_for_one_institution(self, store: Store) -> None:
         kept, old, new = quarantined("/z", school=OTHER_SCHOOL), quarantined("/a"), quarantined("/c")
         with store.write() as uow:

@@ -175,7 +175,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
         headers = {name.lower(): value for name, value in self.headers.items()}
-        request = Request(self.command, self.path, headers, self.rfile.read(length))
+        body = self.rfile.read(length)
+        if len(body) < length:  # its sender died: it never became a request
+            self.close_connection = True
+            return
+        request = Request(self.command, self.path, headers, body)
         self.server.owner.note_arrival()
         response = self.server.owner.answer(request)
         if response is None:

@@ -44,7 +44,6 @@ class _Tables:
     entities: dict[tuple[str, Kind, str], EntityRow] = field(default_factory=dict)
     institutions: dict[tuple[str, str], InstitutionState] = field(default_factory=dict)
     runs: dict[int, Run] = field(default_factory=dict)
-    files: dict[tuple[str, str], bool] = field(default_factory=dict)
     quarantine: dict[tuple[str, str], tuple[QuarantineRow, ...]] = field(default_factory=dict)
     holds: dict[int, Hold] = field(default_factory=dict)
     hold_bodies: dict[int, bytes] = field(default_factory=dict)
@@ -172,12 +171,6 @@ class _Intake(_Part):
     def last_runs(self) -> list[Run]:
         last = {(run.municipality, run.institution or ""): run for run in self._tables.runs.values()}
         return [last[place] for place in sorted(last)]
-
-    def seen_file(self, name: str, fingerprint: str) -> bool:
-        return (name, fingerprint) in self._tables.files
-
-    def note_file(self, name: str, fingerprint: str) -> None:
-        self._writing().files[name, fingerprint] = True
 
     def replace_quarantine(self, municipality: str, institution: str, rows: Sequence[QuarantineRow]) -> None:
         self._writing().quarantine[municipality, institution] = tuple(rows)

@@ -68,7 +68,6 @@ TOLD = (
     "quarantine",
     "target_states",
     "institution_states",
-    "seen_files",
     "open_intents",
 )
 
@@ -391,6 +390,12 @@ def _columns(world: World, table: str) -> list[str]:
 
 def test_no_output_holds_a_personal_value(course: Course) -> None:
     assert [leak for where, content in course.said.items() for leak in leaks(where, content)] == []
+
+
+def test_the_metrics_count_what_the_audit_chain_took_in(course: Course) -> None:
+    counted = [line for line in course.said["GET /metrics"].splitlines() if b"bridge_audit_records_total{" in line]
+    assert any(b'kind="disclosure.intent"' in line for line in counted)
+    assert not any(b'kind="other"' in line for line in counted)
 
 
 def test_no_table_that_tells_of_the_work_holds_a_personal_value(course: Course) -> None:

@@ -40,6 +40,19 @@ def store_of(records: Sequence[dict[str, Any]]) -> MemoryStore:
     return store
 
 
+def test_every_record_is_counted_by_its_kind() -> None:
+    counted: list[tuple[str, int]] = []
+    book = AuditBook(b"a key", "tests", now, lambda kind, number: counted.append((kind, number)))
+    with MemoryStore().write() as uow:
+        book.write(uow, [*RECORDS, RECORDS[0]])
+    assert counted == [
+        ("snapshot.recorded", 2),
+        ("disclosure.intent", 1),
+        ("disclosure.outcome", 1),
+        ("hold.opened", 1),
+    ]
+
+
 def rows_of(store: MemoryStore) -> list[AuditRow]:
     with store.read() as reader:
         return reader.audit_rows(0, 1_000)

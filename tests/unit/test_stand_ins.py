@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -188,6 +189,17 @@ class TestFaultyProxy:
             assert connection.getresponse().read() == b"/base" + path.encode()
             assert connection.sock is socket_used
         connection.close()
+
+    @pytest.mark.parametrize("sent", [b"", b"ab"])
+    def test_a_body_that_its_sender_did_not_finish_is_no_request(
+        self, proxy: FaultyProxy, echo: Echo, sent: bytes
+    ) -> None:
+        host, _, port = proxy.url.removeprefix("http://").partition(":")
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            connection.sendall(b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 5\r\n\r\n" + sent)
+            connection.shutdown(socket.SHUT_WR)
+            assert connection.recv(1) == b""
+        assert proxy.requests == [] and proxy.arrivals == echo.arrivals == 0
 
     def test_it_answers_with_the_status_it_is_told(self, proxy: FaultyProxy, echo: Echo) -> None:
         proxy.fault = Fault("status", code=429, headers={"Retry-After": "3"}, body=b"slower")

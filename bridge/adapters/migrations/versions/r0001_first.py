@@ -166,12 +166,6 @@ def upgrade() -> None:
     )
     op.create_index("ix_runs_last", "runs", ["municipality", "institution"], **_where("is_last = 1"))
     op.create_table(
-        "seen_files",
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("fingerprint", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("name", "fingerprint"),
-    )
-    op.create_table(
         "sequences",
         sa.Column("municipality", sa.Text(), nullable=False),
         sa.Column("last", sa.BigInteger(), autoincrement=False, nullable=False),
