@@ -24,7 +24,7 @@ run: setup  ## a made-up municipality, a learning platform, an Aula stand-in and
 	@$(BIN)/skolebro simulate demo
 
 test: setup  ## the everyday test suite
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not slow" --durations=8
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow" --durations=8
 
 test-slow: setup  ## the long harnesses
 	$(BIN)/python -m pytest -n $(JOBS) -m slow

@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from tests.support.exports import Export
-from tests.support.process import Background, background, run
+from tests.support.process import Background, background, run, start
 from tests.support.world import DAYS, World
 
 SMALL = "280555.xml"
@@ -41,22 +41,29 @@ def filled(world: World) -> World:
 
 
 def test_a_newcomer_gets_from_init_to_a_synchronised_state(tmp_path: Path) -> None:
-    told = run(["init"], tmp_path).ended(0).stdout
+    told = start(["init"], tmp_path).ended(0).stdout
     assert "Wrote skolebro.yaml" in told
     assert [line.split(" -c ")[0].split() for line in told.splitlines() if line.startswith("  ")] == [
         ["skolebro", "check"],
         ["skolebro", "plan"],
         ["skolebro", "sync"],
     ]
-    assert run(["check"], tmp_path).ended(0).stdout.startswith("ok   configuration")
+    assert start(["check"], tmp_path).ended(0).stdout.startswith("ok   configuration")
     for file in DAYS[0].glob("*.xml"):
         (tmp_path / "incoming" / file.name).write_bytes(file.read_bytes())
-    run(["plan"], tmp_path).ended(0)
+    start(["plan"], tmp_path).ended(0)
     assert len(list((tmp_path / "incoming").glob("*.xml"))) == 3
-    (row,) = run(["sync", "--json"], tmp_path).ended(0).json["municipalities"]
+    (row,) = start(["sync", "--json"], tmp_path).ended(0).json["municipalities"]
     assert (row["municipality"], row["persons"]) == ("0999", 2509)
     assert list((tmp_path / "incoming").glob("*.xml")) == []
-    assert run(["status"], tmp_path).ended(0).stdout.startswith("All well.")
+    assert start(["status"], tmp_path).ended(0).stdout.startswith("All well.")
+
+
+def test_a_mistake_ends_the_program_with_its_code_and_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "skolebro.yaml").write_text("speed: 3\n")
+    ended = start(["check"], tmp_path).ended(2)
+    assert (ended.stdout, ended.stderr.count("\n")) == ("", 1)
+    assert ended.stderr.startswith("skolebro: skolebro.yaml")
 
 
 def test_init_names_the_municipality_that_was_asked_for(tmp_path: Path) -> None:

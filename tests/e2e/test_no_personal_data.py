@@ -23,8 +23,6 @@ from tests.support.exports import COMMON, OWN, Export
 from tests.support.process import background, run
 from tests.support.world import DAYS, World, aula_target, scim_target, webhook_secret
 
-pytestmark = pytest.mark.xdist_group("no_personal_data")  # one long setup serves all of them
-
 # Danish letters make every encoding differ from the plain text.
 OPEN = {
     "given name": "Kanårina",

@@ -25,8 +25,6 @@ from tests.support.world import (
     webhook_secret,
 )
 
-pytestmark = pytest.mark.xdist_group("sync_scim")  # one long setup serves all of them
-
 PLATFORM, AULA = f"{MUNICIPALITY}/platform", f"{MUNICIPALITY}/aula"
 METHODS = {"created": "POST", "updated": "PUT", "deleted": "DELETE"}
 Objects = dict[str, dict[str, Any]]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -16,6 +20,7 @@ from typing import Any, Self, TypeVar
 
 PROGRAM = Path(sys.executable).with_name("skolebro")
 _POLL = 0.02
+_STARTS = 1_500  # of a poll each
 _T = TypeVar("_T")
 
 
@@ -46,8 +51,43 @@ class Result:
         return self
 
 
-def run(args: Sequence[str | Path], cwd: Path, timeout: float = 60, **extra: str) -> Result:
+def run(args: Sequence[str | Path], cwd: Path, timeout: float = 300, **extra: str) -> Result:
     """Run `skolebro` to its end; `extra` are further variables of its environment.
+
+    It is forked from a process that has it loaded (tests/support/zygote.py); `start` starts the program itself.
+
+    Raises:
+        subprocess.TimeoutExpired: it did not end in time and was killed.
+    """
+    words = tuple(map(str, args))
+    with (
+        socket.socket(socket.AF_UNIX) as line,
+        tempfile.NamedTemporaryFile() as out,
+        tempfile.NamedTemporaryFile() as err,
+    ):
+        line.settimeout(timeout)
+        line.connect(_zygote())
+        request = {
+            "words": words,
+            "folder": str(cwd),
+            "environment": environment(**extra),
+            "out": out.name,
+            "err": err.name,
+        }
+        with line.makefile("rw", encoding="utf-8") as talk:
+            talk.write(json.dumps(request) + "\n")
+            talk.flush()
+            pid = int(talk.readline())
+            try:
+                code = int(talk.readline())
+            except TimeoutError:
+                os.kill(pid, signal.SIGKILL)
+                raise subprocess.TimeoutExpired(words, timeout) from None
+        return Result(words, code, out.read().decode(), err.read().decode())
+
+
+def start(args: Sequence[str | Path], cwd: Path, timeout: float = 300, **extra: str) -> Result:
+    """Start the installed program as a shell does, and run it to its end.
 
     Raises:
         subprocess.TimeoutExpired: it did not end in time and was killed.
@@ -65,6 +105,35 @@ def run(args: Sequence[str | Path], cwd: Path, timeout: float = 60, **extra: str
     return Result(words, ended.returncode, ended.stdout.decode(), ended.stderr.decode())
 
 
+@functools.cache
+def _zygote() -> str:
+    """Start the process that `run` forks from, once for these tests; returns where it listens."""
+    folder = tempfile.TemporaryDirectory(prefix="skolebro-")
+    path = f"{folder.name}/zygote"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.support.zygote", path],
+        cwd=Path(__file__).parents[2],
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    )
+    assert process.stdin is not None
+
+    def end() -> None:
+        process.stdin.close()  # type: ignore[union-attr]
+        process.wait()
+        folder.cleanup()
+
+    atexit.register(end)
+    for _ in range(_STARTS):
+        with socket.socket(socket.AF_UNIX) as line, contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
+            line.connect(path)
+            return path
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            raise RuntimeError(f"the process to fork from ended with {process.wait(_POLL)}")
+    raise RuntimeError("the process to fork from did not come up")
+
+
 class Background:
     """`skolebro` as long as the block lasts: killed at its end, unless it has ended before."""
 
@@ -80,7 +149,7 @@ class Background:
             stderr=self._err,
         )
 
-    def until(self, look: Callable[[], _T | None], seconds: float = 20) -> _T:
+    def until(self, look: Callable[[], _T | None], seconds: float = 120) -> _T:
         """Poll `look` until it gives something true; fails when the process ends before, or the time runs out."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
@@ -100,7 +169,7 @@ class Background:
         """Send a signal to this process only."""
         self.process.send_signal(number)
 
-    def end(self, timeout: float = 30) -> Result:
+    def end(self, timeout: float = 120) -> Result:
         """Wait for the end of the process and return how it ended."""
         code = self.process.wait(timeout)
         return Result(self._words, code, self._text(self._out), self._text(self._err))
