@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
@@ -13,16 +10,15 @@ from typing import Self
 import pytest
 
 from bridge.testing.stil_municipality import Municipality
+from tests.support.forks import Forks
 from tests.support.model import (
     assert_log_is_whole,
     assert_nobody_was_created_twice,
     assert_nothing_is_open,
     assert_versions_never_go_back,
 )
-from tests.support.process import environment, run
+from tests.support.process import run
 from tests.support.rig import BUSY, SMALL, Rig, make_rig
-
-ROOT = Path(__file__).parents[2]
 
 
 class Harness:
@@ -32,26 +28,15 @@ class Harness:
         self._rig = rig
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.failpoint_main"],
-            cwd=ROOT,
-            env=environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self._forks = Forks("tests.support.failpoint_main")
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.communicate(timeout=30)
+        self._forks.close()
 
     def sync(self, place: str | None = None, number: int = 0) -> int:
         """One sync, killed when it passes the place for that time; returns how it ended."""
-        assert self._process.stdin is not None and self._process.stdout is not None
-        order = {"config": str(self._rig.config), "place": place, "number": number}
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-        return int(json.loads(self._process.stdout.readline())["code"])
+        return self._forks.carry_out({"config": str(self._rig.config), "place": place, "number": number})
 
 
 @pytest.fixture

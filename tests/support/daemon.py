@@ -11,7 +11,8 @@ from typing import Any, Self
 
 import requests
 
-from tests.support.process import PROGRAM, environment
+from tests.support.environment import environment
+from tests.support.process import PROGRAM
 
 _LOOKS = 1500
 _PAUSE = 0.02  # between two looks; the process may end meanwhile, which is noticed at once

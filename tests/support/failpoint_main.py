@@ -1,12 +1,11 @@
 """A bridge that kills itself at one exact place of a sync; run as a program, one order a line on stdin.
 
-An order is {"config": path, "place": one of PLACES or null, "number": which one}. Each is carried out by a fork
-of this process, so the imports are paid once. The answer is one line: {"code": how it ended}.
+Orders are carried out as tests/support/forks.py says; one is {"config": path, "place": one of PLACES or null,
+"number": which one}.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -24,6 +23,7 @@ from bridge.config import load_settings
 from bridge.connector import Http, HttpResponse, Services
 from bridge.ports import Reader, Store, UnitOfWork
 from bridge.registry import Registry
+from tests.support.forks import serve
 
 PLACES = (
     "amid transaction",
@@ -32,7 +32,7 @@ PLACES = (
     "before request to <target>",
     "after answer of <target>",
 )
-_READS = ("entit", "hash", "scan", "shared", "institution_state", "run", "last_", "seen", "quarantine", "hold")
+_READS = ("entit", "hash", "scan", "shared", "institution_state", "run", "last_", "quarantine", "hold")
 _READS += ("event", "cursor", "desired_hashes", "due", "remote_ids", "deliver", "next_due", "target_state")
 _READS += ("audit_", "open_intents")
 
@@ -138,22 +138,10 @@ def sync(config: Path, trap: Trap) -> None:
     bridge.store.close()
 
 
-def main() -> None:
-    dict(Registry()), open_throwaway().close()  # imports what would else be imported in every fork
-    for line in sys.stdin:
-        order = json.loads(line)
-        child = os.fork()
-        if child == 0:
-            _end_with(Path(order["config"]), Trap(order["place"], order["number"]))
-        _, status = os.waitpid(child, 0)
-        sys.stdout.write(json.dumps({"code": os.waitstatus_to_exitcode(status)}) + "\n")
-        sys.stdout.flush()
-
-
-def _end_with(config: Path, trap: Trap) -> NoReturn:
+def carry_out(order: dict[str, Any]) -> NoReturn:
     code = 1
     try:
-        sync(config, trap)
+        sync(Path(order["config"]), Trap(order["place"], order["number"]))
         code = 0
     except BaseException:
         traceback.print_exc()
@@ -163,4 +151,5 @@ def _end_with(config: Path, trap: Trap) -> NoReturn:
 
 
 if __name__ == "__main__":
-    main()
+    dict(Registry()), open_throwaway().close()  # imports what would else be imported in every fork
+    serve(carry_out)

@@ -8,7 +8,6 @@ import functools
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,15 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from tests.support.environment import environment
+from tests.support.forks import Forks
+
 PROGRAM = Path(sys.executable).with_name("skolebro")
 _POLL = 0.02
-_STARTS = 1_500  # of a poll each
 _T = TypeVar("_T")
-
-
-def environment(**extra: str) -> dict[str, str]:
-    """Return what a service would be started with: no home, no proxy, no variable of the person at the desk."""
-    return {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "COLUMNS": "200", **extra}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,38 +47,27 @@ class Result:
         return self
 
 
-def run(args: Sequence[str | Path], cwd: Path, timeout: float = 300, **extra: str) -> Result:
-    """Run `skolebro` to its end; `extra` are further variables of its environment.
+def run(args: Sequence[str | Path], cwd: Path, timeout: int = 300, **extra: str) -> Result:
+    """Run `skolebro` to its end, one at a time; `extra` are further variables of its environment.
 
-    It is forked from a process that has it loaded (tests/support/zygote.py); `start` starts the program itself.
+    It is forked from a process that has it loaded (tests/support/command_main.py); `start` starts the program.
 
     Raises:
         subprocess.TimeoutExpired: it did not end in time and was killed.
     """
     words = tuple(map(str, args))
-    with (
-        socket.socket(socket.AF_UNIX) as line,
-        tempfile.NamedTemporaryFile() as out,
-        tempfile.NamedTemporaryFile() as err,
-    ):
-        line.settimeout(timeout)
-        line.connect(_zygote())
-        request = {
+    with tempfile.NamedTemporaryFile() as out, tempfile.NamedTemporaryFile() as err:
+        order = {
             "words": words,
             "folder": str(cwd),
             "environment": environment(**extra),
             "out": out.name,
             "err": err.name,
+            "timeout": timeout,
         }
-        with line.makefile("rw", encoding="utf-8") as talk:
-            talk.write(json.dumps(request) + "\n")
-            talk.flush()
-            pid = int(talk.readline())
-            try:
-                code = int(talk.readline())
-            except TimeoutError:
-                os.kill(pid, signal.SIGKILL)
-                raise subprocess.TimeoutExpired(words, timeout) from None
+        code = _forks().carry_out(order)
+        if code == -signal.SIGALRM:
+            raise subprocess.TimeoutExpired(words, timeout)
         return Result(words, code, out.read().decode(), err.read().decode())
 
 
@@ -106,32 +91,10 @@ def start(args: Sequence[str | Path], cwd: Path, timeout: float = 300, **extra: 
 
 
 @functools.cache
-def _zygote() -> str:
-    """Start the process that `run` forks from, once for these tests; returns where it listens."""
-    folder = tempfile.TemporaryDirectory(prefix="skolebro-")
-    path = f"{folder.name}/zygote"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.zygote", path],
-        cwd=Path(__file__).parents[2],
-        env=environment(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-    )
-    assert process.stdin is not None
-
-    def end() -> None:
-        process.stdin.close()  # type: ignore[union-attr]
-        process.wait()
-        folder.cleanup()
-
-    atexit.register(end)
-    for _ in range(_STARTS):
-        with socket.socket(socket.AF_UNIX) as line, contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
-            line.connect(path)
-            return path
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            raise RuntimeError(f"the process to fork from ended with {process.wait(_POLL)}")
-    raise RuntimeError("the process to fork from did not come up")
+def _forks() -> Forks:
+    forks = Forks("tests.support.command_main")
+    atexit.register(forks.close)
+    return forks
 
 
 class Background:

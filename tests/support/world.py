@@ -85,7 +85,7 @@ class World:
         draft.write_bytes(content)
         os.replace(draft, self.incoming / name)
 
-    def run(self, *args: str, timeout: float = 300) -> Result:
+    def run(self, *args: str, timeout: int = 300) -> Result:
         """Run a verb over this configuration."""
         return run([*args, "--config", "skolebro.yaml"], self.root, timeout)
 
