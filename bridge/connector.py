@@ -7,20 +7,22 @@ It enters by the entry point group ``skolebro.connectors``, built-in or not.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from bridge.domain.changes import Operation
+from bridge.domain.entities import Institution
 from bridge.domain.errors import (
     AgreementMissing,
     ConfigError,
     ContractBroken,
     SnapshotInvalid,
+    SourceUnauthorised,
     SourceUnavailable,
     TargetUnauthorised,
     TargetUnavailable,
@@ -40,6 +42,7 @@ __all__ = [
     "ContractBroken",
     "Deferred",
     "Delivered",
+    "Describes",
     "Duration",
     "Http",
     "HttpResponse",
@@ -51,7 +54,9 @@ __all__ = [
     "SnapshotInvalid",
     "SnapshotSource",
     "SourceFailure",
+    "SourceUnauthorised",
     "SourceUnavailable",
+    "Subscribes",
     "Target",
     "TargetUnauthorised",
     "TargetUnavailable",
@@ -81,9 +86,9 @@ Duration = Annotated[timedelta, BeforeValidator(_duration)]
 class ConnectorConfig(BaseModel):
     """Base of a connector's configuration: unknown keys are refused, values are frozen.
 
-    Fields whose name ends in ``_file`` are secret or certificate file references and fields whose
-    name ends in ``_folder`` are folders; both are of type `Path`. A relative path is resolved against
-    the folder of the configuration file, and it must exist, before the connector sees it.
+    Fields whose name ends in ``_file`` are secret or certificate file references (``_files``: a list of
+    them) and fields whose name ends in ``_folder`` are folders; all are of type `Path`. A relative path
+    is resolved against the folder of the configuration file, and it must exist, before the connector sees it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -139,7 +144,8 @@ class Services:
     """What a connector is given instead of building it: its HTTP edge, secrets and the time.
 
     `http(base_url, timeout)` makes the edge for one base URL; `headers` are sent with every request.
-    `secret(path)` reads a secret file (surrounding white space removed) and refuses one that others may read.
+    `secret(path)` reads a secret file (surrounding white space removed) and refuses one that others may read;
+    `credential(path)` does the same for bytes (a key, a PKCS#12 file), and changes nothing about them.
     """
 
     municipality: str
@@ -147,6 +153,7 @@ class Services:
     http: Callable[..., Http]
     secret: Callable[[Path], str]
     now: Callable[[], datetime]
+    credential: Callable[[Path], bytes]
 
 
 class SnapshotSource(Protocol):
@@ -155,7 +162,7 @@ class SnapshotSource(Protocol):
     def snapshots(self) -> Iterator[Snapshot | SourceFailure]:
         """Yield what can be had now, one institution at a time; a failure of one does not end the others.
 
-        Raises `SourceUnavailable` when the source as a whole is away.
+        Raises `SourceUnavailable` when the source as a whole is away, `SourceUnauthorised` when it refuses us.
         """
         ...
 
@@ -171,12 +178,53 @@ class SnapshotSource(Protocol):
         ...
 
 
+@runtime_checkable
+class Subscribes(Protocol):
+    """A source that can be asked institution by institution, each on its own time; optional.
+
+    Up to `concurrency` threads call `fetch` at the same time.
+    """
+
+    concurrency: int
+
+    def agreements(self) -> frozenset[str]:
+        """Return the institutions that the source would hand over to us now.
+
+        Raises `SourceUnavailable`, `SourceUnauthorised`, or `SnapshotInvalid` for a list that is none.
+        """
+        ...
+
+    def fetch(self, institution: str) -> Snapshot:
+        """Return the institution's snapshot as it is now.
+
+        Raises `SourceUnavailable`, `SourceUnauthorised` (all would fail), `SnapshotInvalid` or `AgreementMissing`.
+        """
+        ...
+
+
+@runtime_checkable
+class Describes(Protocol):
+    """A source that knows more of institutions than their snapshots say; optional.
+
+    Asked every `facts_interval`.
+    """
+
+    facts_interval: timedelta
+
+    def describe(self, institutions: Collection[str]) -> Iterable[Institution]:
+        """Yield what the register says of these; one that it does not know is left out.
+
+        Raises `SourceUnavailable`, `SourceUnauthorised` or `SnapshotInvalid`.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class SourceFailure:
     """One institution could not be fetched; `error` says who must act, `origin` which file it was."""
 
     institution: str | None
-    error: SourceUnavailable | SnapshotInvalid | AgreementMissing
+    error: SourceUnavailable | SourceUnauthorised | SnapshotInvalid | AgreementMissing
     origin: str | None = None
 
 
@@ -248,10 +296,14 @@ class Target(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Connector:
-    """A system that Skolebro can read from or bring up to date."""
+    """A system that Skolebro can read from or bring up to date.
+
+    `default_interval` is how often a source is read where the municipality's configuration does not say.
+    """
 
     name: str
     config: type[ConnectorConfig]
     source: Callable[[Any, Services], SnapshotSource] | None = None
     target: Callable[[Any, Services], Target] | None = None
     default_mapping: str | None = None
+    default_interval: timedelta = timedelta(minutes=15)

@@ -36,7 +36,7 @@ def run_daemon(bridge: Bridge) -> None:
     bus = serve.bus()
     heart = _Heart(bridge)
     with bridge.alone():
-        loops = [Loop(stage, bus, bridge.clock, heart) for stage in serve.stages(bridge, heart)]
+        loops = [Loop(stage, bus, bridge.clock, heart) for stage in serve.stages(bridge, heart, bus)]
         web = serve.web_server(bridge)
         if web is not None:
             with explained(bridge.settings.path):

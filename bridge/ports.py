@@ -11,6 +11,7 @@ from typing import Protocol
 from bridge.domain.entities import Kind
 from bridge.domain.events import Event
 from bridge.domain.ids import CanonicalId, Key, TargetId
+from bridge.domain.records import ImportSource
 
 
 class Clock(Protocol):
@@ -96,7 +97,10 @@ class EntityStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class InstitutionState:
-    """The last snapshot that was recorded for an institution. `digest` leaves exportDateTime aside."""
+    """The last snapshot that was recorded for an institution. `digest` leaves exportDateTime aside.
+
+    `source_times` and `school_years` are by the name of the import source.
+    """
 
     municipality: str
     institution: str
@@ -105,11 +109,36 @@ class InstitutionState:
     source_times: Mapping[str, datetime]
     recorded_at: datetime
     run: str
+    school_years: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """How an institution is subscribed to; `institution` "" is the source as a whole.
+
+    `agreement`: agreed | missing (configured, never agreed) | withdrawn (was agreed, is not any more) |
+    unused (agreed, not configured) | None (not known yet); `agreement_at` is since when. `failures` in a row
+    and their `reason` since the last success, `retry_at` when it is tried before its turn. `wanted_at`: a nudge
+    asks for it. `asked_at`: when it was last asked for (the whole: when the last pass began).
+    """
+
+    municipality: str
+    institution: str
+    agreement: str | None = None
+    agreement_at: datetime | None = None
+    failures: int = 0
+    reason: str | None = None
+    retry_at: datetime | None = None
+    wanted_at: datetime | None = None
+    asked_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What became of one snapshot. `result`: recorded | unchanged | held | refused | failed."""
+    """What became of one snapshot. `result`: recorded | unchanged | held | refused | failed.
+
+    `export_time` and `sources` (name, time, school year) are what its header said, where it was read.
+    """
 
     id: str
     municipality: str
@@ -121,6 +150,8 @@ class Run:
     digest: str | None
     changes: int = 0
     quarantined: int = 0
+    export_time: datetime | None = None
+    sources: tuple[ImportSource, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +198,20 @@ class IntakeStore(Protocol):
     def institution_states(self) -> list[InstitutionState]: ...
 
     def put_institution_state(self, state: InstitutionState) -> None: ...
+
+    def subscriptions(self, municipality: str | None = None) -> list[Subscription]:
+        """By (municipality, institution); of all municipalities when None."""
+        ...
+
+    def put_subscriptions(self, rows: Iterable[Subscription]) -> None:
+        """Insert or replace by (municipality, institution)."""
+        ...
+
+    def institution_facts(self, municipality: str) -> dict[str, bytes]:
+        """The last that a register said of each institution, as an encoded `Institution`."""
+        ...
+
+    def put_institution_facts(self, municipality: str, facts: Mapping[str, bytes]) -> None: ...
 
     def add_run(self, run: Run) -> None: ...
 
@@ -439,6 +484,36 @@ class Bus(Protocol):
 
     def wait(self, topic: str, seconds: float) -> bool:
         """Wait for a nudge on the topic, at most this long; say whether one came."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class FeedMessage(Protocol):
+    """One message of a feed; exactly one of its methods ends it, and only `done` forgets it for good."""
+
+    body: bytes
+    content_type: str
+    origin: str
+
+    def done(self) -> None:
+        """What it brought is committed."""
+        ...
+
+    def dead(self, reason: str) -> None:
+        """It can never be used: it goes to the dead letters with the reason code."""
+        ...
+
+    def later(self) -> None:
+        """It cannot be used now: it comes again."""
+        ...
+
+
+class Feed(Protocol):
+    """Messages that others send us, one after the other."""
+
+    def receive(self, seconds: float) -> FeedMessage | None:
+        """Wait for a message, at most this long. Raises `SourceUnavailable` when the broker is away."""
         ...
 
     def close(self) -> None: ...

@@ -13,6 +13,7 @@ from datetime import timedelta
 from http.cookiejar import DefaultCookiePolicy
 from ipaddress import ip_address
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from threading import Condition, Lock, Thread
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -51,7 +52,8 @@ class HttpEdge:
     `timeout` is the deadline of a whole request, its blink retries included (only a name service that
     hangs is out of its reach); `connect_timeout` is that of one connection attempt. `headers` (or what
     they return) go with every request. `ca_file` replaces the public certificate authorities;
-    `client_cert` are certificate and key. `observer` hears of each request once: method, status class
+    `client_cert` are files with certificate and key, `client_identity` a PEM of chain and encrypted key with
+    the key's password. `observer` hears of each request once: method, status class
     ("2xx") or reason of failure, seconds.
 
     One thread uses an edge at a time; a second one waits.
@@ -69,6 +71,7 @@ class HttpEdge:
         headers: Headers | None = None,
         ca_file: Path | None = None,
         client_cert: tuple[Path, Path] | None = None,
+        client_identity: tuple[bytes, bytes] | None = None,
         max_body: int = 16 * 1024 * 1024,
         proxy: str | None = None,
         observer: Observer | None = None,
@@ -85,7 +88,7 @@ class HttpEdge:
         self._clock = clock
         self._lock = Lock()
         self._line = _Line()
-        self._session = _session(_Adapter(self._line, _tls(ca_file, client_cert)), proxy)
+        self._session = _session(_Adapter(self._line, _tls(ca_file, client_cert, client_identity)), proxy)
 
     def request(
         self,
@@ -355,7 +358,9 @@ def _session(adapter: _Adapter, proxy: str | None) -> requests.Session:
     return session
 
 
-def _tls(ca_file: Path | None, client_cert: tuple[Path, Path] | None) -> ssl.SSLContext:
+def _tls(
+    ca_file: Path | None, client_cert: tuple[Path, Path] | None, identity: tuple[bytes, bytes] | None
+) -> ssl.SSLContext:
     """Return a verifying context. Raises `ConfigError` naming the file that cannot be used."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -372,7 +377,20 @@ def _tls(ca_file: Path | None, client_cert: tuple[Path, Path] | None) -> ssl.SSL
             raise ConfigError(
                 f"{client_cert[0]} and {client_cert[1]} are not a certificate and its unencrypted key in PEM form"
             ) from error
+    if identity is not None:
+        _load_identity(context, *identity)
     return context
+
+
+def _load_identity(context: ssl.SSLContext, pem: bytes, password: bytes) -> None:
+    """OpenSSL reads chains from files only: this one is gone at once, and its key is encrypted meanwhile."""
+    with NamedTemporaryFile(suffix=".pem") as file:
+        file.write(pem)
+        file.flush()
+        try:
+            context.load_cert_chain(file.name, password=password)
+        except (OSError, ValueError) as error:
+            raise ConfigError("the certificate and its key cannot be used for TLS") from error
 
 
 def _checked(base_url: str) -> str:

@@ -1,4 +1,4 @@
-"""What is remembered of snapshots in SQL: the last good one, every run, files taken, records in quarantine."""
+"""What is remembered of snapshots in SQL: the last good one, every run, records in quarantine."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from bridge.adapters.sql_schema import (
     to_stored,
 )
 from bridge.adapters.sql_transaction import SqlPart, StoredRow
+from bridge.domain.records import ImportSource
 from bridge.ports import InstitutionState, QuarantineRow, Run
 
 # Spelt out, not bound: SQLite uses a partial index only for a condition that it can read.
@@ -44,6 +45,7 @@ class SqlIntake(SqlPart):
             _write_times(state.source_times),
             to_stored(state.recorded_at),
             state.run,
+            json.dumps(dict(state.school_years), ensure_ascii=False),
         )
         self._tx.put(institution_states, [row])
 
@@ -64,6 +66,8 @@ class SqlIntake(SqlPart):
                 changes=run.changes,
                 quarantined=run.quarantined,
                 is_last=1,
+                export_time=to_stored(run.export_time),
+                sources=_write_sources(run.sources),
             )
         )
 
@@ -98,7 +102,17 @@ def _institution_state(row: StoredRow) -> InstitutionState:
         source_times={name: from_stored(time) for name, time in json.loads(row.source_times).items()},
         recorded_at=from_stored(row.recorded_at),
         run=row.run,
+        school_years=json.loads(row.school_years),
     )
+
+
+def _write_sources(sources: Sequence[ImportSource]) -> str:
+    rows = [[source.name, to_stored(source.time), source.school_year] for source in sources]
+    return json.dumps(rows, ensure_ascii=False)
+
+
+def _read_sources(text: str) -> tuple[ImportSource, ...]:
+    return tuple(ImportSource(name, from_stored(time), year) for name, time, year in json.loads(text))
 
 
 def _run(row: StoredRow) -> Run:
@@ -113,6 +127,8 @@ def _run(row: StoredRow) -> Run:
         digest=row.digest,
         changes=row.changes,
         quarantined=row.quarantined,
+        export_time=from_stored(row.export_time),
+        sources=_read_sources(row.sources),
     )
 
 

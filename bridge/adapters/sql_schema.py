@@ -103,6 +103,29 @@ institution_states = Table(
     _text("source_times"),
     _number("recorded_at"),
     _text("run"),
+    Column("school_years", Text, nullable=False, server_default="{}"),
+)
+
+subscriptions = Table(
+    "subscriptions",
+    metadata,
+    _text("municipality", is_key=True),
+    _text("institution", is_key=True),
+    Column("agreement", Text),
+    _number("agreement_at", nullable=True),
+    _number("failures"),
+    Column("reason", Text),
+    _number("retry_at", nullable=True),
+    _number("wanted_at", nullable=True),
+    _number("asked_at", nullable=True),
+)
+
+institution_facts = Table(
+    "institution_facts",
+    metadata,
+    _text("municipality", is_key=True),
+    _text("institution", is_key=True),
+    Column("body", LargeBinary, nullable=False),
 )
 
 runs = Table(
@@ -120,6 +143,8 @@ runs = Table(
     _number("changes"),
     _number("quarantined"),
     Column("is_last", SmallInteger, nullable=False),
+    _number("export_time", nullable=True),
+    Column("sources", Text, nullable=False, server_default="[]"),
     _where("runs", "last", ("municipality", "institution"), "is_last = 1"),
 )
 

@@ -20,6 +20,7 @@ from bridge.adapters.sql_holds import SqlHolds
 from bridge.adapters.sql_intake import SqlIntake
 from bridge.adapters.sql_migrate import is_current, migrate
 from bridge.adapters.sql_sqlite import BEGIN, create_file, create_sqlite_engine, require_durable, use_wal
+from bridge.adapters.sql_subscriptions import SqlSubscriptions
 from bridge.adapters.sql_targets import SqlTargets
 from bridge.adapters.sql_transaction import Transaction
 from bridge.domain.errors import ConfigError, StoreUnavailable
@@ -28,7 +29,9 @@ from bridge.ports import Reader, UnitOfWork
 BUSY_TIMEOUT = timedelta(seconds=30)
 
 
-class SqlUnitOfWork(SqlEntities, SqlIntake, SqlHolds, SqlEvents, SqlDeliveries, SqlTargets, SqlAudit):
+class SqlUnitOfWork(
+    SqlEntities, SqlIntake, SqlSubscriptions, SqlHolds, SqlEvents, SqlDeliveries, SqlTargets, SqlAudit
+):
     """One transaction; after a rollback it still answers, and whatever it is told is forgotten."""
 
     def rollback(self) -> None:

@@ -14,9 +14,16 @@ from bridge import __version__
 from bridge.adapters.clock import SystemClock
 from bridge.adapters.state_folder import DATABASE, prepare, sole_use
 from bridge.adapters.store_sql import open_sqlite
-from bridge.config import MunicipalitySettings, Settings, TargetSettings, explained, secret_reader
-from bridge.connector import ConnectorConfig, Http, Services
-from bridge.domain.errors import SourceUnavailable
+from bridge.config import (
+    MunicipalitySettings,
+    Settings,
+    TargetSettings,
+    credential_reader,
+    explained,
+    secret_reader,
+)
+from bridge.connector import ConnectorConfig, Http, Services, Subscribes
+from bridge.domain.errors import ConfigError, SourceUnauthorised, SourceUnavailable
 from bridge.domain.ids import TargetId
 from bridge.engine.audit import AuditBook
 from bridge.engine.breaker import Breaker
@@ -27,11 +34,16 @@ from bridge.engine.guard import GuardPolicy
 from bridge.engine.plan import Plan, plan
 from bridge.engine.refresh import refresh
 from bridge.engine.retry import RetryPolicy
+from bridge.engine.schedule import Schedule
 from bridge.engine.status import read_status
+from bridge.engine.subscribe import Subscriber, ask_now
 from bridge.engine.tell import Teller
 from bridge.engine.views import Scope
 from bridge.observe import LogEvent, Metrics, Status, log
 from bridge.ports import Store, UnitOfWork
+
+# A source is asked a few times a day; one that fails is given minutes, then hours.
+_PATIENCE, _PERSON, _LONGEST = timedelta(minutes=2), timedelta(minutes=30), timedelta(hours=6)
 
 
 def open_bridge(settings: Settings) -> Bridge:
@@ -105,6 +117,36 @@ class Bridge:
             new_id=self.clock.new_id,
         )
 
+    def schedule(self, municipality: MunicipalitySettings) -> Schedule:
+        """When the municipality's source is asked. Raises `ConfigError`."""
+        told = municipality.schedule
+        try:
+            return Schedule.read(
+                municipality.code,
+                interval=told.interval,
+                cron=told.cron,
+                zone=told.zone,
+                jitter=told.jitter,
+                quiet_hours=told.quiet_hours,
+            )
+        except ConfigError as error:
+            raise ConfigError(f"{self.settings.path}: municipalities.{municipality.code}.{error}") from error
+
+    def subscriber(self, municipality: MunicipalitySettings, intake: Intake) -> Subscriber | None:
+        """The intake from a source that can be asked institution by institution; None for any other."""
+        schedule = self.schedule(municipality)
+        if not isinstance(intake.source, Subscribes):
+            return None
+        cap = self.settings.retry.retry_after_cap
+        return Subscriber(
+            intake=intake,
+            source=intake.source,
+            schedule=schedule,
+            patience=RetryPolicy(_PATIENCE, _LONGEST, cap),
+            person=RetryPolicy(_PERSON, _LONGEST, cap),
+            chance=self.clock.random,
+        )
+
     def lane(self, municipality: MunicipalitySettings, target: TargetSettings, rendering: Rendering) -> Lane:
         make = target.connector.target
         assert make is not None  # noqa: S101 - the configuration has checked that it is a target
@@ -156,7 +198,9 @@ class Bridge:
 
             return HttpEdge(base_url, observer=partial(self._observe, name), **options)
 
-        return Services(municipality.code, institutions, http, secret_reader(config), self.clock.now)
+        return Services(
+            municipality.code, institutions, http, secret_reader(config), self.clock.now, credential_reader(config)
+        )
 
     def _observe(self, name: str, method: str, status_class: str, seconds: float) -> None:
         self.metrics.responded(name, int(status_class[0]) * 100 if status_class[:1].isdigit() else 0)
@@ -186,10 +230,12 @@ class Bridge:
         municipalities = self.settings.municipalities
         return plan(self.store, [self.intake(m) for m in municipalities], self.all_renderings())
 
-    def take_in(self, intake: Intake, teller: Teller) -> int:
+    def take_in(self, municipality: MunicipalitySettings, teller: Teller) -> int:
         """One pass of intake: changed mappings, approved holds, then the source."""
+        intake = self.intake(municipality)
+        subscriber = self.subscriber(municipality, intake)
         self.settle(intake, teller)
-        return fetch(intake, teller)
+        return ask_now(subscriber, teller) if subscriber else fetch(intake, teller)
 
     def settle(self, intake: Intake, teller: Teller) -> int:
         """Carry out what a person changed or decided: mappings, scopes, approved holds."""
@@ -213,8 +259,8 @@ class Bridge:
         self._try_mended()
         for municipality in self.settings.municipalities:
             try:
-                self.take_in(self.intake(municipality), teller)
-            except SourceUnavailable as error:
+                self.take_in(municipality, teller)
+            except (SourceUnavailable, SourceUnauthorised) as error:
                 problems.append(f"municipality {municipality.code}: {error}")
         failed: list[BaseException] = []
         threads = [threading.Thread(target=_drain, args=(lane, teller, failed)) for lane in lanes]

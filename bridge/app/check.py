@@ -8,8 +8,12 @@ from functools import partial
 
 from bridge.app.bridge import Bridge
 from bridge.config import MunicipalitySettings, TargetSettings
-from bridge.domain.errors import BridgeError, ConfigError
+from bridge.connector import Subscribes
+from bridge.domain.errors import AgreementMissing, BridgeError, ConfigError, SnapshotInvalid
 from bridge.engine.desire import Rendering
+from bridge.observe import in_words
+
+_APPROVE = "the institution or its municipality approves the data agreement at the source"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +25,17 @@ class Checked:
     text: str
 
 
-def _tried(name: str, attempt: Callable[[], object]) -> Checked:
+def _tried(name: str, attempt: Callable[[], str | None]) -> Checked:
+    """`attempt` returns what it found, where there is more to say than that it works."""
     try:
-        attempt()
+        text = attempt()
     except ConfigError:
         raise  # a mistake in the file ends every verb in the same way
+    except SnapshotInvalid as error:
+        return Checked(name, False, in_words(error.code))
     except BridgeError as error:
         return Checked(name, False, str(error))
-    return Checked(name, True, "works")
+    return Checked(name, True, text or "works")
 
 
 def check(bridge: Bridge, *, is_offline: bool) -> list[Checked]:
@@ -39,11 +46,32 @@ def check(bridge: Bridge, *, is_offline: bool) -> list[Checked]:
     settings = bridge.settings
     found = [Checked("configuration", True, str(settings.path)), _tried("state", bridge.store.check)]
     for municipality in settings.municipalities:
-        found.append(_tried(f"source {municipality.code}", partial(bridge.intake, municipality)))
+        ask = partial(_ask, bridge, municipality, is_offline)
+        found.append(_tried(f"source {municipality.code}", ask))
         for target, rendering in zip(municipality.targets, bridge.renderings(municipality), strict=True):
             probe = partial(_probe, bridge, municipality, target, rendering, is_offline)
             found.append(_tried(f"target {target.id}", probe))
     return found
+
+
+def _ask(bridge: Bridge, municipality: MunicipalitySettings, is_offline: bool) -> str | None:
+    """Say what may be fetched. Raises `AgreementMissing` when that is nothing."""
+    intake = bridge.intake(municipality)
+    bridge.schedule(municipality)
+    if is_offline or not isinstance(intake.source, Subscribes):
+        return None
+    return _agreed(intake.source.agreements(), municipality.institutions)
+
+
+def _agreed(agreed: frozenset[str], configured: frozenset[str] | None) -> str:
+    wanted = agreed if configured is None else configured
+    if not agreed & wanted:
+        raise AgreementMissing(f"none of the institutions is agreed, so nothing comes; {_APPROVE}")
+    if configured is None:
+        return "1 institution is agreed" if len(agreed) == 1 else f"{len(agreed)} institutions are agreed"
+    of = f"{len(agreed & wanted)} of {len(wanted)} configured institutions are agreed"
+    missing = sorted(wanted - agreed)
+    return f"{of}; missing: {', '.join(missing)}" if missing else of
 
 
 def _probe(

@@ -9,7 +9,7 @@ from typing import Any
 
 from bridge.adapters.clock import SystemClock
 from bridge.adapters.store_sql import open_throwaway
-from bridge.config import read_secret
+from bridge.config import read_credential, read_secret
 from bridge.connector import Connector, Http, Services
 from bridge.domain.errors import ConfigError
 from bridge.engine.audit import AuditBook
@@ -30,7 +30,7 @@ def preview_folders(folders: Sequence[Path], connectors: Mapping[str, Connector]
     make = connector.source
 
     def intake_of(folder: str) -> Intake:
-        services = Services(_PREVIEW, None, _no_http, read_secret, clock.now)
+        services = Services(_PREVIEW, None, _no_http, read_secret, clock.now, read_credential)
         # Nobody is writing any more: a file that is not whole will not become so, and is told at once.
         config = connector.config.model_validate({"folder": Path(folder), "settle": timedelta(0)})
         source = Untaken(make(config, services))

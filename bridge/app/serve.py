@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from functools import partial
 
 from bridge.adapters.bus_kombu import KombuBus
+from bridge.adapters.feed_kombu import KombuFeed
 from bridge.adapters.publish_pika import PikaPublisher
 from bridge.app.bridge import Bridge
-from bridge.config import explained, secret_reader
+from bridge.config import FeedSection, MunicipalitySettings, explained, secret_reader
+from bridge.connector import Describes
 from bridge.engine.deliver import deliver
+from bridge.engine.facts import Describer, describe_step
+from bridge.engine.feed import Inlet, feed_step
 from bridge.engine.fetch import Intake, fetch
 from bridge.engine.loop import Stage
 from bridge.engine.publish import publish_step
+from bridge.engine.subscribe import subscribe_step
 from bridge.engine.tell import Teller
+from bridge.ports import Bus
 from bridge.web.app import WebDeps, create_app
 from bridge.web.health import liveness, readiness
 from bridge.web.server import WebServer
 
+_LOOK = timedelta(seconds=5)
+_ASK = timedelta(minutes=1)
+_LISTEN = timedelta(seconds=1)
 _STEP_LIMIT = timedelta(seconds=120)
 _WINDOW = 1_000
 
@@ -41,16 +51,25 @@ def web_server(bridge: Bridge) -> WebServer | None:
     return WebServer(create_app(deps), host, int(port))
 
 
-def stages(bridge: Bridge, teller: Teller) -> list[Stage]:
+def stages(bridge: Bridge, teller: Teller, bus: Bus) -> list[Stage]:
     """Everything that runs in a loop of its own. Raises `ConfigError` when a secret cannot be read."""
     bridge.in_pass.update(municipality.code for municipality in bridge.settings.municipalities)
     found = [Stage("watch", partial(_watch, bridge), timedelta(seconds=5), is_steady=True)]
     for municipality in bridge.settings.municipalities:
         intake, code = bridge.intake(municipality), municipality.code
         wakes = (*(f"deliver/{target.id}" for target in municipality.targets), f"publish/{code}")
-        settle, take = partial(bridge.settle, intake, teller), partial(_take, bridge, intake, teller)
+        settle, step = partial(bridge.settle, intake, teller), _intake_step(bridge, municipality, intake, teller)
+        look = min(_LOOK, municipality.schedule.interval)
         found.append(Stage(f"decide/{code}", settle, timedelta(seconds=2), wakes))
-        found.append(Stage(f"intake/{code}", take, municipality.interval, wakes, is_steady=True))
+        found.append(Stage(f"intake/{code}", partial(_in_pass, bridge, code, step), look, wakes, is_steady=True))
+        if isinstance(intake.source, Describes):
+            describer = Describer(intake, intake.source, bridge.schedule(municipality))
+            ask = partial(describe_step, describer, teller)
+            found.append(Stage(f"facts/{code}", ask, _ASK, (f"intake/{code}",), is_steady=True))
+        if municipality.feed is not None:
+            inlet = _inlet(bridge, municipality, municipality.feed, intake, bus)
+            heed = partial(feed_step, inlet, teller, _LISTEN.total_seconds())
+            found.append(Stage(f"feed/{code}", heed, timedelta(milliseconds=100), wakes))
         if bridge.settings.broker is not None:
             publish = partial(publish_step, bridge.store, _publisher(bridge), code, _WINDOW, bridge.metrics)
             found.append(Stage(f"publish/{code}", publish, timedelta(seconds=5)))
@@ -58,12 +77,53 @@ def stages(bridge: Bridge, teller: Teller) -> list[Stage]:
     return found + [Stage(name, step, timedelta(seconds=1)) for name, step in lanes]
 
 
-def _take(bridge: Bridge, intake: Intake, teller: Teller) -> int:
-    """One whole pass over the source; deletions wait until it has come to its end."""
-    bridge.in_pass.add(intake.municipality)
-    seen = fetch(intake, teller)
-    bridge.in_pass.discard(intake.municipality)
-    return seen
+def _intake_step(
+    bridge: Bridge, municipality: MunicipalitySettings, intake: Intake, teller: Teller
+) -> Callable[[], int]:
+    """The step that asks the source when it is due, and does nothing otherwise."""
+    subscriber = bridge.subscriber(municipality, intake)
+    if subscriber is not None:
+        return partial(subscribe_step, subscriber, teller)
+    schedule = bridge.schedule(municipality)
+    last: datetime | None = None  # not remembered: to look into a folder again costs nobody anything
+
+    def poll() -> int:
+        nonlocal last
+        now = bridge.clock.now()
+        if schedule.is_quiet(now) or now < schedule.due_after(last, now):
+            return 0
+        last = now
+        return fetch(intake, teller)
+
+    return poll
+
+
+def _in_pass(bridge: Bridge, code: str, step: Callable[[], int]) -> int:
+    """Take one step of intake; deletions wait for its end, so that a move is never told as a goodbye."""
+    bridge.in_pass.add(code)
+    try:
+        return step()
+    finally:
+        bridge.in_pass.discard(code)
+
+
+def _inlet(
+    bridge: Bridge, municipality: MunicipalitySettings, feed: FeedSection, intake: Intake, bus: Bus
+) -> Inlet:
+    at = f"municipalities.{municipality.code}.feed"
+    with explained(bridge.settings.path, at, feed):
+        made = KombuFeed(
+            secret_reader(feed)(feed.url_file),
+            feed.queue,
+            now=bridge.clock.now,
+            exchange=feed.exchange,
+            routing_keys=feed.routing_keys,
+            dead_letters=feed.dead_letters,
+            ca_file=feed.ca_file,
+            certificate_file=feed.certificate_file,
+            key_file=feed.key_file,
+        )
+        return Inlet(made, intake, bus)
 
 
 def _watch(bridge: Bridge) -> int:

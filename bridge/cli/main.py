@@ -16,7 +16,7 @@ from bridge import __version__
 from bridge import app as bridge_app
 from bridge.app import AlreadyRunning, Bridge, open_bridge, preview_folders
 from bridge.cli import show
-from bridge.cli.init import write_example
+from bridge.cli.init import SourceKind, write_example
 from bridge.cli.simulate import simulate
 from bridge.config import load_settings
 from bridge.domain.errors import BridgeError, ConfigError, MappingError, SourceError, StoreError
@@ -327,9 +327,10 @@ def init(
     folder: Annotated[Path, typer.Argument(help="Where the configuration is written.")] = Path(),
     municipality: Annotated[str, typer.Option(help="Municipality code.")] = "0999",
     name: Annotated[str, typer.Option(help="The municipality's name.")] = "Eksempel Kommune",
+    source: Annotated[SourceKind, typer.Option(help="Where exports come from.")] = SourceKind.FOLDER,
 ) -> None:
-    """Write a first configuration with a drop folder and explain the next step."""
-    show.line(write_example(folder, municipality, name))
+    """Write a first configuration, with a drop folder or for STIL's services, and explain the next step."""
+    show.line(write_example(folder, municipality, name, source))
 
 
 @app.callback(invoke_without_command=True)

@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -20,7 +21,7 @@ from bridge.domain.events import Event, attributes
 from bridge.engine.audit import Verdict
 from bridge.engine.guard import REASON_TEXTS
 from bridge.engine.plan import Plan
-from bridge.observe import Status, as_json
+from bridge.observe import InstitutionStatus, Status, as_json
 from bridge.ports import Delivery, Hold
 
 _console = Console(width=None if sys.stdout.isatty() else 200)
@@ -143,13 +144,39 @@ def status(now: Status, json: bool) -> None:
         return
     _attention(now)
     _targets(now)
-    if now.institutions:
-        table = _table("municipality", "institution", "recorded", "last run", "reason")
-        for one in now.institutions:
-            recorded = one.recorded_at.isoformat(timespec="seconds") if one.recorded_at else "never"
-            _row(table, one.municipality, one.institution or "all", recorded, one.result, one.reason)
-        _console.print(table)
+    _institutions(now.institutions)
+    for note in now.notes:
+        line(note)
     line(f"audit {now.audit_head}")
+
+
+def _institutions(rows: Sequence[InstitutionStatus]) -> None:
+    """A column that would be empty for all is left out."""
+    columns: dict[str, Callable[[InstitutionStatus], object]] = {
+        "municipality": lambda row: row.municipality,
+        "institution": lambda row: row.institution or "all",
+        "school year": lambda row: row.school_year,
+        "recorded": lambda row: _second(row.recorded_at) or "never",
+        "last run": lambda row: row.result,
+        "reason": lambda row: row.reason,
+        "agreement": _agreement,
+        "next try": lambda row: _second(row.retry_at),
+    }
+    used = {name: look for name, look in columns.items() if any(look(row) for row in rows)}
+    table = _table(*used)
+    for row in rows:
+        _row(table, *(look(row) for look in used.values()))
+    if rows:
+        _console.print(table)
+
+
+def _agreement(row: InstitutionStatus) -> str | None:
+    is_ended = row.agreement in ("missing", "withdrawn") and row.agreement_at is not None
+    return f"{row.agreement} since {row.agreement_at:%Y-%m-%d}" if is_ended else row.agreement
+
+
+def _second(at: datetime | None) -> str | None:
+    return at.isoformat(timespec="seconds") if at else None
 
 
 def _attention(now: Status) -> None:

@@ -11,10 +11,33 @@ from typing import Annotated
 import typer
 
 from bridge.config import read_secret
+from bridge.domain.errors import ConfigError
 from bridge.testing.aula_receiver import AulaReceiver
 from bridge.testing.loopback import LoopbackServer
 from bridge.testing.stil_municipality import Municipality
 from bridge.testing.stil_server import StilServer
+
+_MARK = "skolebro.yaml"
+_CONFIGURATION = """\
+# For the simulator that wrote this file, for as long as it runs.
+state_folder: state
+municipalities:
+  "0751":
+    name: Prøveby
+    institutions: all
+    source:
+      connector: stil
+      base_url: {url}
+      udbydersystem_id: {system}
+      size: fuldmyndighed
+      certificate_file: client.p12
+      password_file: client-password
+      oces_ca_files: [oces-root-ca.pem, oces-issuing-ca.pem]
+      ca_file: tls-ca.pem
+      calls_per_minute: 6000
+web:
+  listen: null
+"""
 
 simulate = typer.Typer(help="Made-up systems to try the bridge against; loopback only.", no_args_is_help=True)
 
@@ -43,11 +66,35 @@ def stil(
     pupils: Annotated[int, typer.Option(min=1, max=200_000)] = 5_000,
     seed: int = 1,
     day_seconds: Annotated[float | None, typer.Option(help="Let a day with changes pass every so many.")] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Sign as STIL does, over TLS; a client's files and configuration go here.")
+    ] = None,
 ) -> None:
-    """Serve wsiEKSPORT 7 of a made-up municipality over HTTP until Ctrl-C."""
+    """Serve wsiEKSPORT 7 and wsiINST 6 of a made-up municipality until Ctrl-C; plain HTTP without --folder."""
     municipality = Municipality(seed, schools=schools, pupils=pupils)
-    server = StilServer(municipality, port=port, day_seconds=day_seconds)
+    if folder is None:
+        server = StilServer(municipality, port=port, day_seconds=day_seconds)
+    else:
+        server = _signed(municipality, port, day_seconds, folder)
     _serve(server, lambda: f"STIL simulator: {server.url} with {schools} schools and {pupils} pupils")
+
+
+def _signed(municipality: Municipality, port: int, day_seconds: float | None, folder: Path) -> StilServer:
+    """A server that signs, whose client finds all that it needs in the folder."""
+    try:
+        from bridge.testing.stil_signed import SYSTEM_ID, signed_stil  # lxml: a dependency of the extra `demo`
+    except ImportError as error:
+        raise ConfigError("--folder: to sign, the simulator needs lxml: pip install 'skolebro[demo]'") from error
+    if folder.exists() and not (folder / _MARK).is_file() and any(folder.iterdir()):
+        raise ConfigError(f"--folder: {folder} holds other files; name a new folder")
+    made = signed_stil(municipality, port, day_seconds)
+    try:
+        made.write_files(folder)
+        made.server.start()  # the configuration names its port
+        (folder / _MARK).write_text(_CONFIGURATION.format(url=made.server.url, system=SYSTEM_ID), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"--folder: {folder} cannot be written ({error.strerror})") from error
+    return made.server
 
 
 @simulate.command()

@@ -1,16 +1,27 @@
 """One YAML file becomes frozen settings; every mistake is one sentence: file, line, key, what is allowed."""
 
 from bridge.config.load import load_settings
-from bridge.config.secrets import explained, read_secret, secret_reader
-from bridge.config.sections import MunicipalitySettings, Settings, SourceSettings, TargetSettings
+from bridge.config.secrets import credential_reader, explained, read_credential, read_secret, secret_reader
+from bridge.config.sections import (
+    FeedSection,
+    MunicipalitySettings,
+    ScheduleSettings,
+    Settings,
+    SourceSettings,
+    TargetSettings,
+)
 
 __all__ = [
+    "FeedSection",
     "MunicipalitySettings",
+    "ScheduleSettings",
     "Settings",
     "SourceSettings",
     "TargetSettings",
+    "credential_reader",
     "explained",
     "load_settings",
+    "read_credential",
     "read_secret",
     "secret_reader",
 ]

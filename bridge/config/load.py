@@ -15,11 +15,13 @@ from pydantic import BaseModel, ValidationError
 from bridge.config.sections import (
     BreakerSection,
     BrokerSection,
+    FeedSection,
     GuardSection,
     LogSection,
     MunicipalitySection,
     MunicipalitySettings,
     RetrySection,
+    ScheduleSettings,
     Settings,
     SourceSettings,
     TargetCommon,
@@ -88,13 +90,21 @@ class _Loader:
     def _municipality(self, code: str, raw: Any) -> MunicipalitySettings:
         at = ("municipalities", code)
         section = self._section(MunicipalitySection, raw, at)
+        source = self._source(section.source, (*at, "source"))
         return MunicipalitySettings(
             code=code,
             name=section.name,
             institutions=section.institutions,
-            interval=section.interval,
+            schedule=ScheduleSettings(
+                interval=section.interval or source.connector.default_interval,
+                cron=section.cron,
+                zone=section.zone,
+                jitter=section.jitter,
+                quiet_hours=tuple(section.quiet_hours),
+            ),
             guard=self._section(GuardSection, section.guard or {}, (*at, "guard")),
-            source=self._source(section.source, (*at, "source")),
+            source=source,
+            feed=self._section(FeedSection, section.feed, (*at, "feed")) if section.feed else None,
             targets=tuple(
                 self._target(code, name, value, section.institutions, (*at, "targets", name))
                 for name, value in (section.targets or {}).items()
@@ -188,8 +198,10 @@ class _Loader:
         return self._error(where, message[0].lower() + message[1:])
 
     def _file_reference(self, key: Any, value: Any, at: _At) -> Any:
-        """Resolve ``…_file`` and ``…folder`` against the configuration's folder; what they name must exist."""
+        """Resolve ``…_file(s)`` and ``…folder`` against the configuration's folder; what they name must exist."""
         name = str(key)
+        if name.endswith("_files") and isinstance(value, list):
+            return [self._file_reference(name[:-1], part, at) for part in value]
         if not isinstance(value, str) or not (name.endswith(("_file", "_folder")) or name == "folder"):
             return value
         if name == "state_folder":

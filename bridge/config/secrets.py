@@ -7,10 +7,13 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import BaseModel
 
 from bridge.domain.errors import ConfigError
+
+_Secret = TypeVar("_Secret", str, bytes)
 
 
 def read_secret(path: Path) -> str:
@@ -19,14 +22,22 @@ def read_secret(path: Path) -> str:
     Raises `ConfigError` when it is empty, cannot be read, or others than its owner may read it.
     """
     try:
-        if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise ConfigError(f"{path}: others may read this secret; nothing was sent. Run: chmod 600 {path}")
-        text = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_credential(path).decode().strip()
+    except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: the secret file cannot be read ({type(error).__name__})") from error
     if not text:
         raise ConfigError(f"{path}: the secret file is empty; write the secret into it as its only content")
     return text
+
+
+def read_credential(path: Path) -> bytes:
+    """Return a secret file's bytes. Raises `ConfigError` when it cannot be read, or others may read it."""
+    try:
+        if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise ConfigError(f"{path}: others may read this secret; nothing was sent. Run: chmod 600 {path}")
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: the secret file cannot be read ({type(error).__name__})") from error
 
 
 @contextmanager
@@ -43,10 +54,18 @@ def explained(path: Path, at: str = "", config: BaseModel | None = None) -> Iter
 
 def secret_reader(config: BaseModel) -> Callable[[Path], str]:
     """Return `read_secret` whose errors begin with the key that names the file."""
+    return _naming(config, read_secret)
 
-    def read(path: Path) -> str:
+
+def credential_reader(config: BaseModel) -> Callable[[Path], bytes]:
+    """Return `read_credential` whose errors begin with the key that names the file."""
+    return _naming(config, read_credential)
+
+
+def _naming(config: BaseModel, reader: Callable[[Path], _Secret]) -> Callable[[Path], _Secret]:
+    def read(path: Path) -> _Secret:
         try:
-            return read_secret(path)
+            return reader(path)
         except ConfigError as error:
             key = next((name for name in type(config).model_fields if getattr(config, name) == path), "secret")
             raise ConfigError(f"{key}: {error}") from error

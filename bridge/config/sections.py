@@ -39,6 +39,12 @@ def _loopback(listen: str | None) -> str | None:
     return listen
 
 
+def _positive(span: timedelta | None) -> timedelta | None:
+    if span is not None and span <= timedelta(0):
+        raise ValueError("should be greater than 0 seconds")
+    return span
+
+
 Institutions = Annotated[frozenset[str] | None, BeforeValidator(_institutions)]
 
 
@@ -82,6 +88,24 @@ class BrokerSection(_Section):
     exchange: str = "skolebro.events"
 
 
+class FeedSection(_Section):
+    """Where others leave export documents, or the news that an institution changed.
+
+    `queue` is declared by us with `dead_letters` behind it (default: the queue's name and ".dead"), and bound
+    to `exchange`, if one is named, by each of `routing_keys`. `ca_file` replaces the public authorities;
+    `certificate_file` and `key_file` are the client's, for an amqps URL.
+    """
+
+    url_file: Path
+    queue: str = Field(min_length=1)
+    exchange: str | None = None
+    routing_keys: list[str] = Field(default_factory=lambda: ["#"], min_length=1)
+    dead_letters: str | None = None
+    ca_file: Path | None = None
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+
+
 class Top(_Section):
     state_folder: Path
     municipalities: dict[str, Any] = Field(min_length=1)
@@ -95,8 +119,13 @@ class Top(_Section):
 class MunicipalitySection(_Section):
     name: str
     institutions: Institutions
-    interval: Duration = Field(default=timedelta(minutes=15), gt=timedelta(0))
+    interval: Annotated[Duration | None, AfterValidator(_positive)] = None
+    cron: str | None = None
+    zone: str = "Europe/Copenhagen"
+    jitter: Duration = Field(default=timedelta(0), ge=timedelta(0))
+    quiet_hours: list[str] = Field(default_factory=list)
     source: dict[str, Any]
+    feed: Any = None
     targets: dict[str, Any] | None = None
     guard: Any = None
 
@@ -124,13 +153,29 @@ class TargetSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ScheduleSettings:
+    """When a source is read: every `interval`, or by the `cron` expression in `zone`.
+
+    Each time is put off by a random part of `jitter`; what falls into `quiet_hours` ("22:00-05:30" each)
+    waits for their end.
+    """
+
+    interval: timedelta
+    cron: str | None = None
+    zone: str = "Europe/Copenhagen"
+    jitter: timedelta = timedelta(0)
+    quiet_hours: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class MunicipalitySettings:
     code: str
     name: str
     institutions: frozenset[str] | None
-    interval: timedelta
+    schedule: ScheduleSettings
     guard: GuardSection
     source: SourceSettings
+    feed: FeedSection | None
     targets: tuple[TargetSettings, ...]
 
 

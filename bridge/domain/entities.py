@@ -66,9 +66,19 @@ class Phone:
 
 @dataclass(frozen=True, slots=True)
 class Institution:
+    """What its exports say is the name; the rest comes from a register of institutions, where one is asked."""
+
     kind: ClassVar[Kind] = Kind.INSTITUTION
     institution_number: str
     name: str | None = None
+    type: Code | None = None
+    municipality_code: str | None = None
+    main_institution: str | None = None
+    departments: tuple[str, ...] = ()
+    address: Address | None = None
+    phone: str | None = None
+    email: str | None = None
+    website: str | None = None
 
     @property
     def key(self) -> Key:

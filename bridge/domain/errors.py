@@ -4,6 +4,7 @@ BridgeError
 ├── ConfigError              the operator changes the configuration
 ├── SourceError
 │   ├── SourceUnavailable    nothing: tried again by itself
+│   ├── SourceUnauthorised   the operator mends certificate or registration
 │   ├── SnapshotInvalid      the snapshot is refused whole; what is stored stays
 │   └── AgreementMissing     the municipality approves the data agreement
 ├── TargetError
@@ -34,7 +35,21 @@ class SourceError(BridgeError):
 
 
 class SourceUnavailable(SourceError):
-    """The source did not answer; what is stored stays as it is."""
+    """The source did not answer; what is stored stays as it is. `retry_after` is its own wish, if it named one.
+
+    By habit the text begins with a stable snake_case code and a colon.
+    """
+
+    def __init__(self, text: str, retry_after: timedelta | None = None) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
+
+
+class SourceUnauthorised(SourceError):
+    """The source refuses us as a whole: certificate, signature or registration. Asking again changes nothing.
+
+    By habit the text begins with a stable snake_case code and a colon.
+    """
 
 
 class SnapshotInvalid(SourceError):

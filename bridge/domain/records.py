@@ -23,12 +23,17 @@ class ImportSource:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The first record of every snapshot. `export_time` is aware."""
+    """The first record of every snapshot. `export_time` is aware.
+
+    `states_protection`: whether the document can say who is protected. One that cannot says nothing of it:
+    what is stored of a person's protection stays.
+    """
 
     institution_number: str
     institution_name: str | None
     export_time: datetime
     sources: tuple[ImportSource, ...] = ()
+    states_protection: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from bridge.engine.guard import REASON_TEXTS, REJECTED
-from bridge.observe import HoldStatus, InstitutionStatus, TargetStatus
+from bridge.observe import (
+    AGREEMENT_MISSING,
+    AGREEMENT_WITHDRAWN,
+    HoldStatus,
+    InstitutionStatus,
+    TargetStatus,
+    in_words,
+    needs_person,
+)
+from bridge.ports import Subscription
 
 DAY = timedelta(days=1)
 BACKLOG = timedelta(hours=1)
+PATIENCE = 3
+"""So many failures in a row are no blink any more."""
 _NAMED = 3
 
 
@@ -28,9 +39,15 @@ def attention(
         *(sentence for target in targets for sentence in _target(target, now)),
         *(_unapplied(target) for target in targets if not target.is_applied and not _has_hold(target, holds)),
         *map(_retired, retired),
-        *_institutions(institutions, stale_after),
+        *_institutions(institutions, now, stale_after),
         *([f"{_records(quarantined)} set aside: they have to be corrected at the school."] if quarantined else []),
     )
+
+
+def notes(subscriptions: Iterable[Subscription]) -> tuple[str, ...]:
+    """Return what is good to know of subscriptions and needs nobody."""
+    unused = [f"Institution {row.institution}" for row in subscriptions if row.agreement == "unused"]
+    return (f"{_names(unused)}: agreed, but not configured; nothing is fetched.",) if unused else ()
 
 
 def _retired(target: str) -> str:
@@ -76,41 +93,82 @@ def _target(row: TargetStatus, now: datetime) -> Iterator[str]:
         yield f"{row.target} rejected {what}: see the reason, correct it, then retry."
 
 
-def _institutions(rows: Sequence[InstitutionStatus], stale_after: timedelta) -> Iterator[str]:
+# ---------------------------------------------------------------- institutions
+
+
+def _institutions(rows: Sequence[InstitutionStatus], now: datetime, stale_after: timedelta) -> Iterator[str]:
     groups: dict[str, list[InstitutionStatus]] = {}
     served = {row.municipality for row in rows if row.institution and row.fresh_at}
     for row in rows:
-        # A source that fails as a whole mends itself, as long as what it brought before is fresh.
-        is_over = not row.institution and row.municipality in served and row.result != "refused"
-        if not is_over and (trouble := _trouble(row, stale_after)):
+        if not _mends_itself(row, served) and (trouble := _trouble(row, stale_after)):
             groups.setdefault(trouble, []).append(row)
     for trouble, concerned in sorted(groups.items()):
-        yield f"{_names(concerned)}: {trouble}."
+        yield f"{_names(map(_name, concerned))}: {trouble}{_next_try(concerned, now)}."
+
+
+def _mends_itself(row: InstitutionStatus, served: Collection[str]) -> bool:
+    """A source that fails as a whole does, as long as what it brought before is fresh and it fails seldom."""
+    is_stubborn = row.failures >= PATIENCE or needs_person(row.reason)
+    return not row.institution and row.municipality in served and row.result != "refused" and not is_stubborn
 
 
 def _trouble(row: InstitutionStatus, stale_after: timedelta) -> str | None:
-    if row.reason == "agreement_missing":
-        return "the data agreement is missing, and the municipality has to approve it"
-    if row.result == "held" or row.reason == REJECTED:  # its hold says it already, or said it
+    if row.agreement != "agreed" and (ended := _without_agreement(row)) is not None:
+        return ended
+    # What is not configured is not asked for; what is held says so itself; who rejected it knows.
+    if row.agreement == "unused" or row.result == "held" or row.reason == REJECTED:
         return None
+    if needs_person(row.reason):
+        return f"{in_words(row.reason)}; what is stored stays"
     if row.result == "refused":
-        return f"the last snapshot was refused ({row.reason or 'unknown'}); what is stored stays"
-    if row.freshness_seconds is None:
-        return f"nothing has come yet ({row.reason or 'unknown'}); see whether the source answers"
-    if row.freshness_seconds < -BACKLOG.total_seconds():
-        return "the newest data are from the future; see whether this machine's clock is right"
-    if row.freshness_seconds > stale_after.total_seconds():
-        return f"no fresh data for more than {_ago(stale_after)}; see whether the source answers"
+        return f"the last snapshot was refused: {in_words(row.reason)}; what is stored stays"
+    if row.failures >= PATIENCE:
+        return f"failing again and again: {in_words(row.reason)}; what is stored stays"
+    return _staleness(row, stale_after)
+
+
+def _without_agreement(row: InstitutionStatus) -> str | None:
+    if row.agreement == "withdrawn" or row.reason == AGREEMENT_WITHDRAWN:
+        on = f" on {row.agreement_at:%Y-%m-%d}" if row.agreement_at else ""
+        return (
+            f"the data agreement ended{on}: what is stored stays, nothing more is fetched; renew it, or have the "
+            "data deleted at the targets"
+        )
+    if row.agreement == "missing" or row.reason == AGREEMENT_MISSING:
+        return in_words(AGREEMENT_MISSING)
     return None
 
 
-def _names(rows: Iterable[InstitutionStatus]) -> str:
-    names = [
+def _staleness(row: InstitutionStatus, stale_after: timedelta) -> str | None:
+    if row.freshness_seconds is None:
+        waits_for_its_turn = row.agreement == "agreed" and not row.failures
+        return None if waits_for_its_turn else f"nothing has come yet: {in_words(row.reason)}"
+    if row.freshness_seconds < -BACKLOG.total_seconds():
+        return "the newest data are from the future; see whether this machine's clock is right"
+    if row.freshness_seconds > stale_after.total_seconds():
+        why = in_words(row.reason) if row.reason else "see whether the source answers"
+        return f"no fresh data for more than {_ago(stale_after)}; {why}"
+    return None
+
+
+def _next_try(rows: Iterable[InstitutionStatus], now: datetime) -> str:
+    first = min((row.retry_at for row in rows if row.retry_at is not None and row.retry_at > now), default=None)
+    return f"; next try {first:%Y-%m-%d %H:%M} UTC" if first else ""
+
+
+def _name(row: InstitutionStatus) -> str:
+    return (
         f"Institution {row.institution}" if row.institution else f"The source of municipality {row.municipality}"
-        for row in rows
-    ]
+    )
+
+
+def _names(all_of_them: Iterable[str]) -> str:
+    names = list(all_of_them)
     more = len(names) - _NAMED
     return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+# ---------------------------------------------------------------- words
 
 
 def _records(count: int) -> str:

@@ -13,10 +13,12 @@ from bridge.domain.entities import (
     Contribution,
     Entity,
     Guardianship,
+    Institution,
     Kind,
     Membership,
 )
 from bridge.domain.ids import Key, canonical_id, join_key
+from bridge.domain.privacy import united
 from bridge.domain.records import Quarantined
 from bridge.engine.codec import decode_entity, encode_entity, hash_bytes
 from bridge.engine.merge import SourceTimes, merge
@@ -62,7 +64,11 @@ def detect(reader: Reader, municipality: str, found: Normalised, times: SourceTi
     contributions: dict[Key, Contribution | None] = {}
     for kind in _SCOPED:
         wanted = found.entities[kind]
+        if kind is Kind.INSTITUTION:
+            wanted = _described(reader, municipality, wanted)
         if kind is Kind.CONTRIBUTION:
+            if not found.header.states_protection:
+                wanted = _still_protected(reader, municipality, wanted)
             wanted = _shielded(reader, municipality, institution, wanted, shield)
         steps = _steps(reader, municipality, institution, kind, wanted, shield, detection)
         if kind is Kind.CONTRIBUTION:
@@ -70,6 +76,16 @@ def detect(reader: Reader, municipality: str, found: Normalised, times: SourceTi
     _detect_people(reader, municipality, institution, contributions, times, detection)
     detection.changes.sort(key=lambda c: (KIND_RANK[c.kind], c.key))
     return detection
+
+
+def _described(reader: Reader, municipality: str, wanted: Mapping[Key, Entity]) -> dict[Key, Entity]:
+    """Institutions with what a register says of them; the export's name stands where that gives none."""
+    facts, known = reader.institution_facts(municipality), dict(wanted)
+    for key, entity in wanted.items():
+        told = decode_entity(Kind.INSTITUTION, facts[key[0]]) if key[0] in facts else None
+        if isinstance(told, Institution) and isinstance(entity, Institution):
+            known[key] = replace(told, name=told.name or entity.name)
+    return known
 
 
 def _as_contribution(entity: Entity | None) -> Contribution | None:
@@ -283,6 +299,18 @@ def _protected(reader: Reader, municipality: str, found: Normalised) -> frozense
     stating = [q for q in found.quarantined if q.protected]
     named = {q.user_id for q in stating if q.user_id}
     return frozenset(named | _people_by_local_id(reader, municipality, found, stating))
+
+
+def _still_protected(reader: Reader, municipality: str, wanted: Mapping[Key, Entity]) -> dict[Key, Entity]:
+    """What is wanted, with every protection that is stored: the snapshot cannot say that one has ended."""
+    stored = reader.entities(municipality, Kind.CONTRIBUTION, wanted)
+    kept = dict(wanted)
+    for key, row in stored.items():
+        before = decode_entity(Kind.CONTRIBUTION, row.body) if row.body is not None else None
+        contribution = wanted[key]
+        if isinstance(before, Contribution) and isinstance(contribution, Contribution):
+            kept[key] = replace(contribution, person=united(contribution.person, [before.person]))
+    return kept
 
 
 def _shielded(

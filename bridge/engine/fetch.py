@@ -61,19 +61,19 @@ def fetch(intake: Intake, witness: Witness) -> int:
     for found in intake.source.snapshots():
         seen += 1
         if isinstance(found, SourceFailure):
-            _note_failure(intake, found.institution, found.error, found.origin, witness)
+            note_failure(intake, found.institution, found.error, found.origin, witness)
         else:
             take(intake, found, witness)
-            _put_away(intake, found, witness)
+            put_away(intake, found, witness)
     return seen
 
 
-def _put_away(intake: Intake, snapshot: Snapshot, witness: Witness) -> None:
+def put_away(intake: Intake, snapshot: Snapshot, witness: Witness) -> None:
     """Tell the source that it may put the snapshot away; that it cannot stops no other institution."""
     try:
         intake.source.taken(snapshot)
     except SourceUnavailable as error:
-        _note_failure(intake, snapshot.expected_institution, error, snapshot.origin, witness)
+        note_failure(intake, snapshot.expected_institution, error, snapshot.origin, witness)
 
 
 def take(intake: Intake, snapshot: Snapshot, witness: Witness, approved: Hold | None = None) -> Run:
@@ -84,11 +84,11 @@ def take(intake: Intake, snapshot: Snapshot, witness: Witness, approved: Hold | 
     try:
         found = normalise(intake.source.parse(snapshot))
     except SnapshotInvalid as error:
-        return _note_failure(intake, snapshot.expected_institution, error, snapshot.origin, witness)
+        return note_failure(intake, snapshot.expected_institution, error, snapshot.origin, witness)
     except Exception as error:  # a bug of the reader, which may be anybody's, stops this document only
         log.emit(LogEvent.LOOP_FAILED, loop=f"intake/{intake.municipality}", error=error)
         unread = SnapshotInvalid("reader_error")
-        return _note_failure(intake, snapshot.expected_institution, unread, snapshot.origin, witness)
+        return note_failure(intake, snapshot.expected_institution, unread, snapshot.origin, witness)
     with intake.store.write() as uow:
         run, detection = _decide(uow, intake, snapshot, found, approved)
     witness.run_ended(run, detection)
@@ -119,6 +119,8 @@ def _decide(
         _run(intake, number, "recorded", snapshot.origin, snapshot.digest),
         changes=len(detection.changes),
         quarantined=len(found.quarantined),
+        export_time=found.header.export_time,
+        sources=found.header.sources,
     )
     record(uow, intake.municipality, found, detection, intake.renderings, run, intake.book)
     _settle_holds(uow, intake, {number, snapshot.expected_institution or number}, approved)
@@ -191,7 +193,12 @@ def _hold(
         ),
         snapshot.body,
     )
-    run = replace(_run(intake, institution, "held", snapshot.origin, snapshot.digest), reason=reasons[0])
+    run = replace(
+        _run(intake, institution, "held", snapshot.origin, snapshot.digest),
+        reason=reasons[0],
+        export_time=found.header.export_time,
+        sources=found.header.sources,
+    )
     uow.add_run(run)
     intake.book.write(
         uow,
@@ -260,25 +267,34 @@ def apply_approved(intake: Intake, witness: Witness) -> int:
 # ---------------------------------------------------------------- failures
 
 
-def _note_failure(
-    intake: Intake, institution: str | None, error: SourceError, origin: str | None, witness: Witness
+def note_failure(
+    intake: Intake,
+    institution: str | None,
+    error: SourceError,
+    origin: str | None,
+    witness: Witness,
+    reason: str | None = None,
 ) -> Run:
-    """A snapshot that could not be had or read is told; what is stored stays as it was."""
+    """A snapshot that could not be had or read is told; what is stored stays as it was.
+
+    `reason` is a code that says more than the error's own.
+    """
     result = "refused" if isinstance(error, SnapshotInvalid) else "failed"
-    run = replace(_run(intake, institution, result, origin, None), reason=_code(error))
+    run = replace(_run(intake, institution, result, origin, None), reason=reason or failure_code(error))
     with intake.store.write() as uow:
         uow.add_run(run)
     witness.run_ended(run, None)
     return run
 
 
-def _code(error: SourceError) -> str:
+def failure_code(error: SourceError) -> str:
+    """Return the stable code of a failure."""
     if isinstance(error, SnapshotInvalid):
         return error.code
     if isinstance(error, AgreementMissing):
         return "agreement_missing"
     code, colon, _ = str(error).partition(":")  # "code: what to do", by the connectors' habit
-    return code if colon and re.fullmatch("[a-z_]{1,40}", code) else "source_unavailable"
+    return code if colon and re.fullmatch("[a-z0-9_]{1,40}", code) else "source_unavailable"
 
 
 def _run(intake: Intake, institution: str | None, result: str, origin: str | None, digest: str | None) -> Run:

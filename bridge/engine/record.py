@@ -64,6 +64,7 @@ def _state(municipality: str, header: Header, run: Run) -> InstitutionState:
         source_times={source.name: source.time for source in header.sources},
         recorded_at=run.at,
         run=run.id,
+        school_years={source.name: source.school_year for source in header.sources},
     )
 
 

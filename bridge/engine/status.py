@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 
 from bridge.domain.entities import Kind
 from bridge.domain.ids import TargetId
-from bridge.engine.attention import DAY, attention
+from bridge.engine.attention import DAY, attention, notes
 from bridge.observe import HoldStatus, InstitutionStatus, MunicipalityStatus, Status, TargetStatus, as_json
-from bridge.ports import Hold, InstitutionState, Reader, Run, Store
+from bridge.ports import Hold, InstitutionState, Reader, Run, Store, Subscription
 
 __all__ = ["Status", "as_json", "read_status"]
 
@@ -34,9 +34,14 @@ def read_status(
     Raises `StoreUnavailable`.
     """
     with store.read() as reader:
-        institutions = _institutions(reader, now)
+        subscriptions = reader.subscriptions()
+        institutions = _institutions(reader, subscriptions, now)
         quarantined = _quarantined(reader)
-        known = {i.municipality for i in institutions} | {_municipality(t) for t in targets}
+        known = (
+            {i.municipality for i in institutions}
+            | {row.municipality for row in subscriptions}
+            | {_municipality(t) for t in targets}
+        )
         digests = renderings or {}
         rows = tuple(_target(reader, target, now, digests.get(target)) for target in targets)
         retired = _retired(reader, targets, now)
@@ -45,27 +50,41 @@ def read_status(
         return Status(
             at=now,
             attention=attention(institutions, rows, holds, quarantined.total(), now, stale_after, retired),
-            municipalities=tuple(_municipality_row(reader, code, quarantined) for code in sorted(known)),
+            municipalities=tuple(
+                _municipality_row(reader, code, quarantined, subscriptions) for code in sorted(known)
+            ),
             institutions=institutions,
             targets=rows,
             holds=holds,
             quarantined=quarantined.total(),
             audit_head=f"{size}:{head.hex()}",
             retired=retired,
+            notes=notes(subscriptions),
         )
 
 
 # ---------------------------------------------------------------- institutions
 
 
-def _institutions(reader: Reader, now: datetime) -> tuple[InstitutionStatus, ...]:
+def _institutions(
+    reader: Reader, subscriptions: Sequence[Subscription], now: datetime
+) -> tuple[InstitutionStatus, ...]:
     states: dict[_Place, InstitutionState] = {
         (state.municipality, state.institution): state for state in reader.institution_states()
     }
+    rows: dict[_Place, Subscription] = {(row.municipality, row.institution or None): row for row in subscriptions}
     last = {(run.municipality, run.institution): run for run in reader.last_runs()}
     good = _last_good(last.values(), reader)
-    places = sorted(states.keys() | _current(last, good, now), key=lambda place: (place[0], place[1] or ""))
-    return tuple(_institution(place, states.get(place), last.get(place), good.get(place), now) for place in places)
+    shown = states.keys() | _current(last, good, now) | {place for place, row in rows.items() if _is_shown(row)}
+    return tuple(
+        _institution(place, states.get(place), rows.get(place), last.get(place), good.get(place), now)
+        for place in sorted(shown, key=lambda place: (place[0], place[1] or ""))
+    )
+
+
+def _is_shown(row: Subscription) -> bool:
+    """A whole source is worth a row while it fails; an institution is unless nobody wants it."""
+    return row.failures > 0 or (row.institution != "" and row.agreement not in (None, "unused"))
 
 
 def _last_good(last: Iterable[Run], reader: Reader) -> dict[_Place, datetime]:
@@ -96,31 +115,46 @@ def _current(last: Mapping[_Place, Run], good: Mapping[_Place, datetime], now: d
 
 
 def _institution(
-    place: _Place, state: InstitutionState | None, run: Run | None, good: datetime | None, now: datetime
+    place: _Place,
+    state: InstitutionState | None,
+    row: Subscription | None,
+    run: Run | None,
+    good: datetime | None,
+    now: datetime,
 ) -> InstitutionStatus:
     recorded = state.recorded_at if state else None
     fresh = max((at for at in (recorded, good) if at is not None), default=None)
+    known = row or Subscription(place[0], place[1] or "")
     return InstitutionStatus(
         municipality=place[0],
         institution=place[1],
         recorded_at=recorded,
         last_run_at=run.at if run else None,
         result=run.result if run else None,
-        reason=run.reason if run else None,
+        reason=known.reason if known.failures else run.reason if run else None,
         fresh_at=fresh,
         freshness_seconds=(now - fresh).total_seconds() if fresh else None,
+        agreement=known.agreement,
+        agreement_at=known.agreement_at,
+        failures=known.failures,
+        retry_at=known.retry_at,
+        export_time=state.export_time if state else None,
+        school_year=max(state.school_years.values(), default=None) if state else None,
     )
 
 
 # ---------------------------------------------------------------- the rest
 
 
-def _municipality_row(reader: Reader, code: str, quarantined: Counter[str]) -> MunicipalityStatus:
+def _municipality_row(
+    reader: Reader, code: str, quarantined: Counter[str], subscriptions: Sequence[Subscription]
+) -> MunicipalityStatus:
     return MunicipalityStatus(
         municipality=code,
         last_sequence=reader.last_sequence(code),
         persons=reader.entity_counts(code).get(Kind.PERSON, 0),
         quarantined=quarantined[code],
+        agreements=Counter(row.agreement for row in subscriptions if row.agreement and row.municipality == code),
     )
 
 

@@ -10,7 +10,7 @@ from threading import Lock
 from bridge.domain.errors import StoreError
 from bridge.domain.outcomes import Outcome, Rejected
 from bridge.engine.detect import Detection
-from bridge.observe import LogEvent, Metrics, log
+from bridge.observe import AGREEMENT_MISSING, AGREEMENT_WITHDRAWN, LogEvent, Metrics, log
 from bridge.ports import Delivery, Run, TargetState
 
 _RUN_EVENTS = {
@@ -19,6 +19,10 @@ _RUN_EVENTS = {
     "held": LogEvent.SNAPSHOT_HELD,
     "refused": LogEvent.SNAPSHOT_REFUSED,
     "failed": LogEvent.SOURCE_FAILED,
+}
+_AGREEMENT_EVENTS = {
+    AGREEMENT_MISSING: LogEvent.AGREEMENT_MISSING,
+    AGREEMENT_WITHDRAWN: LogEvent.AGREEMENT_WITHDRAWN,
 }
 
 
@@ -54,10 +58,10 @@ class Teller:
             self._last[place] = end
         if before == end and run.result in ("held", "refused", "failed"):
             return
-        if before[0] == "failed":
+        if before[0] == "failed" != run.result:
             log.emit(LogEvent.SOURCE_RECOVERED, municipality=run.municipality, institution=run.institution)
         log.emit(
-            _RUN_EVENTS[run.result],
+            _AGREEMENT_EVENTS.get(run.reason or "", _RUN_EVENTS[run.result]),
             municipality=run.municipality,
             institution=run.institution,
             run=run.id,

@@ -3,6 +3,7 @@
 from bridge.observe.catalogue import KEY_TEXTS, Keys, LogEvent
 from bridge.observe.log import Logger, configure_logging, install_excepthook, log
 from bridge.observe.metrics import EXPOSITION_TYPE, Metrics
+from bridge.observe.reasons import AGREEMENT_MISSING, AGREEMENT_WITHDRAWN, in_words, needs_person
 from bridge.observe.status import (
     HoldStatus,
     InstitutionStatus,
@@ -13,6 +14,8 @@ from bridge.observe.status import (
 )
 
 __all__ = [
+    "AGREEMENT_MISSING",
+    "AGREEMENT_WITHDRAWN",
     "EXPOSITION_TYPE",
     "KEY_TEXTS",
     "HoldStatus",
@@ -26,6 +29,8 @@ __all__ = [
     "TargetStatus",
     "as_json",
     "configure_logging",
+    "in_words",
     "install_excepthook",
     "log",
+    "needs_person",
 ]

@@ -37,6 +37,7 @@ class LogEvent(StrEnum):
     SOURCE_FAILED = "source.failed", "warning", "A source or an institution could not be fetched (first time)."
     SOURCE_RECOVERED = "source.recovered", "info", "A source that had failed answers again."
     AGREEMENT_MISSING = "agreement.missing", "warning", "The source says that a data agreement is missing."
+    AGREEMENT_WITHDRAWN = "agreement.withdrawn", "warning", "A data agreement ended; what is stored stays."
 
     HOLD_OPENED = "hold.opened", "warning", "A decision by a person is asked for."
     HOLD_DECIDED = "hold.decided", "info", "A person approved or rejected a hold."

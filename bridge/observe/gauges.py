@@ -9,7 +9,7 @@ from datetime import datetime
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from bridge.observe.labels import HOLD_REASONS, HOLD_SUBJECTS, PAUSE_REASONS, label
+from bridge.observe.labels import AGREEMENTS, HOLD_REASONS, HOLD_SUBJECTS, PAUSE_REASONS, label
 from bridge.observe.status import HoldStatus, Status
 
 _Sample = tuple[tuple[str, ...], float]
@@ -32,6 +32,7 @@ class StatusGauges(Collector):
         if (status := self._status) is None:
             return
         yield from _sources(status)
+        yield from _subscriptions(status)
         yield from _targets(status)
         yield from _holds(status.holds)
 
@@ -54,6 +55,27 @@ def _sources(status: Status) -> Iterator[GaugeMetricFamily]:
         "Records set aside.",
         ("municipality",),
         [((m.municipality,), m.quarantined) for m in status.municipalities],
+    )
+
+
+def _subscriptions(status: Status) -> Iterator[GaugeMetricFamily]:
+    subscribed = [row for row in status.institutions if row.agreement or row.failures]
+    yield _gauge(
+        "source_agreements",
+        "Institutions by the state of their data agreement.",
+        ("municipality", "state"),
+        [
+            ((m.municipality, state), m.agreements.get(state, 0))
+            for m in status.municipalities
+            for state in sorted(AGREEMENTS)
+            if m.agreements
+        ],
+    )
+    yield _gauge(
+        "source_failures",
+        "Failures in a row, since an institution's last success; without one: the source as a whole.",
+        ("municipality", "institution"),
+        [((i.municipality, i.institution or ""), i.failures) for i in subscribed],
     )
 
 

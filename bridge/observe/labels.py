@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from bridge.observe.reasons import WORDS
+
 OTHER = "other"
 
 FETCH_RESULTS = frozenset({"recorded", "unchanged", "held", "refused", "failed"})
@@ -19,6 +21,7 @@ AUDIT_KINDS = frozenset(
         "snapshot.recorded",
     }
 )
+AGREEMENTS = frozenset({"agreed", "missing", "withdrawn", "unused"})
 HOLD_SUBJECTS = frozenset({"snapshot", "target"})
 HOLD_REASONS = frozenset(
     {"empty", "mapping_removes", "other_system", "from_future", "older", "shrunken", "wrong_institution"}
@@ -42,28 +45,7 @@ PAUSE_REASONS = frozenset(
         "unavailable",
     }
 )
-REFUSALS = frozenset(
-    {
-        "agreement_missing",
-        "doctype",
-        "no_institution",
-        "not_utf8",
-        "not_well_formed",
-        "processing_instruction",
-        "rejected",
-        "schema",
-        "signature",
-        "source_unavailable",
-        "text_too_long",
-        "token_too_long",
-        "too_deep",
-        "too_large",
-        "too_many_attributes",
-        "truncated",
-        "wrong_institution",
-        "xml_version",
-    }
-)
+REFUSALS = frozenset(WORDS)
 
 
 def label(value: str | None, known: Collection[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -14,17 +14,25 @@ from bridge.domain.ids import TargetId
 
 @dataclass(frozen=True, slots=True)
 class MunicipalityStatus:
-    """`last_sequence` is the number of the newest event; `persons` and `quarantined` are counts."""
+    """`last_sequence` is the number of the newest event; `persons` and `quarantined` are counts.
+
+    `agreements`: how many institutions are agreed, missing, withdrawn and unused; empty where none is known.
+    """
 
     municipality: str
     last_sequence: int
     persons: int
     quarantined: int
+    agreements: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class InstitutionStatus:
-    """`institution` None: a source as a whole. `fresh_at`: when its data were last known to be the newest."""
+    """`institution` None: a source as a whole. `fresh_at`: when its data were last known to be the newest.
+
+    `agreement` (since `agreement_at`), `failures` in a row and `retry_at` are those of `Subscription`.
+    `export_time` is when the source made what is stored, `school_year` the newest that is in it.
+    """
 
     municipality: str
     institution: str | None
@@ -34,6 +42,12 @@ class InstitutionStatus:
     reason: str | None
     fresh_at: datetime | None
     freshness_seconds: float | None
+    agreement: str | None = None
+    agreement_at: datetime | None = None
+    failures: int = 0
+    retry_at: datetime | None = None
+    export_time: datetime | None = None
+    school_year: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +86,8 @@ class HoldStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Everything an operator needs; `attention` are plain sentences for what needs a person."""
+    """Everything an operator needs; `attention` are plain sentences for what needs a person, `notes` for what
+    does not."""
 
     at: datetime
     attention: tuple[str, ...]
@@ -83,6 +98,7 @@ class Status:
     quarantined: int
     audit_head: str
     retired: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def is_well(self) -> bool:

@@ -34,11 +34,14 @@ from bridge.testing.store_samples import (
     person,
     quarantined,
     run,
+    subscription,
 )
 
 _WRITES: dict[str, Callable[[UnitOfWork], object]] = {
     "put_entities": lambda uow: uow.put_entities(TOWN, [person("jens")]),
     "put_institution_state": lambda uow: uow.put_institution_state(institution_state()),
+    "put_subscriptions": lambda uow: uow.put_subscriptions([subscription()]),
+    "put_institution_facts": lambda uow: uow.put_institution_facts(TOWN, {SCHOOL: b"{}"}),
     "add_run": lambda uow: uow.add_run(run("run-1")),
     "replace_quarantine": lambda uow: uow.replace_quarantine(TOWN, SCHOOL, [quarantined("/a")]),
     "add_hold": lambda uow: uow.add_hold(hold(), b"<eksport/>"),
@@ -273,6 +276,8 @@ def _everything(reader: Reader) -> tuple[object, ...]:
         reader.entities(TOWN, Kind.PERSON, [("jens",)]),
         reader.scan(TOWN, Kind.PERSON, None, 10),
         reader.institution_states(),
+        reader.subscriptions(),
+        reader.institution_facts(TOWN),
         reader.runs(10),
         reader.last_runs(),
         reader.quarantine(10),

@@ -10,7 +10,7 @@ import pytest
 
 from bridge.domain.entities import Kind
 from bridge.domain.errors import StoreError
-from bridge.ports import Store
+from bridge.ports import Store, Subscription
 from bridge.testing.store_samples import (
     AWKWARD,
     NOW,
@@ -25,6 +25,7 @@ from bridge.testing.store_samples import (
     person,
     quarantined,
     run,
+    subscription,
 )
 
 
@@ -162,6 +163,28 @@ class IntakeConformance:
         with store.read() as reader:
             assert reader.institution_state(TOWN, SCHOOL) == newest
             assert reader.institution_states() == [newest, institution_state(OTHER_SCHOOL)]
+
+    def test_nothing_is_known_of_a_source_at_first(self, store: Store) -> None:
+        with store.read() as reader:
+            assert reader.subscriptions() == []
+            assert reader.institution_facts(TOWN) == {}
+
+    def test_a_subscription_comes_back_as_it_was_last_put(self, store: Store) -> None:
+        bare = Subscription("999", "")
+        with store.write() as uow:
+            uow.put_subscriptions([subscription(OTHER_SCHOOL), subscription(failures=1)])
+            uow.put_subscriptions([subscription(failures=3), bare])
+            assert uow.subscriptions(TOWN) == [subscription(failures=3), subscription(OTHER_SCHOOL)]
+        with store.read() as reader:
+            assert reader.subscriptions() == [subscription(failures=3), subscription(OTHER_SCHOOL), bare]
+
+    def test_the_facts_of_an_institution_are_the_last_ones_put(self, store: Store) -> None:
+        with store.write() as uow:
+            uow.put_institution_facts(TOWN, {SCHOOL: b"1", OTHER_SCHOOL: b"2"})
+            uow.put_institution_facts(TOWN, {SCHOOL: b"3"})
+            uow.put_institution_facts("999", {SCHOOL: b"4"})
+        with store.read() as reader:
+            assert reader.institution_facts(TOWN) == {SCHOOL: b"3", OTHER_SCHOOL: b"2"}
 
     def test_runs_come_newest_first_and_no_more_than_asked(self, store: Store) -> None:
         with store.write() as uow:

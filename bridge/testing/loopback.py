@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import socketserver
+import ssl
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -14,6 +15,8 @@ from http.client import responses
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Condition, Event, Lock, Thread, current_thread
 from typing import Self
+
+_HANDSHAKE = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +31,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What goes back: whole, cut half way, or one byte per `byte_interval`."""
+    """What goes back: whole, cut (half way, or after `cut_at` bytes of body), or a byte per `byte_interval`."""
 
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     is_cut: bool = False
+    cut_at: int | None = None
     byte_interval: timedelta | None = None
 
     def head(self) -> bytes:
@@ -48,33 +52,42 @@ class Response:
 class LoopbackServer(ABC):
     """An HTTP/1.1 server with keep-alive that runs in threads, silently; also a context manager.
 
-    The port is kept, so a server that is stopped and started again is found where it was.
+    With `tls` it speaks TLS and nothing else. The port is kept, so a server that is stopped and started again
+    is found where it was.
     """
 
-    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self._host, self._port = host, port
+        self.tls = tls
         self._server: _Server | None = None
         self._thread: Thread | None = None
-        self._arrivals = 0
+        self._arrivals = self._under_way = self._most_at_once = 0
         self._arrived = Condition()
         self.stopping = Event()
 
     @property
     def url(self) -> str:
         """The base URL, without a closing slash; its port is known once the server has started."""
-        return f"http://{self._host}:{self._port}"
+        return f"{'https' if self.tls else 'http'}://{self._host}:{self._port}"
 
     @property
     def arrivals(self) -> int:
         """How many requests have come in, answered or not."""
         return self._arrivals
 
+    @property
+    def most_at_once(self) -> int:
+        """How many requests have been under way at the same time, at most."""
+        return self._most_at_once
+
     def start(self) -> Self:
-        """Listen and answer from now on.
+        """Listen and answer from now on; starting twice does nothing.
 
         Raises:
             OSError: the port is taken.
         """
+        if self._server is not None:
+            return self
         self.stopping.clear()
         self._server = _Server((self._host, self._port), self)
         self._port = self._server.server_port
@@ -107,7 +120,14 @@ class LoopbackServer(ABC):
         """Count one request that has been read to its end."""
         with self._arrived:
             self._arrivals += 1
+            self._under_way += 1
+            self._most_at_once = max(self._most_at_once, self._under_way)
             self._arrived.notify_all()
+
+    def note_end(self) -> None:
+        """Count one of them as answered."""
+        with self._arrived:
+            self._under_way -= 1
 
     @abstractmethod
     def answer(self, request: Request) -> Response | None:
@@ -146,9 +166,26 @@ class _Server(ThreadingHTTPServer):
         thread.start()
 
     def _serve_connection(self, request: socket.socket, client_address: object) -> None:
-        self.process_request_thread(request, client_address)
+        secured = self._secured(request)
+        if secured is not None:
+            self.process_request_thread(secured, client_address)
         with self._lock:
             self._connections.pop(current_thread(), None)
+
+    def _secured(self, request: socket.socket) -> socket.socket | None:
+        """The connection as it is spoken over; None when the other side would not speak TLS."""
+        if self.owner.tls is None:
+            return request
+        request.settimeout(_HANDSHAKE.total_seconds())
+        try:
+            secured = self.owner.tls.wrap_socket(request, server_side=True)
+        except OSError:
+            request.close()
+            return None
+        secured.settimeout(None)
+        with self._lock:
+            self._connections[current_thread()] = secured
+        return secured
 
     def handle_error(self, request: object, client_address: object) -> None:
         error = sys.exception()
@@ -180,8 +217,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         request = Request(self.command, self.path, headers, body)
-        self.server.owner.note_arrival()
-        response = self.server.owner.answer(request)
+        owner = self.server.owner
+        owner.note_arrival()
+        try:
+            response = owner.answer(request)
+        finally:
+            owner.note_end()
         if response is None:
             self.close_connection = True
         else:
@@ -195,7 +236,8 @@ class _Handler(BaseHTTPRequestHandler):
         if response.is_cut:
             self.close_connection = True
             # Clients take a cut head for a whole one, so a response without a body is cut in its first line.
-            message = head + body[: len(body) // 2] if body else head[:5]
+            end = len(body) // 2 if response.cut_at is None else response.cut_at
+            message = head + body[:end] if body else head[:5]
         else:
             message = head + body
         if response.byte_interval is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
@@ -26,6 +26,7 @@ from bridge.ports import (
     QuarantineRow,
     Reader,
     Run,
+    Subscription,
     TargetState,
     UnitOfWork,
 )
@@ -43,6 +44,8 @@ _STATES: dict[str | None, Callable[[Delivery], bool]] = {
 class _Tables:
     entities: dict[tuple[str, Kind, str], EntityRow] = field(default_factory=dict)
     institutions: dict[tuple[str, str], InstitutionState] = field(default_factory=dict)
+    subscriptions: dict[tuple[str, str], Subscription] = field(default_factory=dict)
+    facts: dict[tuple[str, str], bytes] = field(default_factory=dict)
     runs: dict[int, Run] = field(default_factory=dict)
     quarantine: dict[tuple[str, str], tuple[QuarantineRow, ...]] = field(default_factory=dict)
     holds: dict[int, Hold] = field(default_factory=dict)
@@ -160,6 +163,19 @@ class _Intake(_Part):
 
     def put_institution_state(self, state: InstitutionState) -> None:
         self._writing().institutions[state.municipality, state.institution] = state
+
+    def subscriptions(self, municipality: str | None = None) -> list[Subscription]:
+        found = self._tables.subscriptions
+        return [found[key] for key in sorted(found) if municipality in (None, key[0])]
+
+    def put_subscriptions(self, rows: Iterable[Subscription]) -> None:
+        self._writing().subscriptions.update({(row.municipality, row.institution): row for row in rows})
+
+    def institution_facts(self, municipality: str) -> dict[str, bytes]:
+        return {number: body for (code, number), body in self._tables.facts.items() if code == municipality}
+
+    def put_institution_facts(self, municipality: str, facts: Mapping[str, bytes]) -> None:
+        self._writing().facts.update({(municipality, number): body for number, body in facts.items()})
 
     def add_run(self, run: Run) -> None:
         runs = self._writing().runs

@@ -1,13 +1,15 @@
-"""One institution as the authority's full export, wsiEKSPORT v7, in the schema's order and namespaces."""
+"""One institution as an export of any size, wsiEKSPORT v7, in the schema's order and namespaces."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 from typing import assert_never
 from xml.sax.saxutils import escape, quoteattr
 
+from bridge.testing.stil_knobs import Knobs as Knobs
+from bridge.testing.stil_knobs import spoil
 from bridge.testing.stil_people import Address, Person, Phone
 from bridge.testing.stil_records import (
     SOURCE,
@@ -19,22 +21,11 @@ from bridge.testing.stil_records import (
     Record,
     Student,
 )
+from bridge.testing.stil_size import AUTHORITY, Size
 
 COMMON = "https://brugerdatabasen.stil.dk/bpi/common/3"
 EXPORT = "https://brugerdatabasen.stil.dk/bpi/wsieksport/7"
 DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
-
-
-@dataclass(frozen=True, slots=True)
-class Knobs:
-    """What is wrong with an export; nothing by default."""
-
-    empty: bool = False  # neither groups nor persons
-    drop_pupils_percent: int = 0  # the first of them go
-    as_institution: str | None = None  # the number another institution has
-    older_by: timedelta | None = None
-    missing_person: int = 0  # that many records, the first ones, say nobody's name
-    without_cpr: bool = False
 
 
 def write_export(institution: Institution, knobs: Knobs | None = None) -> bytes:
@@ -42,56 +33,47 @@ def write_export(institution: Institution, knobs: Knobs | None = None) -> bytes:
     return (DECLARATION + write_payload(institution, knobs)).encode()
 
 
-def write_payload(institution: Institution, knobs: Knobs | None = None) -> str:
+def write_payload(institution: Institution, knobs: Knobs | None = None, size: Size = AUTHORITY) -> str:
     """The root element alone, ready to be put into an answer."""
-    return "".join(_document(_spoil(institution, knobs or Knobs()), knobs or Knobs()))
+    knobs = knobs or Knobs()
+    written = "".join(_document(spoil(institution, knobs), knobs, size))
+    return written.replace(EXPORT, EXPORT[:-1] + "8") if knobs.new_version else written
 
 
-def _spoil(institution: Institution, knobs: Knobs) -> Institution:
-    older_by = knobs.older_by or timedelta()
-    students = [record for record in institution.records if record.kind == "student"]
-    dropped = {record.key for record in students[: len(students) * knobs.drop_pupils_percent // 100]}
-    records = tuple(record for record in institution.records if record.key not in dropped)
-    return replace(
-        institution,
-        number=knobs.as_institution or institution.number,
-        groups=() if knobs.empty else institution.groups,
-        records=() if knobs.empty else records,
-        export_time=institution.export_time - older_by,
-        source_time=institution.source_time - older_by,
-    )
-
-
-def _document(institution: Institution, knobs: Knobs) -> Iterator[str]:
+def _document(institution: Institution, knobs: Knobs, size: Size) -> Iterator[str]:
+    root = f"s:UNILoginExport{size.word}"
     yield (
-        f'<fm:UNILoginExportFullMyndighed xmlns:fm="{EXPORT}/fullmyndighed" xmlns:c="{EXPORT}/common"'
-        f' xmlns:b="{COMMON}"'
-        f' exportDateTime="{_time(institution.export_time)}" accessLevel="full">\n'
-        f'<c:ImportSource sourceDateTime="{_time(institution.source_time)}" source={quoteattr(SOURCE)}'
-        f' schoolYear="{institution.school_year}"/>\n<fm:Institution>\n'
+        f'<{root} xmlns:s="{EXPORT}/{size.word.lower()}" xmlns:c="{EXPORT}/common" xmlns:b="{COMMON}"'
+        f' exportDateTime="{_time(institution.export_time)}" accessLevel="{size.access_level}">\n'
     )
+    for position, year in enumerate((institution.school_year, *knobs.more_school_years)):
+        source = quoteattr(SOURCE + (f" {position + 1}" if position else ""))
+        sent = _time(institution.source_time)
+        yield f'<c:ImportSource sourceDateTime="{sent}" source={source} schoolYear="{year}"/>\n'
+    yield "<s:Institution>\n"
     yield _element("c:InstitutionNumber", institution.number)
     yield _element("c:InstitutionName", institution.name) + "\n"
-    for group in institution.groups:
-        yield _group(group)
-    writer = _PersonWriter(institution, with_cpr=not knobs.without_cpr)
+    yield from map(_group, institution.groups)
+    writer = _PersonWriter(institution, knobs, size)
     for position, record in enumerate(institution.records):
         yield writer.record(record, with_person=position >= knobs.missing_person)
-    yield "</fm:Institution>\n</fm:UNILoginExportFullMyndighed>\n"
+    yield f"</s:Institution>\n</{root}>\n"
 
 
 @dataclass(frozen=True, slots=True)
 class _PersonWriter:
     institution: Institution
-    with_cpr: bool
+    knobs: Knobs
+    size: Size
 
     def record(self, record: Record, with_person: bool) -> str:
         return (
-            f"<fm:InstitutionPerson source={quoteattr(record.source)}>"
-            + _element("b:LocalPersonId", record.local_person_id)
+            f"<s:InstitutionPerson source={quoteattr(record.source)}>"
+            + (_element("b:LocalPersonId", record.local_person_id) if self.size.has_details else "")
             + (self.person(record.user_id) if with_person else "")
             + self.role(record.role)
-            + "</fm:InstitutionPerson>\n"
+            + ("<c:Novelty>1</c:Novelty>" if self.knobs.unknown_element else "")
+            + "</s:InstitutionPerson>\n"
         )
 
     def role(self, role: Student | Employee | External) -> str:
@@ -107,46 +89,66 @@ class _PersonWriter:
 
     def student(self, student: Student) -> str:
         return (
-            "<fm:Student>"
-            + _element("c:Role", "Elev")
+            "<s:Student>"
+            + _element("c:Role", "Ukendt" if self.knobs.unknown_role else "Elev")
             + _element("c:StudentNumber", student.student_number)
             + _element("c:Level", student.level)
             + _element("c:MainGroupId", student.main_group)
             + _group_ids(student.groups)
-            + "".join(map(self.contact, student.contacts))
-            + "</fm:Student>"
+            + ("".join(map(self.contact, student.contacts)) if self.size.has_contacts else "")
+            + "</s:Student>"
         )
 
     def contact(self, contact: Contact) -> str:
         return (
-            f"\n<fm:ContactPerson relation={quoteattr(contact.relation)}"
+            f"\n<s:ContactPerson relation={quoteattr(contact.relation)}"
             f' childCustody="{_flag(contact.has_custody)}" accessLevel="{contact.access_level}">'
-            f"{self.person(contact.user_id)}</fm:ContactPerson>"
+            f"{self.person(contact.user_id)}</s:ContactPerson>"
         )
 
     def person(self, user_id: str) -> str:
-        person = self.institution.people[user_id]
+        person, size = self.institution.people[user_id], self.size
+        protection = f' protected="{_flag(person.alias is not None)}"' if size.has_contacts else ""
         return (
-            f'<fm:Person protected="{_flag(person.alias is not None)}">'
-            + _element("c:FirstName", person.given_name)
-            + _element("c:FamilyName", person.family_name)
-            + _element("c:UserId", person.user_id)
-            + (_cpr(person) if self.with_cpr else "")
+            f"<s:Person{protection}>"
+            + _names(person, size)
+            + (self.details(person) if size.has_details else "")
+            + (_whereabouts(person) if size.has_contacts else "")
+            + (_alias(person) if size.has_aliases else "")
+            + "</s:Person>"
+        )
+
+    def details(self, person: Person) -> str:
+        # The medium size hides the numbers of protected persons.
+        is_hidden = self.knobs.without_cpr or (person.alias is not None and not self.size.has_contacts)
+        return (
+            ("" if is_hidden else _cpr(person))
             + _element("c:EmailAddress", person.email)
             + _element("c:BirthDate", person.birth_date.isoformat())
             + _element("c:Gender", person.gender)
-            + _address(person.address)
-            + _phone("c:MobilePhoneNumber", person.mobile_phone)
-            + _alias(person)
-            + "</fm:Person>"
         )
+
+
+def _names(person: Person, size: Size) -> str:
+    # Only the authority's size has the real names of protected persons; the others have the alias for one.
+    alias = None if size.has_aliases else person.alias
+    shown = alias if alias is not None and alias.given_name else person
+    return (
+        _element("c:FirstName", shown.given_name)
+        + _element("c:FamilyName", shown.family_name)
+        + _element("c:UserId", person.user_id)
+    )
+
+
+def _whereabouts(person: Person) -> str:
+    return _address(person.address) + _phone("c:MobilePhoneNumber", person.mobile_phone)
 
 
 def _group(group: Group) -> str:
     return (
         "<c:Group>"
         + _element("c:GroupId", group.group_id)
-        + _element("c:GroupName", group.name)
+        + _element("c:GroupName", group.name or None)
         + _element("c:GroupType", group.type)
         + _element("c:GroupLevel", group.level)
         + _element("c:Line", group.line)
@@ -190,10 +192,10 @@ def _phone(name: str, phone: Phone | None) -> str:
 
 
 def _alias(person: Person) -> str:
-    if person.alias is None:
+    if person.alias is None or not person.alias.given_name:
         return ""
-    return _element("fm:AliasFirstName", person.alias.given_name) + _element(
-        "fm:AliasFamilyName", person.alias.family_name
+    return _element("s:AliasFirstName", person.alias.given_name) + _element(
+        "s:AliasFamilyName", person.alias.family_name
     )
 
 

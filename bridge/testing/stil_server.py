@@ -1,16 +1,24 @@
-"""A stand-in for STIL's wsiEKSPORT v7 that answers as the contract says, or fails in the way it is told to."""
+"""A stand-in for STIL's wsiEKSPORT v7 and wsiINST v6 that answers by the contract, or fails as it is told to."""
 
 from __future__ import annotations
 
+import ssl
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from threading import Lock, Thread
-from typing import Literal, Self, assert_never
+from typing import Self
 from xml.sax.saxutils import escape
 
+from bridge.testing import stil_inst
 from bridge.testing.loopback import LoopbackServer, Request, Response
 from bridge.testing.stil_export import COMMON, EXPORT, Knobs, write_payload
+from bridge.testing.stil_filters import read_export
 from bridge.testing.stil_municipality import Municipality
+from bridge.testing.stil_records import Institution
+from bridge.testing.stil_size import SIZES, Size, SizeName
 from bridge.testing.stil_soap import (
+    PORT,
     Call,
     CallRefused,
     NoSealing,
@@ -22,7 +30,11 @@ from bridge.testing.stil_soap import (
 )
 
 PATH = "/bpi/wsieksport/7"
-Fault = Literal["500", "hang", "cut", "html", "empty"]
+FAULTS = ("500", "hang", "cut", "html", "empty", "204", "429", "slow", "fault_in_200")
+"""How an answer can fail whatever is asked; a name of `AUTHENTIFICATION` is that fault, with HTTP 400."""
+AUTHENTIFICATION = ("Signatur", "SignaturMangler", "UdbydersytemIdMangler", "BrugeridEllerPassword", "Rettigheder")
+_HELLO = f"{{{COMMON}}}helloWorldWithCertificate"
+_SLOWLY = timedelta(milliseconds=200)
 
 
 class StilServer(LoopbackServer):
@@ -30,8 +42,10 @@ class StilServer(LoopbackServer):
 
     While it runs, set:
         knobs: what is wrong with the export of an institution, by its number.
-        fault: how every answer fails, until it is None again; "hang" answers nobody until `stop`.
+        fault: how every answer fails, until it is None again (`FAULTS`, `AUTHENTIFICATION`, and a name of
+            `forgeries`); "hang" answers nobody until `stop`, "cut" ends after `cut_at` bytes of the body, or half.
         agreements: the institutions that the caller has a data agreement for; all of them to begin with.
+        agreements_of: the same for one size of the export, where it has a list of its own.
     """
 
     def __init__(
@@ -42,11 +56,16 @@ class StilServer(LoopbackServer):
         day_seconds: float | None = None,
         *,
         sealing: Sealing | None = None,
+        forgeries: Mapping[str, Callable[[bytes], bytes]] | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        super().__init__(host, port)
+        super().__init__(host, port, tls)
         self.knobs: dict[str, Knobs] = {}
-        self.fault: Fault | None = None
+        self.fault: str | None = None
+        self.cut_at: int | None = None
+        self._forgeries = forgeries or {}
         self.agreements = set(municipality.institutions())
+        self.agreements_of: dict[SizeName, set[str]] = {}
         self._municipality, self._day_seconds = municipality, day_seconds
         self._sealing: Sealing = sealing or NoSealing()
         self._lock = Lock()
@@ -59,7 +78,7 @@ class StilServer(LoopbackServer):
 
     def start(self) -> Self:
         super().start()
-        if self._day_seconds is not None:
+        if self._day_seconds is not None and self._calendar is None:
             self._calendar = Thread(target=self._let_days_pass, args=(self._day_seconds,), daemon=True)
             self._calendar.start()
         return self
@@ -80,79 +99,95 @@ class StilServer(LoopbackServer):
     def answer(self, request: Request) -> Response | None:
         if request.method != "POST":
             return Response(405, headers={"Allow": "POST"})
-        if request.path.partition("?")[0] != PATH:
+        if request.path.partition("?")[0] not in (PATH, stil_inst.PATH):
             return Response(404)
-        match self.fault:
-            case None:
-                return self._answer_call(request.body)
+        return self._answer_call(request) if self.fault is None else self._fail(self.fault, request)
+
+    def _fail(self, fault: str, request: Request) -> Response | None:
+        broken = _soap(500, write_fault(SoapFault("made to fail", 500), None))
+        match fault:
             case "500":
-                return _soap(500, write_fault(SoapFault("made to fail", 500), None))
+                return broken
+            case "fault_in_200":
+                return replace(broken, status=200)
             case "cut":
-                return replace(self._answer_call(request.body), is_cut=True)
+                return replace(self._answer_call(request), is_cut=True, cut_at=self.cut_at)
+            case "slow":
+                return replace(self._answer_call(request), byte_interval=_SLOWLY)
             case "html":
-                return Response(
-                    200, b"<!DOCTYPE html><title>Driftsinformation</title>", {"Content-Type": "text/html"}
-                )
+                page = b"<!DOCTYPE html><title>Driftsinformation</title>"
+                return Response(200, page, {"Content-Type": "text/html"})
             case "empty":
                 return _soap(200, b"")
+            case "204":
+                return Response(204)
+            case "429":
+                return Response(429, headers={"Retry-After": "60"})
             case "hang":
                 self.stopping.wait()
                 return None
+            case _ if fault in AUTHENTIFICATION:
+                return _soap(400, write_fault(CallRefused(fault, "made to fail"), None))
             case _:
-                assert_never(self.fault)
+                return self._answer_call(request, self._forgeries[fault])
 
-    def _answer_call(self, request: bytes) -> Response:
+    def _answer_call(self, request: Request, seal: Callable[[bytes], bytes] | None = None) -> Response:
         call: Call | None = None
+        is_export = request.path.partition("?")[0] == PATH
+        port = PORT if is_export else stil_inst.PORT
         try:
-            call = read_call(self._sealing.unseal(request))
-            result = self._perform(call)
+            call = read_call(self._sealing.unseal(request.body))
+            result = self._perform(call) if is_export else self._describe(call)
         except SoapFault as fault:
-            return _soap(fault.status, write_fault(fault, call))
-        return _soap(200, self._sealing.seal(write_answer(call, result)))
+            return _soap(fault.status, write_fault(fault, call, port))
+        return _soap(200, (seal or self._sealing.seal)(write_answer(call, result, port)))
 
     def _perform(self, call: Call) -> str:
-        if call.system_id is None:
-            raise CallRefused("UdbydersytemIdMangler", "the header UdbydersystemId is missing")
-        operations = {
-            f"{{{EXPORT}}}eksporterXmlFuldMyndighed": self._export,
-            f"{{{EXPORT}}}hentDataAftalerFuldMyndighed": self._list_agreements,
-            f"{{{COMMON}}}helloWorldWithCertificate": _greet,
-        }
-        if call.operation not in operations:
-            raise SoapFault("no such operation here", 500)
-        return operations[call.operation](call)
+        _require_system(call)
+        if call.operation == _HELLO:
+            return _greet(call)
+        for size in SIZES:
+            if call.operation == f"{{{EXPORT}}}eksporterXml{size.suffix}":
+                return self._export(call, size)
+            if call.operation == f"{{{EXPORT}}}hentDataAftaler{size.suffix}":
+                return stil_inst.agreed(self._agreed(size))
+        raise SoapFault("no such operation here", 500)
 
-    def _export(self, call: Call) -> str:
-        number = (call.body.findtext(f"{{{EXPORT}}}instnr") or "").strip()
-        if number not in self.agreements.intersection(self._municipality.institutions()):
+    def _describe(self, call: Call) -> str:
+        _require_system(call)
+        if call.operation == _HELLO:
+            return _greet(call)
+        if call.operation == f"{{{COMMON}}}hentDataAftaler":
+            return stil_inst.agreed(self._agreed())
+        known = self._municipality.institutions()
+        numbers = [number for number in stil_inst.numbers_in(call.body) if number in known]
+        found = [self._today(number) for number in numbers]
+        return stil_inst.answer_inst(call.operation, found, self._municipality.code)
+
+    def _export(self, call: Call, size: Size) -> str:
+        number, filters = read_export(call.body, size)
+        if number not in self._agreed(size):
             raise CallRefused("Rettigheder", "no data agreement for that institution")
-        _refuse_other_filters(call)
-        with self._lock:
-            institution = self._municipality.institution(number)
         knobs = self.knobs.get(number, Knobs())
-        with_cpr = _wants_cpr(call) and not knobs.without_cpr
-        return f"<r:xml>{write_payload(institution, replace(knobs, without_cpr=not with_cpr))}</r:xml>"
+        knobs = replace(knobs, without_cpr=knobs.without_cpr or not filters.with_cpr)
+        return f"<r:xml>{write_payload(filters.apply(self._today(number)), knobs, size)}</r:xml>"
 
-    def _list_agreements(self, call: Call) -> str:
-        numbers = (number for number in self._municipality.institutions() if number in self.agreements)
-        return "".join(f'<c:regnr xmlns:c="{COMMON}">{number}</c:regnr>' for number in numbers)
+    def _today(self, number: str) -> Institution:
+        with self._lock:
+            return self._municipality.institution(number)
+
+    def _agreed(self, size: Size | None = None) -> list[str]:
+        agreed = self.agreements_of.get(size.name, self.agreements) if size else self.agreements
+        return [number for number in self._municipality.institutions() if number in agreed]
 
     def _let_days_pass(self, day_seconds: float) -> None:
         while not self.stopping.wait(day_seconds):
             self.advance()
 
 
-def _refuse_other_filters(call: Call) -> None:
-    # To pass over a filter in silence would show the caller people that the real service leaves out.
-    for name in ("aktoertypeFilter", "klassetrinFilter"):
-        if call.body.find(f"{{{EXPORT}}}filtre/{{{EXPORT}}}{name}") is not None:
-            raise SoapFault(f"this stand-in does not know {name}", 500)
-
-
-def _wants_cpr(call: Call) -> bool:
-    # Version 7 leaves CPR numbers out unless this filter asks for them.
-    asked = call.body.findtext(f"{{{EXPORT}}}filtre/{{{EXPORT}}}cprFilter/{{{EXPORT}}}inkluderCpr") or ""
-    return asked.strip() in ("true", "1")
+def _require_system(call: Call) -> None:
+    if call.system_id is None:
+        raise CallRefused("UdbydersytemIdMangler", "the header UdbydersystemId is missing")
 
 
 def _greet(call: Call) -> str:

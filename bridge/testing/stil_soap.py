@@ -1,4 +1,4 @@
-"""The SOAP 1.2 envelopes of wsiEKSPORT v7: a call with a DOCTYPE is refused, an answer names its call."""
+"""The SOAP 1.2 envelopes of STIL's services: a call with a DOCTYPE is refused, an answer names its call."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from bridge.testing.stil_export import COMMON, DECLARATION, EXPORT
 SOAP = "http://www.w3.org/2003/05/soap-envelope"
 ADDRESSING = "http://www.w3.org/2005/08/addressing"
 ANONYMOUS = f"{ADDRESSING}/anonymous"
+PORT = f"{EXPORT}/WsiEksportPortType"
 
 
 class Sealing(Protocol):
@@ -82,14 +83,14 @@ def read_call(envelope: bytes) -> Call:
     return Call(message_id, system_id or None, body)
 
 
-def write_answer(call: Call, result: str) -> bytes:
-    """The envelope that answers `call`; `result` is the response element's content, its wrapper left out."""
+def write_answer(call: Call, result: str, port: str = PORT) -> bytes:
+    """The envelope that answers `call` at a port; `result` is the response element's content, no wrapper."""
     namespace, name = call.operation[1:].split("}")
     body = f'<r:{name}Response xmlns:r="{namespace}">{result}</r:{name}Response>'
-    return _envelope(f"{name}Response", call.message_id, body)
+    return _envelope(f"{port}/{name}Response", call.message_id, body)
 
 
-def write_fault(fault: SoapFault, call: Call | None) -> bytes:
+def write_fault(fault: SoapFault, call: Call | None, port: str = PORT) -> bytes:
     """The envelope that tells the caller of `fault`; `call` is None when it could not be read."""
     who = "Sender" if fault.status < 500 else "Receiver"
     subcode = f"<soap:Subcode><soap:Value>c:{fault.error_type}</soap:Value></soap:Subcode>"
@@ -101,7 +102,7 @@ def write_fault(fault: SoapFault, call: Call | None) -> bytes:
         f"{f'<soap:Detail>{detail}</soap:Detail>' if fault.error_type else ''}</soap:Fault>"
     )
     operation = call.operation.rpartition("}")[2] if call else "unknown"
-    return _envelope(f"{operation}/Fault/authentificationFault", call.message_id if call else None, body)
+    return _envelope(f"{port}/{operation}/Fault/authentificationFault", call.message_id if call else None, body)
 
 
 class _NoDoctype(ElementTree.TreeBuilder):
@@ -124,7 +125,7 @@ def _envelope(action: str, relates_to: str | None, body: str) -> bytes:
     relation = f"<wsa:RelatesTo>{escape(relates_to)}</wsa:RelatesTo>" if relates_to is not None else ""
     return (
         f'{DECLARATION}<soap:Envelope xmlns:soap="{SOAP}" xmlns:wsa="{ADDRESSING}"><soap:Header>'
-        f"<wsa:Action>{EXPORT}/WsiEksportPortType/{action}</wsa:Action>"
+        f"<wsa:Action>{action}</wsa:Action>"
         f"<wsa:MessageID>urn:uuid:{uuid4()}</wsa:MessageID><wsa:To>{ANONYMOUS}</wsa:To>{relation}"
         f"</soap:Header><soap:Body>{body}</soap:Body></soap:Envelope>"
     ).encode()

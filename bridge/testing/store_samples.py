@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from bridge.domain.entities import Kind
 from bridge.domain.events import Event
 from bridge.domain.ids import CanonicalId, Key, TargetId, canonical_id
-from bridge.ports import AuditRow, Desired, EntityRow, Hold, InstitutionState, QuarantineRow, Run
+from bridge.domain.records import ImportSource
+from bridge.ports import AuditRow, Desired, EntityRow, Hold, InstitutionState, QuarantineRow, Run, Subscription
 
 NOW = datetime(2025, 8, 11, 6, 30, 0, 123_456, tzinfo=UTC)
 TOWN = "147"
@@ -16,6 +17,8 @@ OTHER_SCHOOL = "280456"
 TARGET = TargetId("147/minuddannelse")
 OTHER_TARGET = TargetId("147/aula")
 AWKWARD = 'Søren "Æblegrød" O\'Brien; DROP TABLE -- %s :x ?\x1f\t\n😀'
+
+SOURCES = (ImportSource("KMD Elev", NOW, "2025-2026"), ImportSource(AWKWARD, NOW, "2024-2025"))
 
 
 def later(seconds: float) -> datetime:
@@ -76,11 +79,29 @@ def identity_of(name: str) -> CanonicalId:
 
 def institution_state(school: str = SCHOOL, *, digest: str = "digest-1") -> InstitutionState:
     times = {"KMD Elev": later(-60), AWKWARD: later(-120)}
-    return InstitutionState(TOWN, school, digest, later(-30), times, NOW, "run-1")
+    years = {"KMD Elev": "2025-2026", AWKWARD: "2024-2025"}
+    return InstitutionState(TOWN, school, digest, later(-30), times, NOW, "run-1", years)
+
+
+def subscription(school: str = SCHOOL, *, failures: int = 2) -> Subscription:
+    return Subscription(TOWN, school, "withdrawn", later(-90), failures, AWKWARD, later(60), later(-5), later(-7))
 
 
 def run(identity: str, *, school: str | None = SCHOOL, result: str = "recorded", seconds: float = 0) -> Run:
-    return Run(identity, TOWN, school, later(seconds), result, "older_snapshot", AWKWARD, "digest-1", 7, 2)
+    return Run(
+        identity,
+        TOWN,
+        school,
+        later(seconds),
+        result,
+        "older_snapshot",
+        AWKWARD,
+        "digest-1",
+        7,
+        2,
+        later(-9),
+        SOURCES,
+    )
 
 
 def quarantined(path: str, *, school: str = SCHOOL) -> QuarantineRow:

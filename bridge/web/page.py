@@ -15,6 +15,8 @@ from bridge.observe import HoldStatus, InstitutionStatus, Status, TargetStatus
 
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 _MANY_INSTITUTIONS = 200
+_ENDED = ("missing", "withdrawn")
+_GOOD = ("recorded", "unchanged")
 
 
 def status_page(status: Status) -> str:
@@ -25,6 +27,7 @@ def status_page(status: Status) -> str:
             _section("Targets", _targets(status.targets, status.at), "No target is configured."),
             _section("Holds", _holds(status.holds, status.at), "Nothing waits for a decision."),
             _section("Institutions", _institutions(status.institutions, status.at), "Nothing has come in yet."),
+            "".join(f'<p class="nothing">{escape(note)}</p>' for note in status.notes),
         )
     )
     return _page(_title(status.attention), body, _footer(status))
@@ -145,23 +148,51 @@ def _would_change(counts: Mapping[str, int]) -> Iterator[str]:
 
 
 def _institutions(rows: Sequence[InstitutionStatus], now: datetime) -> str:
-    heads = ("Institution", "Municipality", "Last result", "Fresh", "Last change")
-    worst_first = sorted(rows, key=lambda row: (row.result in ("recorded", "unchanged"), -_age(row)))
-    table = _table("institutions", heads, (_institution(row, now) for row in worst_first[:_MANY_INSTITUTIONS]))
+    heads = ["Institution", "Municipality", "Last result", "Fresh", "Last change"]
+    has_agreements = any(row.agreement for row in rows)
+    has_retries = any(row.retry_at for row in rows)
+    heads += (["Agreement"] if has_agreements else []) + (["Next try"] if has_retries else [])
+    worst_first = sorted(rows, key=_rank)
+    cells = (
+        _institution(row, now)
+        + ((_agreement(row),) if has_agreements else ())
+        + ((_until(row.retry_at, now),) if has_retries else ())
+        for row in worst_first[:_MANY_INSTITUTIONS]
+    )
     more = len(rows) - _MANY_INSTITUTIONS
-    return table + (f'<p class="nothing">and {more} more, all fresher</p>' if more > 0 else "")
+    rest = f'<p class="nothing">and {more} more, all fresher</p>' if more > 0 else ""
+    return _table("institutions", heads, cells) + rest
+
+
+def _rank(row: InstitutionStatus) -> tuple[int, float]:
+    if row.agreement in _ENDED:
+        return 0, -_age(row)
+    if row.result is None and not row.failures:
+        return 2, -_age(row)
+    return 1 if row.failures or row.result not in _GOOD else 3, -_age(row)
 
 
 def _institution(row: InstitutionStatus, now: datetime) -> tuple[str, ...]:
-    colour = {"recorded": "good", "unchanged": "good", "held": "wait"}.get(row.result or "", "bad")
-    words = " · ".join(word for word in (row.result or "none", row.reason) if word)
+    words = " · ".join(word for word in (row.result or "waiting", row.reason) if word)
     return (
         f"<strong>{escape(row.institution or 'the source as a whole')}</strong>",
         escape(row.municipality),
-        _badge(colour, words),
+        _badge(_institution_colour(row), words),
         _ago(row.fresh_at, now),
         _ago(row.recorded_at, now),
     )
+
+
+def _institution_colour(row: InstitutionStatus) -> str:
+    if row.failures:
+        return "bad"
+    return {"recorded": "good", "unchanged": "good", "held": "wait", "": "wait"}.get(row.result or "", "bad")
+
+
+def _agreement(row: InstitutionStatus) -> str:
+    if row.agreement in _ENDED:
+        return _badge("bad", f"{row.agreement} {row.agreement_at:%Y-%m-%d}" if row.agreement_at else row.agreement)
+    return f'<span class="quiet">{escape(row.agreement or "–")}</span>'
 
 
 def _age(row: InstitutionStatus) -> float:
@@ -202,18 +233,27 @@ def _number(value: int, colour: str = "") -> str:
 def _ago(at: datetime | None, now: datetime) -> str:
     if at is None:
         return '<span class="quiet">never</span>'
+    seconds = (now - at).total_seconds()
+    return _time(at, "just now" if seconds < _MINUTE else f"{_span(seconds)} ago")
+
+
+def _until(at: datetime | None, now: datetime) -> str:
+    if at is None:
+        return '<span class="quiet">–</span>'
+    seconds = (at - now).total_seconds()
+    return _time(at, "now" if seconds < _MINUTE else f"in {_span(seconds)}")
+
+
+def _time(at: datetime, words: str) -> str:
     exact = escape(at.isoformat(timespec="seconds"))
-    return f'<time datetime="{exact}" title="{exact}">{_span(max(0.0, (now - at).total_seconds()))}</time>'
+    return f'<time datetime="{exact}" title="{exact}">{words}</time>'
 
 
 def _span(seconds: float) -> str:
-    if seconds < _MINUTE:
-        return "just now"
-    for size, word in ((_DAY, "day"), (_HOUR, "hour"), (_MINUTE, "minute")):
-        if seconds >= size:
-            count = int(seconds // size)
-            return f"{count} {word}{'' if count == 1 else 's'} ago"
-    return "just now"
+    """Of a minute or more."""
+    size, word = next(step for step in ((_DAY, "day"), (_HOUR, "hour"), (_MINUTE, "minute")) if seconds >= step[0])
+    count = int(seconds // size)
+    return f"{count} {word}{'' if count == 1 else 's'}"
 
 
 def _footer(status: Status) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from typing import Literal
 from xml.etree.ElementTree import Element
 
 from bridge.domain.entities import Address, Person, Phone, Role
@@ -23,6 +24,9 @@ from connectors.stil.values import read_token
 _USER_ID = re.compile(r"[A-Za-z0-9._@-]{1,64}")
 """STIL's facets of UserId are unknown; this is wide, and keeps what is no identifier out of keys and logs."""
 
+ProtectedNames = Literal["real", "alias"]
+"""What stands as the name of a protected person where the size has no alias of its own."""
+
 
 class Unusable(Exception):
     """A record lacks what makes it usable: `reason` is a code, `user_id` the person's, where it is known."""
@@ -39,8 +43,13 @@ class Converter:
     Notes and quarantined contacts come after the record that they belong to.
     """
 
-    def __init__(self, size: v.Size, reader: Reader) -> None:
-        self._size, self._reader = size, reader
+    def __init__(self, size: v.Size, reader: Reader, protected_names: ProtectedNames | None) -> None:
+        self._size, self._reader, self._protected_names = size, reader, protected_names
+
+    @property
+    def states_protection(self) -> bool:
+        """Whether a person who is not called protected in these records is not."""
+        return self._size.states_protection or self._protected_names == "real"
 
     def group(self, element: Element, path: str) -> Iterator[Record]:
         """Yield the record of a Group element."""
@@ -112,13 +121,15 @@ class Converter:
                 phones.setdefault(v.PHONES[part.tag], self._phone(part, f"{path}/{local_name(part.tag)}"))
             else:
                 reader.pass_over((part,), path)
+        is_protected = self._is_protected(element, path)
+        has_alias_as_name = is_protected and not self._size.names_aliases and self._protected_names == "alias"
         return Person(
             user_id=texts["user_id"],
             given_name=texts["given_name"],
             family_name=texts["family_name"],
-            protected=self._is_protected(element, path),
-            alias_given_name=get("alias_given_name"),
-            alias_family_name=get("alias_family_name"),
+            protected=is_protected,
+            alias_given_name=get("given_name" if has_alias_as_name else "alias_given_name"),
+            alias_family_name=get("family_name" if has_alias_as_name else "alias_family_name"),
             civil_registration_number=get("civil_registration_number"),
             civil_registration_number_type=get("civil_registration_number_type"),
             email=get("email"),
@@ -133,7 +144,7 @@ class Converter:
 
     def _is_protected(self, element: Element, path: str) -> bool:
         if not self._size.states_protection and "protected" not in element.keys():  # noqa: SIM118 - no mapping
-            return False
+            return self._protected_names == "real"
         # Where the export must say it and does not, the careful answer is yes.
         return self._reader.flag(element, "protected", path, otherwise=True)
 

@@ -1,4 +1,4 @@
-"""The SOAP 1.2 envelopes of wsiEKSPORT v7: what is asked, and whether an answer answers it."""
+"""The SOAP 1.2 envelopes of STIL's services: what is asked, and whether an answer answers it."""
 
 from __future__ import annotations
 
@@ -7,37 +7,34 @@ from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 from xml.sax.saxutils import escape
 
-from bridge.connector import AgreementMissing, SnapshotInvalid, SourceUnavailable
+from bridge.connector import AgreementMissing, SnapshotInvalid, SourceUnauthorised, SourceUnavailable
 from connectors.stil import vocabulary as v
 from connectors.stil.gate import Limits
+from connectors.stil.services import SHARED, SIZE_NAMES, Operation, export
 from connectors.stil.stream import Event, Opened, Subtree, stream
 from connectors.stil.values import read_token
 
-EXPORT = "eksporterXmlFuldMyndighed"
-AGREEMENTS = "hentDataAftalerFuldMyndighed"
-
 SOAP = "http://www.w3.org/2003/05/soap-envelope"
 ADDRESSING = "http://www.w3.org/2005/08/addressing"
+UTILITY = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-utility-1.0.xsd"
 
 ENVELOPE = v.qualified(SOAP, "Envelope")
 _HEADER = v.qualified(SOAP, "Header")
 BODY = v.qualified(SOAP, "Body")
 _FAULT = v.qualified(SOAP, "Fault")
 _RELATES_TO = v.qualified(ADDRESSING, "RelatesTo")
-_REGNR = v.qualified(v.SHARED, "regnr")
-EXPORTED = v.qualified(v.SERVICE, f"{EXPORT}Response")
-_FAULT_CODES = frozenset({v.qualified(v.SHARED, "type"), v.qualified(SOAP, "Value")})
+_REGNR = v.qualified(SHARED, "regnr")
+EXPORTED = frozenset(export(size).answer for size in SIZE_NAMES)
+_FAULT_CODES = frozenset({v.qualified(SHARED, "type"), v.qualified(SOAP, "Value")})
 
 NO_AGREEMENT = "Rettigheder"
 _REFUSALS = {
-    "Signatur": "signature_refused: the operator registers a valid certificate on the provider system",
-    "SignaturMangler": "signature_missing: the message was not signed as STIL's policy asks",
-    "UdbydersytemIdMangler": "provider_system_unknown: the operator sets udbydersystem_id",
-    "BrugeridEllerPassword": "credential_refused: the operator asks STIL which access this service takes",
-    "Sender": "request_refused: STIL did not take our request as it was",
-    "Receiver": "service_fault: STIL failed; it is tried again",
+    "Signatur": "signature_refused: register the certificate of certificate_file on the provider system at STIL",
+    "SignaturMangler": "request_unsigned: STIL takes signed messages only; set certificate_file",
+    "UdbydersytemIdMangler": "provider_system_unknown: set udbydersystem_id to the provider system's id at STIL",
+    "BrugeridEllerPassword": "credential_refused: ask STIL which access this service takes",
 }
-"""What a fault says, by AuthentificationError type (stil.md §5; the misspelling is the contract's) or code."""
+"""What STIL refuses us for, by AuthentificationError type (stil.md §5; the misspelling is the contract's)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,29 +46,21 @@ class Answer:
     element: Element | None
 
 
-def action(operation: str) -> str:
-    """Return the SOAP action, which is the wsa:Action of the request too (stil.md §1)."""
-    return f"{v.SERVICE}/{operation}"
+def write_request(operation: Operation, content: str, *, system_id: str, message_id: str, to: str) -> bytes:
+    """Return the envelope of a call; `content` is the XML inside the operation's element (stil.md §2).
 
-
-def write_request(operation: str, content: str, *, system_id: str, message_id: str, to: str) -> bytes:
-    """Return the envelope of a call; `content` is the XML inside the operation's element (stil.md §2)."""
+    Its prefix "e" is bound to the operation's namespace. The parts that are signed carry a wsu:Id.
+    """
     return (
         '<?xml version="1.0" encoding="UTF-8"?>'
-        f'<soap:Envelope xmlns:soap="{SOAP}" xmlns:wsa="{ADDRESSING}"><soap:Header>'
-        f"<wsa:Action>{action(operation)}</wsa:Action><wsa:To>{escape(to)}</wsa:To>"
+        f'<soap:Envelope xmlns:soap="{SOAP}" xmlns:wsa="{ADDRESSING}" xmlns:wsu="{UTILITY}"><soap:Header>'
+        f"<wsa:Action>{operation.action}</wsa:Action><wsa:To>{escape(to)}</wsa:To>"
         f"<wsa:ReplyTo><wsa:Address>{ADDRESSING}/anonymous</wsa:Address></wsa:ReplyTo>"
-        f"<wsa:MessageID>{escape(message_id)}</wsa:MessageID>"
-        f'<c:UdbydersystemId xmlns:c="{v.SHARED}">{escape(system_id)}</c:UdbydersystemId>'
-        f'</soap:Header><soap:Body><e:{operation} xmlns:e="{v.SERVICE}">{content}</e:{operation}>'
-        "</soap:Body></soap:Envelope>"
+        f'<wsa:MessageID wsu:Id="MessageID">{escape(message_id)}</wsa:MessageID>'
+        f'<c:UdbydersystemId xmlns:c="{SHARED}" wsu:Id="UdbydersystemId">{escape(system_id)}</c:UdbydersystemId>'
+        f'</soap:Header><soap:Body wsu:Id="Body"><e:{operation.name} xmlns:e="{operation.namespace}">{content}'
+        f"</e:{operation.name}></soap:Body></soap:Envelope>"
     ).encode()
-
-
-def export_content(institution: str, *, with_civil_registration_number: bool) -> str:
-    """Return what an export asks for; without the filter version 7 leaves CPR numbers out (stil.md §1)."""
-    wish = "<e:filtre><e:cprFilter><e:inkluderCpr>true</e:inkluderCpr></e:cprFilter></e:filtre>"
-    return f"<e:instnr>{escape(institution)}</e:instnr>{wish if with_civil_registration_number else ''}"
 
 
 def read_answer(body: bytes, limits: Limits) -> Answer:
@@ -91,7 +80,7 @@ def read_answer(body: bytes, limits: Limits) -> Answer:
             case Subtree(name=name, element=header) if name == _HEADER:
                 texts = [read_token(e.text or "") for e in header if e.tag == _RELATES_TO]
                 relates_to = texts[0] if len(texts) == 1 else None
-            case Opened(name=name) if name == EXPORTED:
+            case Opened(name=name) if name in EXPORTED:
                 return Answer(name, relates_to, None)
             case Subtree(parent=parent, name=name, element=element) if parent == BODY and found is None:
                 found = Answer(name, relates_to, element)
@@ -107,15 +96,19 @@ def is_fault(answer: Answer) -> bool:
     return answer.name == _FAULT
 
 
-def fault_error(answer: Answer) -> SourceUnavailable | AgreementMissing:
+def fault_error(answer: Answer) -> SourceUnavailable | SourceUnauthorised | AgreementMissing:
     """Return what a fault means, by who must act; nothing of its own text goes into ours."""
     elements = answer.element.iter() if answer.element is not None else ()
     # Subcodes are qualified names, and nobody has published their namespace.
     words = [read_token(e.text or "").rpartition(":")[2] for e in elements if e.tag in _FAULT_CODES]
     if NO_AGREEMENT in words:
         return AgreementMissing("STIL has no approved data agreement for this export")
-    known = [word for word in _REFUSALS if word in words]
-    return SourceUnavailable(_REFUSALS[known[0] if known else "Receiver"])
+    known = [_REFUSALS[word] for word in _REFUSALS if word in words]
+    if known:
+        return SourceUnauthorised(known[0])
+    if "Sender" in words:
+        return SourceUnavailable("request_refused: STIL did not take our request as it was; it is tried again")
+    return SourceUnavailable("service_fault: STIL failed; it is tried again")
 
 
 def agreements(answer: Answer) -> frozenset[str]:
@@ -124,9 +117,9 @@ def agreements(answer: Answer) -> frozenset[str]:
     return frozenset(number for e in children if e.tag == _REGNR and (number := read_token(e.text or "")))
 
 
-def check_answers(answer: Answer, operation: str, message_id: str) -> None:
+def check_answers(answer: Answer, operation: Operation, message_id: str) -> None:
     """Raise `SnapshotInvalid` for an answer to another operation or to another message of ours."""
-    if answer.name != v.qualified(v.SERVICE, f"{operation}Response"):
+    if answer.name != operation.answer:
         raise SnapshotInvalid("unexpected_answer")
     if answer.relates_to != message_id:
         raise SnapshotInvalid("wrong_relates_to")
@@ -134,7 +127,7 @@ def check_answers(answer: Answer, operation: str, message_id: str) -> None:
 
 def _opens(parent: str | None, name: str) -> bool:
     # An export's answer is opened so that it need not be read to its end.
-    return parent is None or (parent == ENVELOPE and name == BODY) or (parent == BODY and name == EXPORTED)
+    return parent is None or (parent == ENVELOPE and name == BODY) or (parent == BODY and name in EXPORTED)
 
 
 def _is_envelope(events: Iterator[Event]) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bridge.connector import Record, Snapshot, SnapshotInvalid, SourceFailure, SourceUnavailable
 from connectors.stil.gate import Limits
-from connectors.stil.parse import AUTHORITY, parse
+from connectors.stil.parse import ProtectedNames, parse
 from connectors.stil.payload import content_digest
 
 TAKEN = "taken"
@@ -46,8 +46,11 @@ class FolderSource:
         zone: tzinfo,
         now: Callable[[], datetime],
         limits: Limits | None = None,
+        *,
+        protected_names: ProtectedNames | None = None,
     ) -> None:
         self._folder, self._settle, self._zone, self._now = folder, settle, zone, now
+        self._protected_names = protected_names
         self._limits = limits or Limits()
 
     def snapshots(self) -> Iterator[Snapshot | SourceFailure]:
@@ -67,7 +70,11 @@ class FolderSource:
 
     def parse(self, snapshot: Snapshot) -> Iterator[Record]:
         """Yield the records of a snapshot. Raises `SnapshotInvalid`."""
-        return parse(snapshot.body, self._zone, self._limits, AUTHORITY)
+        return parse(snapshot.body, self._zone, self._limits, protected_names=self._protected_names)
+
+    def document(self, body: bytes, origin: str) -> Snapshot:
+        """Return an export document that came on another way as a snapshot."""
+        return Snapshot(body, content_digest(body), origin)
 
     def taken(self, snapshot: Snapshot) -> None:
         """Move the file into `taken`, unless it is gone or holds something newer than the snapshot.

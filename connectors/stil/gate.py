@@ -44,10 +44,10 @@ class Gate:
 
     __slots__ = ("_decoder", "_limits", "parser")
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, *, is_namespace_aware: bool = True) -> None:
         self._limits = limits
         self._decoder = _DECODER("strict")
-        self.parser = expat.ParserCreate("utf-8", SEPARATOR)
+        self.parser = expat.ParserCreate("utf-8", SEPARATOR if is_namespace_aware else None)
         self.parser.buffer_text = True
         self.parser.XmlDeclHandler = self._check_declaration
         self.parser.StartDoctypeDeclHandler = self._refuse_doctype

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import tzinfo
 from typing import assert_never
 from xml.etree.ElementTree import Element
@@ -11,35 +11,41 @@ from xml.etree.ElementTree import Element
 from bridge.connector import SnapshotInvalid
 from bridge.domain.records import Header, ImportSource, Record
 from connectors.stil import vocabulary as v
-from connectors.stil.convert import Converter
+from connectors.stil.convert import Converter, ProtectedNames
 from connectors.stil.gate import Limits
 from connectors.stil.reading import Reader
+from connectors.stil.services import SizeName
 from connectors.stil.stream import Closed, Opened, Subtree, namespace, stream
 from connectors.stil.values import read_moment, read_token
+
+__all__ = ["ProtectedNames", "parse"]
 
 _NAMESPACES = frozenset(map(namespace, v.SIZES))
 
 _REGNR = re.compile(r"[A-Za-z0-9]{1,6}")
-AUTHORITY = frozenset(name for name in v.SIZES if namespace(name).endswith("/fullmyndighed"))
-"""The one size that our sources take: the others do not state everybody's protection, or hide what it hides."""
 
 
 def parse(
-    body: bytes, zone: tzinfo, limits: Limits | None = None, sizes: Collection[str] | None = None
+    body: bytes,
+    zone: tzinfo,
+    limits: Limits | None = None,
+    *,
+    size: SizeName | None = None,
+    protected_names: ProtectedNames | None = None,
 ) -> Iterator[Record]:
     """Yield the records of an export document in document order, the `Header` first.
 
-    `body` is a payload document of any size (stil.md §3.1); times without a zone are meant in `zone`.
+    `body` is a payload document (stil.md §3.1), of this `size` if one is given; times without a zone are meant
+    in `zone`. `protected_names`: what a size other than fuldmyndighed holds as the name of a protected person,
+    the "real" one (then everybody whose protection it does not state is protected) or the "alias".
     The records count only when the last one has come without an error.
 
     Raises `SnapshotInvalid` for a document that must be refused whole.
     """
-    document = _Document(zone)
+    document = _Document(zone, size, protected_names)
     for event in stream(body, _opens, limits or Limits()):
         match event:
             case Opened():
-                if event.name in v.SIZES and sizes is not None and event.name not in sizes:
-                    raise SnapshotInvalid("size_not_supported")
                 document.enter(event)
             case Subtree():
                 yield from document.read(event)
@@ -57,8 +63,8 @@ def _opens(parent: str | None, name: str) -> bool:
 class _Document:
     """What is known of the document so far."""
 
-    def __init__(self, zone: tzinfo) -> None:
-        self._zone = zone
+    def __init__(self, zone: tzinfo, size: SizeName | None, protected_names: ProtectedNames | None) -> None:
+        self._zone, self._wanted, self._protected_names = zone, size, protected_names
         self._reader = Reader()
         self._size: v.Size | None = None
         self._converter: Converter | None = None
@@ -71,8 +77,8 @@ class _Document:
     def enter(self, event: Opened) -> None:
         """Take note of a container. Raises `SnapshotInvalid` for one that has no place here."""
         if event.name in v.SIZES:
-            self._size, self._attributes = v.SIZES[event.name], event.attributes
-            self._converter = Converter(self._size, self._reader)
+            self._size, self._attributes = self._accepted(v.SIZES[event.name]), event.attributes
+            self._converter = Converter(self._size, self._reader, self._protected_names)
         elif self._size is None:
             is_known = namespace(event.name) in _NAMESPACES
             raise SnapshotInvalid("unknown_root" if is_known else "unknown_namespace")
@@ -108,6 +114,13 @@ class _Document:
         if not self._has_header:
             raise SnapshotInvalid("no_institution")
 
+    def _accepted(self, size: v.Size) -> v.Size:
+        if self._wanted not in (None, size.name):
+            raise SnapshotInvalid("wrong_size")
+        if not size.names_aliases and self._protected_names is None:
+            raise SnapshotInvalid("protected_names_unset")
+        return size
+
     def _place(self, name: str) -> str:
         self._counts[name] += 1
         return f"Institution/{name}[{self._counts[name]}]"
@@ -125,7 +138,8 @@ class _Document:
             raise SnapshotInvalid("unreadable_export_time")
         self._has_header = True
         name = self._institution.get(v.INSTITUTION_NAME) or None
-        yield Header(number, name, time, tuple(self._sources))
+        states = self._converter is None or self._converter.states_protection
+        yield Header(number, name, time, tuple(self._sources), states)
         yield from self._reader.asides()
 
     def _read_root_child(self, event: Subtree) -> None:

@@ -15,7 +15,7 @@ from connectors.stil.envelope import BODY, ENVELOPE, EXPORTED
 from connectors.stil.gate import Gate, Limits
 
 _DECLARATION = b'<?xml version="1.0" encoding="UTF-8"?>\n'
-_PATH = [ENVELOPE, BODY, EXPORTED, v.qualified(v.SERVICE, "xml")]
+_PATHS = [[ENVELOPE, BODY, exported, v.qualified(v.SERVICE, "xml")] for exported in EXPORTED]
 # The root's start tag stands at the beginning; its time of export is new in every export.
 _HEAD = 4096
 _EXPORT_TIME = re.compile(rb"""\sexportDateTime\s*=\s*("[^"]*"|'[^']*')""")
@@ -77,14 +77,14 @@ class _Finder:
         self._in_scope[f"xmlns:{prefix}" if prefix else "xmlns"].pop()
 
     def _start(self, name: str, _attributes: dict[str, str]) -> None:
-        if self._path == _PATH:
+        if self._path in _PATHS:
             self.root_start = self._parser.CurrentByteIndex
             self.outer = {n: uris[-1] for n, uris in self._in_scope.items() if uris and n not in self._own}
             self._parser.StartElementHandler = self._parser.EndElementHandler = None
             self._parser.StartNamespaceDeclHandler = self._parser.EndNamespaceDeclHandler = None
         self._path.append(name)
         self._own = set()
-        if self._path == _PATH:
+        if self._path in _PATHS:
             self.wrapper_start = self._parser.CurrentByteIndex
 
     def _end(self, _name: str) -> None:

@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from xml.etree.ElementTree import Element
 
+from bridge.connector import SnapshotInvalid
 from bridge.domain.entities import Code
 from bridge.domain.records import Noted, Quarantined
-from connectors.stil.stream import local_name
+from connectors.stil.stream import local_name, namespace
 from connectors.stil.values import read_date, read_token
-from connectors.stil.vocabulary import BOOLEANS
+from connectors.stil.vocabulary import BOOLEANS, NAMESPACES
 
 Texts = dict[str, str]
 """Texts of child elements, by our field names; what is absent or empty is not there."""
@@ -79,8 +80,13 @@ class Reader:
         return tuple(texts)
 
     def pass_over(self, elements: Iterable[Element], path: str) -> None:
-        """Note each unknown name once for the whole document."""
+        """Note each unknown name once for the whole document.
+
+        Raises `SnapshotInvalid` for a namespace that is none of the contract's: it may change what the rest means.
+        """
         for element in elements:
+            if not NAMESPACES.issuperset(namespace(inner.tag) for inner in element.iter()):
+                raise SnapshotInvalid("unknown_namespace", path)
             if element.tag not in self._unknown:
                 self._unknown.add(element.tag)
                 self.note(f"{path}/{_shown(element)}".lstrip("/"), "unknown_element")

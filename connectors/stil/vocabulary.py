@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from bridge.domain.entities import Code
 from connectors.stil.gate import SEPARATOR
+from connectors.stil.services import EXPORTS, SHARED, SizeName
 
-SERVICE = "https://brugerdatabasen.stil.dk/bpi/wsieksport/7"
+SERVICE = EXPORTS.namespace
 COMMON = f"{SERVICE}/common"
-SHARED = "https://brugerdatabasen.stil.dk/bpi/common/3"
 
 
 def qualified(namespace: str, name: str) -> str:
@@ -26,8 +26,12 @@ def _common(*names: str) -> Mapping[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """The names that one export size has of its own: an element lives where its type is declared."""
+    """The names that one export size has of its own: an element lives where its type is declared.
 
+    `states_protection`: every person is said to be protected or not; `names_aliases`: beside the real name.
+    """
+
+    name: SizeName
     root: str
     institution: str
     record: str
@@ -36,13 +40,17 @@ class Size:
     contact: str
     person_texts: Mapping[str, str]
     states_protection: bool
+    names_aliases: bool
 
 
-def _size(namespace: str, root: str, *, states_protection: bool = False) -> Size:
+def _size(
+    size: SizeName, namespace: str, root: str, *, states_protection: bool = False, names_aliases: bool = False
+) -> Size:
     def own(name: str) -> str:
         return qualified(f"{SERVICE}/{namespace}", name)
 
     return Size(
+        name=size,
         root=own(root),
         institution=own("Institution"),
         record=own("InstitutionPerson"),
@@ -55,6 +63,7 @@ def _size(namespace: str, root: str, *, states_protection: bool = False) -> Size
             own("AliasFamilyName"): "alias_family_name",
         },
         states_protection=states_protection,
+        names_aliases=names_aliases,
     )
 
 
@@ -73,13 +82,24 @@ _PERSON_TEXTS = _common(
 SIZES = {
     size.root: size
     for size in (
-        _size("small", "UNILoginExportSmall"),
-        _size("medium", "UNILoginExportMedium"),
-        _size("full", "UNILoginExportFull", states_protection=True),
-        _size("fullmyndighed", "UNILoginExportFullMyndighed", states_protection=True),
+        _size("lille", "small", "UNILoginExportSmall"),
+        _size("mellem", "medium", "UNILoginExportMedium"),
+        _size("fuld", "full", "UNILoginExportFull", states_protection=True),
+        _size(
+            "fuldmyndighed",
+            "fullmyndighed",
+            "UNILoginExportFullMyndighed",
+            states_protection=True,
+            names_aliases=True,
+        ),
     )
 }
 """The payload documents by the name of their root."""
+
+NAMESPACES = frozenset(
+    {SHARED, COMMON, *(f"{SERVICE}/{size}" for size in ("small", "medium", "full", "fullmyndighed"))}
+)
+"""Every namespace of the contract's payloads."""
 
 IMPORT_SOURCE = qualified(COMMON, "ImportSource")
 INSTITUTION_NUMBER = qualified(COMMON, "InstitutionNumber")

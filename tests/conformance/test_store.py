@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
@@ -75,12 +76,30 @@ def by_hand(path: Path, *statements: str) -> None:
     connection.close()
 
 
-def schema(path: Path) -> list[tuple[str, str]]:
-    """Every table and index with its definition, but Alembic's own."""
+def at_first_schema(path: Path) -> None:
+    """Make a database as the first release made it."""
+    config = Config()
+    config.set_main_option("script_location", "bridge.adapters:migrations")
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    engine.dispose()
+
+
+def schema(path: Path) -> dict[str, list[tuple[object, ...]]]:
+    """Every table with its columns, and every index with its definition, but Alembic's own."""
     connection = sqlite3.connect(path)
-    rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name").fetchall()
+    named = connection.execute("SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+    found = {
+        name: [(" ".join(sql.split()),)]
+        if kind == "index"
+        else [column[1:] for column in connection.execute(f"PRAGMA table_xinfo({name})")]
+        for kind, name, sql in named
+        if name != "alembic_version"
+    }
     connection.close()
-    return [(name, " ".join(sql.split())) for name, sql in rows if name != "alembic_version"]
+    return found
 
 
 # ---------------------------------------------------------------- opening
@@ -113,6 +132,21 @@ def test_the_migrations_make_the_schema_that_the_code_uses(path: Path, store: Sq
     metadata.create_all(engine)
     engine.dispose()
     assert schema(path) == schema(fresh)
+
+
+def test_a_database_of_the_first_schema_keeps_what_it_holds(path: Path) -> None:
+    at_first_schema(path)
+    by_hand(
+        path,
+        "INSERT INTO institution_states VALUES ('147', '280123', 'd', 1, '{\"KMD\": 2}', 3, 'r')",
+        "INSERT INTO runs VALUES (1, 'r', '147', '280123', 3, 'recorded', NULL, 'o', 'd', 1, 0, 1)",
+    )
+    store = open_sqlite(path)
+    with store.read() as reader:
+        state, run = reader.institution_states()[0], reader.last_runs()[0]
+    store.close()
+    assert (state.digest, list(state.source_times), state.school_years) == ("d", ["KMD"], {})
+    assert (run.id, run.result, run.export_time, run.sources) == ("r", "recorded", None, ())
 
 
 def test_a_database_of_a_newer_skolebro_is_refused_and_untouched(path: Path) -> None:

@@ -74,7 +74,9 @@ def connect(config: AulaConfig) -> object:
         return datetime.now(timezone(timedelta(hours=2)))
 
     assert connector.target is not None
-    return connector.target(config, Services("9999", None, http, lambda path: path.read_text(), now))
+    return connector.target(
+        config, Services("9999", None, http, lambda path: path.read_text(), now, Path.read_bytes)
+    )
 
 
 def person(identifier: str, name: str) -> dict[str, Any]:

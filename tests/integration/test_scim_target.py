@@ -72,7 +72,9 @@ def make_target(url: str, token: str, folder: Path, **config: Any) -> Iterator[S
 
     secret = folder / "token"
     secret.write_text(token)
-    services = Services("9999", None, http, lambda path: path.read_text(), lambda: pytest.fail("no clock"))
+    services = Services(
+        "9999", None, http, lambda path: path.read_text(), lambda: pytest.fail("no clock"), Path.read_bytes
+    )
     assert connector.target is not None
     made = connector.target(ScimConfig(base_url=url, token_file=secret, **config), services)
     assert isinstance(made, ScimTarget)

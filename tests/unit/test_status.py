@@ -185,13 +185,18 @@ class TestWhatNeedsAPerson:
             uow.add_run(run("101002", "failed", NOW, "agreement_missing"))
         agreement, refused = status(store).attention
         assert agreement.startswith("Institution 101002: the data agreement is missing")
-        assert refused == "Institution 101001: the last snapshot was refused (truncated); what is stored stays."
+        assert refused == (
+            "Institution 101001: the last snapshot was refused: the document was cut off before its end; it is "
+            "tried again (truncated); what is stored stays."
+        )
 
     def test_a_source_that_never_answered(self, store: Store) -> None:
         with store.write() as uow:
             uow.add_run(run(None, "failed", NOW, "source_unavailable"))
         (sentence,) = status(store).attention
-        assert sentence.startswith("The source of municipality 101: nothing has come yet (source_unavailable)")
+        assert sentence.startswith(
+            "The source of municipality 101: nothing has come yet: the source does not answer"
+        )
 
     def test_quarantined_records_but_not_what_was_only_noted(self, store: Store) -> None:
         rows = [
@@ -222,7 +227,7 @@ class TestWhatItIsFor:
         assert told["well"] is False and told["at"] == "2026-03-02T12:00:00Z"
         assert told["audit_head"] == "1:" + "0a" * 32
         assert told["municipalities"] == [
-            {"municipality": "101", "last_sequence": 2, "persons": 1, "quarantined": 0}
+            {"municipality": "101", "last_sequence": 2, "persons": 1, "quarantined": 0, "agreements": {}}
         ]
         assert SECRET_NAME not in text
 

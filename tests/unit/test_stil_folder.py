@@ -187,7 +187,7 @@ def services() -> Services:
     def no_http(*_: object, **__: object) -> None:
         raise AssertionError
 
-    return Services("999", None, no_http, lambda path: path.name, lambda: NOW)  # type: ignore[arg-type]
+    return Services("999", None, no_http, lambda path: path.name, lambda: NOW, Path.read_bytes)  # type: ignore[arg-type]
 
 
 def test_the_connector_reads_the_folder_it_is_configured_with(tmp_path: Path) -> None:

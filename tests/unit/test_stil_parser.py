@@ -71,7 +71,7 @@ def student(content: str = STUDENT, person: str = PERSON) -> str:
 
 
 def parse(body: bytes) -> list[Record]:
-    return list(parse_in(body, ZONE))
+    return list(parse_in(body, ZONE, protected_names="alias"))
 
 
 def only(body: bytes) -> Record:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID
 from xml.etree import ElementTree
 
@@ -17,13 +19,21 @@ from bridge.connector import (
     Snapshot,
     SnapshotInvalid,
     SourceFailure,
+    SourceUnauthorised,
     SourceUnavailable,
     TargetUnavailable,
 )
+from bridge.domain.entities import Address, Code, Institution
 from bridge.domain.records import Header
-from connectors.stil import StilConfig, connector
+from connectors.stil import StilConfig, connector, services
+from connectors.stil.client import StilClient
 from connectors.stil.envelope import ADDRESSING, SOAP
-from connectors.stil.soap import PlainSecurity, SoapSource, StilClient
+from connectors.stil.filters import Filters
+from connectors.stil.institutions import DescribingSource
+from connectors.stil.pace import Pace
+from connectors.stil.services import SIZE_NAMES, SizeName
+from connectors.stil.soap import SoapSource, Wanted
+from connectors.stil.wsse import PlainSecurity
 
 BASE = "http://127.0.0.1:8080"
 E7 = "https://brugerdatabasen.stil.dk/bpi/wsieksport/7"
@@ -77,6 +87,7 @@ class Recorded:
         self.paths: list[str] = []
         self.headers: list[Mapping[str, str]] = []
         self.bodies: list[bytes] = []
+        self.sent: dict[str, str] = {}
 
     def request(
         self,
@@ -88,26 +99,32 @@ class Recorded:
         body: bytes | None = None,
         repeatable: bool | None = None,
     ) -> HttpResponse:
-        assert method == "POST" and not params and repeatable
+        assert method == "POST" and not params and repeatable is False
         self.paths.append(path)
         self.headers.append(headers or {})
         self.bodies.append(body or b"")
         answer = next(self._answers)
         if isinstance(answer, TargetUnavailable):
             raise answer
-        return HttpResponse(answer[0], {}, answer[1])
+        return HttpResponse(answer[0], self.sent, answer[1])
 
 
 def client(http: Recorded) -> StilClient:
-    return StilClient(http, PlainSecurity(BASE), base_url=BASE, system_id="AB<1>", new_id=lambda: ID)
+    pace = Pace(6000, lambda: 0.0, lambda _: None)
+    return StilClient([http], PlainSecurity(), base_url=BASE, system_id="AB<1>", pace=pace, new_id=lambda: ID)
 
 
 def export(*answers: tuple[int, bytes] | TargetUnavailable) -> bytes:
-    return client(Recorded(*answers)).export("101001", with_civil_registration_number=False)
+    return source(Recorded(*answers)).fetch("101001").body
 
 
-def source(http: Recorded, institutions: frozenset[str] | None = None) -> SoapSource:
-    return SoapSource(client(http), institutions, UTC)
+def source(
+    http: Recorded,
+    institutions: frozenset[str] | None = None,
+    size: SizeName = "fuldmyndighed",
+    filters: Filters | None = None,
+) -> SoapSource:
+    return SoapSource(client(http), institutions, Wanted(UTC, size, filters or Filters(), "alias"))
 
 
 def failures(found: Iterator[Snapshot | SourceFailure]) -> list[tuple[str | None, str]]:
@@ -119,7 +136,7 @@ def failures(found: Iterator[Snapshot | SourceFailure]) -> list[tuple[str | None
 
 def test_a_request_carries_the_headers_that_the_contract_asks_for() -> None:
     http = Recorded((200, export_answer()))
-    client(http).export("101001", with_civil_registration_number=True)
+    source(http, filters=Filters(with_numbers=True)).fetch("101001")
     root = ElementTree.fromstring(http.bodies[0])  # noqa: S314 - our own words
     header = {e.tag: "".join(e.itertext()) for e in root[0]}
     assert header == {
@@ -140,8 +157,8 @@ def test_a_request_carries_the_headers_that_the_contract_asks_for() -> None:
 
 def test_cpr_numbers_are_not_asked_for_unless_wanted() -> None:
     http = Recorded((200, export_answer()))
-    client(http).export("101001", with_civil_registration_number=False)
-    assert b"cprFilter" not in http.bodies[0]
+    source(http).fetch("101001")
+    assert b"filtre" not in http.bodies[0]
 
 
 # ---------------------------------------------------------------- what comes back
@@ -227,7 +244,7 @@ def test_a_fault_about_rights_is_a_missing_agreement(status: int) -> None:
     ("kind", "code"),
     [
         ("Signatur", "signature_refused"),
-        ("SignaturMangler", "signature_missing"),
+        ("SignaturMangler", "request_unsigned"),
         ("UdbydersytemIdMangler", "provider_system_unknown"),
         ("BrugeridEllerPassword", "credential_refused"),
         (None, "request_refused"),
@@ -235,9 +252,10 @@ def test_a_fault_about_rights_is_a_missing_agreement(status: int) -> None:
     ],
 )
 def test_another_fault_says_who_must_act_in_our_own_words(status: int, kind: str | None, code: str) -> None:
-    with pytest.raises(SourceUnavailable, match=f"^{code}") as caught:
+    with pytest.raises((SourceUnauthorised, SourceUnavailable), match=f"^{code}") as caught:
         export((status, fault(kind)))
     assert "Hemmelig" not in str(caught.value)
+    assert isinstance(caught.value, SourceUnavailable) is (code == "request_refused")
 
 
 def test_a_fault_of_the_service_itself_is_tried_again() -> None:
@@ -245,7 +263,21 @@ def test_a_fault_of_the_service_itself_is_tried_again() -> None:
         export((500, fault(None, "Receiver")))
 
 
-@pytest.mark.parametrize("status", [301, 400, 401, 403, 404, 429, 500, 502, 503])
+def test_a_status_that_asks_for_patience_says_how_long() -> None:
+    http = Recorded((429, b""))
+    http.sent = {"retry-after": "120"}
+    with pytest.raises(SourceUnavailable, match=r"^http_429") as caught:
+        source(http).fetch("101001")
+    assert caught.value.retry_after == timedelta(seconds=120)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_status_that_refuses_us_is_not_tried_again(status: int) -> None:
+    with pytest.raises(SourceUnauthorised, match=r"^http_refused"):
+        export((status, b"<html>Hemmelig</html>"))
+
+
+@pytest.mark.parametrize("status", [301, 400, 404, 429, 500, 502, 503])
 def test_a_status_without_an_envelope_is_a_source_that_is_away(status: int) -> None:
     with pytest.raises(SourceUnavailable, match=str(status)):
         export((status, b"<html>Hemmelig</html>"))
@@ -308,9 +340,21 @@ def test_without_the_agreement_list_the_source_is_away(answer: tuple[int, bytes]
 # ---------------------------------------------------------------- configuration
 
 
+def built(**values: object) -> SoapSource:
+    def no_http(*_: object, **__: object) -> Recorded:
+        return Recorded()
+
+    assert connector.source is not None
+    config = StilConfig.model_validate({"udbydersystem_id": "AB1", **values})
+    services = Services("999", None, no_http, lambda _: "", lambda: datetime.now(UTC), Path.read_bytes)
+    made = connector.source(config, services)
+    assert isinstance(made, SoapSource)
+    return made
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://localhost:1", "http://[::1]:1", "http://127.9.9.9"])
 def test_unsigned_messages_may_go_to_this_machine(url: str) -> None:
-    assert PlainSecurity(url).seal(b"x") == b"x"
+    assert built(base_url=url).concurrency == 4
 
 
 @pytest.mark.parametrize(
@@ -326,16 +370,162 @@ def test_unsigned_messages_may_go_to_this_machine(url: str) -> None:
     ],
 )
 def test_unsigned_messages_may_go_nowhere_else(url: str) -> None:
-    assert connector.source is not None
-    config = StilConfig(base_url=url, udbydersystem_id="AB1")
+    with pytest.raises(ConfigError, match="signed messages only"):
+        built(base_url=url)
 
-    def no_http(*_: object, **__: object) -> Recorded:
-        raise AssertionError
 
-    with pytest.raises(ConfigError, match="cannot sign"):
-        connector.source(config, Services("999", None, no_http, lambda _: "", lambda: datetime.now(UTC)))
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ({"size": "mellem"}, "protected_names: missing"),
+        ({"include_civil_registration_number": True}, "legal_basis: missing"),
+        ({"include_civil_registration_number": True, "legal_basis": " "}, "legal_basis: missing"),
+        (
+            {
+                "size": "lille",
+                "protected_names": "alias",
+                "include_civil_registration_number": True,
+                "legal_basis": "x",
+            },
+            "holds no CPR numbers",
+        ),
+        ({"size": "lille", "protected_names": "alias", "actors": ["contacts"]}, "holds no contacts"),
+        ({"actors": []}, "nobody is left"),
+        ({"levels": []}, "nobody is left"),
+        ({"levels": ["11"]}, "Input should be 'DT'"),
+        ({"key_file": "key.pem"}, "certificate_file: missing"),
+        ({"certificate_file": "own.pem"}, "oces_ca_files: missing"),
+        ({"tls_client_certificate": True}, "needs certificate_file"),
+    ],
+)
+def test_what_nobody_may_guess_has_to_be_said(values: dict[str, object], text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        StilConfig.model_validate({"udbydersystem_id": "AB1", **values})
 
 
 def test_an_unknown_time_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="time zone"):
         StilConfig(base_url=BASE, udbydersystem_id="AB1", times_in="Europe/Atlantis")
+
+
+# ---------------------------------------------------------------- sizes and filters
+
+
+@pytest.mark.parametrize(
+    ("size", "suffix"),
+    [("lille", "Lille"), ("mellem", "Mellem"), ("fuld", "Fuld"), ("fuldmyndighed", "FuldMyndighed")],
+)
+def test_each_size_has_its_own_export_and_its_own_agreements(size: SizeName, suffix: str) -> None:
+    listed = agreement_answer("101001").replace(b"FuldMyndighed", suffix.encode())
+    http = Recorded((200, listed), (200, export_answer().replace(b"XmlFuldMyndighed", f"Xml{suffix}".encode())))
+    found = list(source(http, size=size).snapshots())
+    assert isinstance(found[0], Snapshot)
+    asked = [re.search(rb"<wsa:Action>[^<]*/(\w+)</wsa:Action>", body) for body in http.bodies]
+    assert [found[1].decode() for found in asked if found] == [f"hentDataAftaler{suffix}", f"eksporterXml{suffix}"]
+
+
+def test_an_answer_in_another_size_than_asked_for_is_refused() -> None:
+    with pytest.raises(SnapshotInvalid, match="unexpected_answer"):
+        source(Recorded((200, export_answer())), size="lille").fetch("101001")
+
+
+def test_filters_come_in_the_order_of_the_schema_with_every_flag() -> None:
+    filters = Filters(frozenset({"students", "contacts"}), ("0", "1"), with_numbers=True)
+    flags = [("Elever", "true"), ("Medarbejdere", "false"), ("Eksterne", "false")]
+
+    def written(more: list[tuple[str, str]]) -> str:
+        actors = "".join(f"<e:inkluder{n}>{v}</e:inkluder{n}>" for n, v in [*flags, *more])
+        levels = "".join(f"<e:inkluderKlassetrin>{level}</e:inkluderKlassetrin>" for level in ("0", "1"))
+        return (
+            f"<e:filtre><e:aktoertypeFilter>{actors}</e:aktoertypeFilter>"
+            f"<e:klassetrinFilter>{levels}</e:klassetrinFilter>"
+            "<e:cprFilter><e:inkluderCpr>true</e:inkluderCpr></e:cprFilter></e:filtre>"
+        )
+
+    for size in SIZE_NAMES:
+        contacts = [("Kontaktpersoner", "true")] if size in ("fuld", "fuldmyndighed") else []
+        assert filters.content(size, "e") == written(contacts)
+
+
+def test_calls_are_spread_evenly_however_they_come() -> None:
+    now, slept = [100.0], []
+
+    def sleep(seconds: float) -> None:
+        slept.append(round(seconds, 3))
+
+    pace = Pace(60, lambda: now[0], sleep)
+    for _ in range(3):
+        pace.wait()
+    now[0] = 110.0
+    pace.wait()
+    assert slept == [1.0, 2.0]
+
+
+# ---------------------------------------------------------------- wsiINST
+
+
+I6 = "https://brugerdatabasen.stil.dk/bpi/wsiinst/6"
+
+
+def institutions_answer(*bodies: str) -> bytes:
+    return envelope(f'<hentInstitutionerResponse xmlns="{I6}">{"".join(bodies)}</hentInstitutionerResponse>')
+
+
+def hierarchy_answer(content: str) -> bytes:
+    return envelope(f'<hentInstitutionshierarkiResponse xmlns="{I6}">{content}</hentInstitutionshierarkiResponse>')
+
+
+def described(*answers: bytes, asked: frozenset[str] = frozenset({"101001"})) -> list[Institution]:
+    http = Recorded(*((200, answer) for answer in answers))
+    made = DescribingSource(client(http), None, Wanted(UTC), 1, timedelta(days=1))
+    return list(made.describe(asked))
+
+
+def test_institutions_are_described_by_the_register() -> None:
+    told = (
+        "<institution><instnr>101001</instnr><instnavn>Åbyskolen</instnavn><type>1012</type>"
+        "<typenavn>Folkeskole</typenavn><adresse>Skolevej 1</adresse><bynavn>Åby</bynavn><postnr>8230</postnr>"
+        "<telefonnr>86000000</telefonnr><mailadresse>a@aaby.example</mailadresse><www>aaby.example</www>"
+        "<hovedinstitutionsnr>101000</hovedinstitutionsnr><kommunenr>751</kommunenr><enhedsart>ny</enhedsart>"
+        "</institution>"
+    )
+    place = (
+        "<institutionshierarki><mainInstitution>101000</mainInstitution><department>101003</department>"
+        "<department>101002</department></institutionshierarki>"
+    )
+    assert described(institutions_answer(told), hierarchy_answer(place)) == [
+        Institution(
+            institution_number="101001",
+            name="Åbyskolen",
+            type=Code("Folkeskole", "1012"),
+            municipality_code="751",
+            main_institution="101000",
+            departments=("101002", "101003"),
+            address=Address("Skolevej 1", "8230", "Åby", None, "751"),
+            phone="86000000",
+            email="a@aaby.example",
+            website="aaby.example",
+        )
+    ]
+
+
+def test_an_institution_that_the_register_does_not_know_or_was_not_asked_for_is_left_out() -> None:
+    assert described(institutions_answer()) == []
+    assert described(institutions_answer("<institution><instnr>101009</instnr></institution>")) == []
+
+
+def test_a_register_that_says_no_more_than_the_number_is_believed() -> None:
+    told = institutions_answer("<institution><instnr>101001</instnr></institution>")
+    assert described(told, hierarchy_answer("")) == [Institution("101001")]
+
+
+def test_a_blink_of_the_network_is_tried_once_more_with_a_message_of_its_own() -> None:
+    ids = iter([UUID(int=1), UUID(int=2)])
+    http = Recorded(TargetUnavailable("connection_lost"), TargetUnavailable("connection_lost"))
+    pace = Pace(6000, lambda: 0.0, lambda _: None)
+    asking = StilClient(
+        [http], PlainSecurity(), base_url=BASE, system_id="AB1", pace=pace, new_id=lambda: next(ids)
+    )
+    with pytest.raises(SourceUnavailable, match="connection_lost"):
+        asking.call(services.agreements("fuld"))
+    assert [str(UUID(int=n)).encode() in body for n, body in zip((1, 2), http.bodies, strict=True)] == [True, True]

@@ -95,6 +95,28 @@ class TestThePage:
         row = InstitutionStatus("101", "101001", NOW, NOW, "unchanged", None, NOW - timedelta(hours=2), 7200)
         assert "2 hours ago" in site.page(replace(WELL, institutions=(row,)))
 
+    def test_shows_agreements_and_next_tries_where_there_are_some_the_worst_first(self, site: Site) -> None:
+        row = InstitutionStatus("101", "101001", NOW, NOW, "unchanged", None, NOW, 0)
+        plain = site.page(replace(WELL, institutions=(row,)))
+        assert "Agreement" not in plain and "Next try" not in plain
+        failing = replace(row, failures=2, reason="timeout", retry_at=NOW + timedelta(minutes=90))
+        ended = replace(row, institution="101002", agreement="withdrawn", agreement_at=NOW)
+        agreed = replace(row, institution="101003", agreement="agreed", agreement_at=NOW)
+        new = InstitutionStatus("101", "101004", None, None, None, None, None, None, agreement="agreed")
+        text = site.page(replace(WELL, institutions=(agreed, new, failing, ended)))
+        assert "in 1 hour" in text and "withdrawn 2026-03-02" in text and "waiting" in text
+        assert sorted((f"10100{n}" for n in range(1, 5)), key=text.index) == [
+            "101002",
+            "101001",
+            "101004",
+            "101003",
+        ]
+
+    def test_shows_what_is_good_to_know_and_escapes_it(self, site: Site) -> None:
+        text = site.page(replace(WELL, notes=("101005: agreed, but not configured.", XSS)))
+        assert "101005: agreed, but not configured." in text and "<h1>All well</h1>" in text
+        assert "<script" not in text
+
     def test_shows_what_a_hold_would_change(self, site: Site) -> None:
         counts = {"person.deleted": 4, "person.stored": 10}
         row = HoldStatus(7, "101", "101001", "snapshot", None, ("shrunken",), counts, NOW)
@@ -106,7 +128,7 @@ class TestThePage:
             at=NOW,
             attention=(XSS,),
             municipalities=(),
-            institutions=(InstitutionStatus(XSS, XSS, NOW, NOW, XSS, XSS, NOW, 0),),
+            institutions=(InstitutionStatus(XSS, XSS, NOW, NOW, XSS, XSS, NOW, 0, XSS, NOW, 1, NOW),),
             targets=(replace(TARGET, target=TargetId(XSS), paused_until=NOW, pause_reason=XSS),),
             holds=(HoldStatus(1, XSS, XSS, "target", XSS, (XSS,), {XSS: 1}, NOW),),
             quarantined=0,

@@ -1,0 +1,115 @@
+"""`skolebro check` asks a source one harmless question, and says which institutions may be fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from bridge.app import Checked, check, open_bridge
+from bridge.config import load_settings
+from bridge.connector import Connector, ConnectorConfig, Record, Snapshot, SourceFailure
+from bridge.domain.errors import SnapshotInvalid, SourceUnauthorised, SourceUnavailable
+
+CONFIG = """
+state_folder: state
+municipalities:
+  "0751":
+    name: Prøveby
+    institutions: {institutions}
+    source: {{connector: asked}}
+"""
+
+
+class PlainSource:
+    """A source that is read as a whole."""
+
+    def snapshots(self) -> Iterator[Snapshot | SourceFailure]:
+        raise AssertionError("a check fetches nothing")
+
+    def parse(self, snapshot: Snapshot) -> Iterator[Record]:
+        raise AssertionError("a check reads nothing")
+
+    def taken(self, snapshot: Snapshot) -> None: ...
+
+
+@dataclass
+class AskedSource(PlainSource):
+    """One that is asked institution by institution; an error stands for its answer."""
+
+    answer: frozenset[str] | Exception
+    concurrency: int = 1
+
+    def agreements(self) -> frozenset[str]:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    def fetch(self, institution: str) -> Snapshot:
+        raise AssertionError("a check fetches nothing")
+
+
+Ask = Callable[..., Checked]
+
+
+@pytest.fixture
+def ask(tmp_path: Path) -> Ask:
+    """Check a bridge with this source, and return what is said of it."""
+
+    def checked(source: PlainSource, institutions: str = "all", is_offline: bool = False) -> Checked:
+        (tmp_path / "skolebro.yaml").write_text(CONFIG.format(institutions=institutions))
+        connector = Connector("asked", ConnectorConfig, source=lambda config, services: source)
+        bridge = open_bridge(load_settings(tmp_path / "skolebro.yaml", {"asked": connector}))
+        found = {one.name: one for one in check(bridge, is_offline=is_offline)}
+        bridge.store.close()
+        return found["source 0751"]
+
+    return checked
+
+
+def agreed(*institutions: str) -> AskedSource:
+    return AskedSource(frozenset(institutions))
+
+
+def test_a_source_that_is_read_as_a_whole_works(ask: Ask) -> None:
+    assert ask(PlainSource()) == Checked("source 0751", True, "works")
+
+
+def test_all_institutions_are_counted(ask: Ask) -> None:
+    assert ask(agreed("101001", "101002")).text == "2 institutions are agreed"
+    assert ask(agreed("101001")).text == "1 institution is agreed"
+
+
+def test_configured_institutions_without_an_agreement_are_named(ask: Ask) -> None:
+    found = ask(agreed("101002", "101009"), '["101003", "101001", "101002"]')
+    assert (found.ok, found.text) == (True, "1 of 3 configured institutions are agreed; missing: 101001, 101003")
+
+
+def test_nothing_is_missing_where_all_are_agreed(ask: Ask) -> None:
+    assert ask(agreed("101001"), '["101001"]').text == "1 of 1 configured institutions are agreed"
+
+
+@pytest.mark.parametrize("institutions", ["all", '["101001"]'])
+def test_a_source_that_would_give_nothing_fails(ask: Ask, institutions: str) -> None:
+    found = ask(agreed() if institutions == "all" else agreed("101009"), institutions)
+    assert not found.ok and found.text.startswith("none of the institutions is agreed")
+    assert "101009" not in found.text
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (SourceUnauthorised("signature_refused: register it"), "signature_refused: register it"),
+        (SourceUnavailable("timeout: no answer"), "timeout: no answer"),
+        (SnapshotInvalid("signature_missing"), "the answer is not signed;"),
+    ],
+)
+def test_a_source_that_cannot_be_asked_fails_and_says_why(ask: Ask, error: Exception, text: str) -> None:
+    found = ask(AskedSource(error))
+    assert not found.ok and found.text.startswith(text)
+
+
+def test_nobody_is_asked_offline(ask: Ask) -> None:
+    assert ask(AskedSource(AssertionError("asked")), is_offline=True).text == "works"

@@ -1,0 +1,220 @@
+"""Of subscriptions an operator is told what a person must do, in words, and nothing that mends itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from bridge.adapters.store_sql import open_throwaway
+from bridge.engine.status import read_status
+from bridge.observe import InstitutionStatus, Metrics, Status, as_json
+from bridge.ports import InstitutionState, Run, Store, Subscription
+from bridge.testing.memory import MemoryStore
+
+NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
+SOON = NOW + timedelta(minutes=30)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request: pytest.FixtureRequest) -> Iterator[Store]:
+    store: Store = MemoryStore() if request.param == "memory" else open_throwaway()
+    yield store
+    store.close()
+
+
+def ago(**span: float) -> datetime:
+    return NOW - timedelta(**span)
+
+
+def state(institution: str, at: datetime, **years: str) -> InstitutionState:
+    return InstitutionState("101", institution, "digest", at, {}, at, "run", years)
+
+
+def run(institution: str | None, result: str, reason: str | None = None, at: datetime = NOW) -> Run:
+    return Run(f"{institution}{at}", "101", institution, at, result, reason, "stil", None)
+
+
+def subscribe(store: Store, *institutions: str, **fields: Any) -> None:
+    with store.write() as uow:
+        uow.put_subscriptions([Subscription("101", number, **fields) for number in institutions])
+
+
+def record(store: Store, *states: InstitutionState) -> None:
+    with store.write() as uow:
+        for one in states:
+            uow.put_institution_state(one)
+
+
+def end(store: Store, *runs: Run) -> None:
+    with store.write() as uow:
+        for one in runs:
+            uow.add_run(one)
+
+
+def status(store: Store) -> Status:
+    return read_status(store, [], NOW)
+
+
+def only_row(store: Store) -> InstitutionStatus:
+    (row,) = status(store).institutions
+    return row
+
+
+class TestAnAgreement:
+    def test_that_ended_says_when_and_what_to_do(self, store: Store) -> None:
+        record(store, state("101001", ago(days=9)))
+        subscribe(store, "101001", agreement="withdrawn", agreement_at=ago(days=2))
+        assert status(store).attention == (
+            "Institution 101001: the data agreement ended on 2026-02-28: what is stored stays, nothing more is "
+            "fetched; renew it, or have the data deleted at the targets.",
+        )
+
+    def test_that_is_missing_is_told_for_all_institutions_at_once(self, store: Store) -> None:
+        subscribe(store, "101001", "101002", agreement="missing", agreement_at=ago(days=2))
+        (sentence,) = status(store).attention
+        assert sentence.startswith("Institution 101001, Institution 101002: the data agreement is missing")
+
+    def test_that_nobody_uses_is_a_note_and_no_row(self, store: Store) -> None:
+        subscribe(store, "101001", agreement="agreed")
+        subscribe(store, "101002", "101003", agreement="unused")
+        seen = status(store)
+        assert seen.is_well and [row.institution for row in seen.institutions] == ["101001"]
+        assert seen.notes == (
+            "Institution 101002, Institution 101003: agreed, but not configured; nothing is fetched.",
+        )
+
+    def test_that_nobody_uses_any_more_does_not_make_old_data_stale(self, store: Store) -> None:
+        record(store, state("101001", ago(days=9)))
+        subscribe(store, "101001", agreement="unused")
+        assert status(store).is_well
+
+    def test_that_was_just_made_waits_for_the_first_snapshot_in_silence(self, store: Store) -> None:
+        end(store, run("101001", "failed", "agreement_missing"))
+        subscribe(store, "101001", agreement="agreed", agreement_at=NOW)
+        subscribe(store, "101002", agreement="agreed")
+        seen = status(store)
+        assert seen.is_well and len(seen.institutions) == 2
+
+    @pytest.mark.parametrize(
+        ("reason", "words"),
+        [
+            ("agreement_missing", "the data agreement is missing"),
+            ("agreement_withdrawn", "the data agreement ended:"),
+        ],
+    )
+    def test_that_a_run_missed_is_told_before_a_list_was_ever_read(
+        self, store: Store, reason: str, words: str
+    ) -> None:
+        end(store, run("101001", "failed", reason))
+        assert words in status(store).attention[0]
+
+
+class TestAFailure:
+    def fail(self, store: Store, reason: str, failures: int, institution: str = "101001") -> tuple[str, ...]:
+        """Let what was fresh an hour ago fail, and return what needs a person."""
+        record(store, state("101001", ago(hours=1)))
+        subscribe(store, institution, failures=failures, reason=reason, retry_at=SOON)
+        end(store, run(institution or None, "failed", reason))
+        return status(store).attention
+
+    def test_of_the_network_needs_nobody_at_first(self, store: Store) -> None:
+        assert self.fail(store, "timeout", 2) == ()
+
+    def test_of_the_network_needs_somebody_the_third_time(self, store: Store) -> None:
+        assert self.fail(store, "http_503", 3) == (
+            "Institution 101001: failing again and again: the source answered with HTTP status 503 (http_503); "
+            "what is stored stays; next try 2026-03-02 12:30 UTC.",
+        )
+
+    def test_of_the_whole_source_needs_nobody_at_first_and_somebody_the_third_time(self, store: Store) -> None:
+        assert self.fail(store, "connect_failed", 2, "") == ()
+        (sentence,) = self.fail(store, "connect_failed", 3, "")
+        assert sentence.startswith("The source of municipality 101: failing again and again: the source cannot")
+
+    def test_that_a_person_must_mend_is_told_at_once_however_fresh_the_data_are(self, store: Store) -> None:
+        assert self.fail(store, "signature_refused", 1, "") == (
+            "The source of municipality 101: the source refuses our signature: register our certificate on the "
+            "provider system (signature_refused); what is stored stays; next try 2026-03-02 12:30 UTC.",
+        )
+
+    def test_of_the_whole_source_is_not_hidden_by_a_message_of_the_feed_that_is_refused(
+        self, store: Store
+    ) -> None:
+        self.fail(store, "http_refused", 1, "")
+        end(store, run(None, "refused", "unknown_message", NOW + timedelta(seconds=1)))
+        assert only_source(status(store)).reason == "http_refused"
+
+    def test_that_is_over_is_not_told(self, store: Store) -> None:
+        record(store, state("101001", ago(hours=1)))
+        end(store, run(None, "failed", "timeout", ago(hours=2)), run("101001", "unchanged", None, ago(minutes=5)))
+        subscribe(store, "", failures=0)
+        seen = status(store)
+        assert seen.is_well and [row.institution for row in seen.institutions] == ["101001"]
+
+    def test_says_why_data_are_stale(self, store: Store) -> None:
+        record(store, state("101001", ago(days=3)))
+        subscribe(store, "101001", agreement="agreed", failures=2, reason="timeout", retry_at=SOON)
+        (sentence,) = status(store).attention
+        assert sentence == (
+            "Institution 101001: no fresh data for more than 24 hours; the source did not answer in time (timeout)"
+            "; next try 2026-03-02 12:30 UTC."
+        )
+
+    def test_whose_next_try_was_missed_names_no_time_that_is_over(self, store: Store) -> None:
+        subscribe(store, "101001", failures=1, reason="timeout", retry_at=ago(hours=1))
+        assert status(store).attention == (
+            "Institution 101001: nothing has come yet: the source did not answer in time (timeout).",
+        )
+
+    def test_with_a_code_that_nobody_knows_shows_it_as_it_is(self, store: Store) -> None:
+        end(store, run("101001", "refused", "some_new_code"))
+        assert status(store).attention == (
+            "Institution 101001: the last snapshot was refused: some_new_code; what is stored stays.",
+        )
+
+
+def only_source(seen: Status) -> InstitutionStatus:
+    return next(row for row in seen.institutions if row.institution is None)
+
+
+class TestARow:
+    def test_tells_agreement_retry_and_how_old_the_data_are(self, store: Store) -> None:
+        record(store, state("101001", ago(hours=1), KMD="2024/25", IST="2025/26"))
+        fields = {"agreement": "agreed", "agreement_at": ago(days=30), "failures": 1, "retry_at": SOON}
+        subscribe(store, "101001", reason="timeout", **fields)
+        row = only_row(store)
+        assert {name: getattr(row, name) for name in fields} == fields
+        assert (row.export_time, row.school_year, row.reason) == (ago(hours=1), "2025/26", "timeout")
+
+    def test_is_plain_json(self, store: Store) -> None:
+        subscribe(store, "101001", agreement="missing", agreement_at=ago(days=2))
+        subscribe(store, "101002", agreement="unused")
+        told = json.loads(json.dumps(as_json(status(store))))
+        assert told["institutions"][0]["agreement_at"] == "2026-02-28T12:00:00Z"
+        assert told["municipalities"][0]["agreements"] == {"missing": 1, "unused": 1}
+        assert len(told["notes"]) == 1
+
+
+class TestTheGauges:
+    def test_count_agreements_by_state_and_failures_in_a_row(self, store: Store) -> None:
+        subscribe(store, "101001", agreement="withdrawn", agreement_at=NOW)
+        subscribe(store, "101002", agreement="agreed", failures=4, reason="timeout")
+        subscribe(store, "101003", agreement="unused")
+        subscribe(store, "", failures=1, reason="timeout")
+        metrics = Metrics("0")
+        metrics.refresh(status(store))
+        lines = metrics.exposition().decode().splitlines()
+        for agreement, count in {"agreed": 1, "missing": 0, "unused": 1, "withdrawn": 1}.items():
+            assert f'bridge_source_agreements{{municipality="101",state="{agreement}"}} {count}.0' in lines
+        assert 'bridge_source_failures{institution="101002",municipality="101"} 4.0' in lines
+        assert 'bridge_source_failures{institution="",municipality="101"} 1.0' in lines
+
+    def test_say_nothing_of_agreements_where_none_is_known(self, store: Store) -> None:
+        record(store, state("101001", NOW))
+        metrics = Metrics("0")
+        metrics.refresh(status(store))
+        assert "bridge_source_agreements{" not in metrics.exposition().decode()
