@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-JOBS   ?= auto
+JOBS   ?= 4
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-slow lint bench lock clean

@@ -76,7 +76,13 @@ def stil(
         server = StilServer(municipality, port=port, day_seconds=day_seconds)
     else:
         server = _signed(municipality, port, day_seconds, folder)
-    _serve(server, lambda: f"STIL simulator: {server.url} with {schools} schools and {pupils} pupils")
+    _serve(
+        server,
+        lambda: (
+            f"STIL simulator: {server.url} with {schools} schools and {pupils} pupils\n"
+            f"Faults, agreements and what is wrong with an export: GET and PATCH {server.url}/simulator"
+        ),
+    )
 
 
 def _signed(municipality: Municipality, port: int, day_seconds: float | None, folder: Path) -> StilServer:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from ipaddress import ip_address
+from uuid import uuid4
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
@@ -97,7 +98,12 @@ class StilAuthority:
         key = key or _new_key(bits)
         signer = self.issuing
         made = _certificate(
-            _name(common_name, organisation), key, signer.certificate.subject, signer.key, span, path_length=None
+            _name(common_name, organisation, _system_number()),
+            key,
+            signer.certificate.subject,
+            signer.key,
+            span,
+            path_length=None,
         )
         return Issued(made, key)
 
@@ -116,14 +122,19 @@ def _new_key(bits: int) -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(65537, bits)
 
 
-def _name(common_name: str, organisation: str = "Den Danske Stat") -> x509.Name:
-    return x509.Name(
-        [
-            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, organisation),
-            x509.NameAttribute(NameOID.COUNTRY_NAME, "DK"),
-        ]
-    )
+def _name(common_name: str, organisation: str = "Den Danske Stat", serial_number: str | None = None) -> x509.Name:
+    parts = [
+        (NameOID.COMMON_NAME, common_name),
+        *([(NameOID.SERIAL_NUMBER, serial_number)] if serial_number else []),
+        (NameOID.ORGANIZATION_NAME, organisation),
+        (NameOID.COUNTRY_NAME, "DK"),
+    ]
+    return x509.Name([x509.NameAttribute(oid, value) for oid, value in parts])
+
+
+def _system_number() -> str:
+    """A number as OCES3 gives to the system that a certificate is for."""
+    return f"UI:DK-O:G:{uuid4()}"
 
 
 def _certificate(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Literal, TypeVar
+from typing import ClassVar, Literal, TypeVar
+
+from pydantic import ConfigDict
 
 from bridge.testing.stil_people import Alias, Person
 from bridge.testing.stil_records import External, Group, Institution, Record, Student
@@ -17,6 +19,8 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class Knobs:
     """What is wrong with an export; nothing by default. An amount befalls the first ones."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")  # they come as JSON too
 
     empty: bool = False  # neither groups nor persons
     drop_pupils_percent: int = 0
@@ -39,6 +43,7 @@ class Knobs:
     unknown_role: bool = False
     unknown_element: bool = False
     early_grade_0: bool = False  # a class of next year's beginners
+    long_tokens: bool = False  # group names, given names and local ids at their limits, counted in octets
     new_version: bool = False  # everything in the namespaces of version 8
 
     def rename(self, user_id: str) -> str:
@@ -48,7 +53,7 @@ class Knobs:
 
 def spoil(institution: Institution, knobs: Knobs) -> Institution:
     """Return the institution as it is written; what has no place in it, the writer spoils."""
-    for step in (_roll, _spoil_records, _spoil_groups, _spoil_people):
+    for step in (_roll, _spoil_records, _spoil_groups, _spoil_people, _stretch):
         institution = step(institution, knobs)
     older_by = knobs.older_by or timedelta()
     return replace(
@@ -137,6 +142,24 @@ def _spoil_people(institution: Institution, knobs: Knobs) -> Institution:
         user_id: replace(person, user_id=knobs.rename(user_id)) for user_id, person in people.items()
     }
     return replace(institution, people=renamed)
+
+
+def _stretch(institution: Institution, knobs: Knobs) -> Institution:
+    if not knobs.long_tokens:
+        return institution
+    records = (
+        replace(r, local_person_id=_filled(str(position), "ø", 18))
+        for position, r in enumerate(institution.records)
+    )
+    people = {u: replace(p, given_name=_filled(p.given_name, "Å", 100)) for u, p in institution.people.items()}
+    groups = (replace(group, name=_filled(group.name, "æ", 75)) for group in institution.groups)
+    return replace(institution, records=tuple(records), people=people, groups=tuple(groups))
+
+
+def _filled(text: str, letter: str, octets: int) -> str:
+    """The text with so many letters of two octets after it that it has all the octets there may be."""
+    room = octets - len(text.encode())
+    return text + letter * (room // 2) + "x" * (room % 2)
 
 
 def _first(those: tuple[T, ...], amount: int, change: Callable[[T], T]) -> tuple[T, ...]:

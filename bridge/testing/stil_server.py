@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -12,11 +13,12 @@ from xml.sax.saxutils import escape
 
 from bridge.testing import stil_inst
 from bridge.testing.loopback import LoopbackServer, Request, Response
+from bridge.testing.stil_control import CONTROL, ServiceName, control
 from bridge.testing.stil_export import COMMON, EXPORT, Knobs, write_payload
 from bridge.testing.stil_filters import read_export
 from bridge.testing.stil_municipality import Municipality
 from bridge.testing.stil_records import Institution
-from bridge.testing.stil_size import SIZES, Size, SizeName
+from bridge.testing.stil_size import SIZES, Size
 from bridge.testing.stil_soap import (
     PORT,
     Call,
@@ -34,6 +36,7 @@ FAULTS = ("500", "hang", "cut", "html", "empty", "204", "429", "slow", "fault_in
 """How an answer can fail whatever is asked; a name of `AUTHENTIFICATION` is that fault, with HTTP 400."""
 AUTHENTIFICATION = ("Signatur", "SignaturMangler", "UdbydersytemIdMangler", "BrugeridEllerPassword", "Rettigheder")
 _HELLO = f"{{{COMMON}}}helloWorldWithCertificate"
+_NUMBER = re.compile(rb"instnr[^>]*>\s*([^<\s]+)\s*</")
 _SLOWLY = timedelta(milliseconds=200)
 
 
@@ -45,7 +48,12 @@ class StilServer(LoopbackServer):
         fault: how every answer fails, until it is None again (`FAULTS`, `AUTHENTIFICATION`, and a name of
             `forgeries`); "hang" answers nobody until `stop`, "cut" ends after `cut_at` bytes of the body, or half.
         agreements: the institutions that the caller has a data agreement for; all of them to begin with.
-        agreements_of: the same for one size of the export, where it has a list of its own.
+        agreements_of: the same for one size of the export or for wsiINST, where it has a list of its own.
+        agreements_by_system: the same for one provider system, by its id.
+        faults: how the answers about one institution fail, by its number.
+        mains: the main institution of each department; an institution that is none is its own.
+
+    Another process sets the same by HTTP (`stil_control`).
     """
 
     def __init__(
@@ -65,7 +73,10 @@ class StilServer(LoopbackServer):
         self.cut_at: int | None = None
         self._forgeries = forgeries or {}
         self.agreements = set(municipality.institutions())
-        self.agreements_of: dict[SizeName, set[str]] = {}
+        self.agreements_of: dict[ServiceName, set[str]] = {}
+        self.agreements_by_system: dict[str, dict[ServiceName, set[str]]] = {}
+        self.faults: dict[str, str] = {}
+        self.mains: dict[str, str] = {}
         self._municipality, self._day_seconds = municipality, day_seconds
         self._sealing: Sealing = sealing or NoSealing()
         self._lock = Lock()
@@ -97,11 +108,23 @@ class StilServer(LoopbackServer):
             self._municipality.advance()
 
     def answer(self, request: Request) -> Response | None:
+        if request.path.startswith(CONTROL):
+            return control(self, request)
         if request.method != "POST":
             return Response(405, headers={"Allow": "POST"})
         if request.path.partition("?")[0] not in (PATH, stil_inst.PATH):
             return Response(404)
-        return self._answer_call(request) if self.fault is None else self._fail(self.fault, request)
+        fault = self.fault or self._fault_about(request)
+        return self._answer_call(request) if fault is None else self._fail(fault, request)
+
+    @property
+    def known_faults(self) -> frozenset[str]:
+        """Every name that `fault` may have."""
+        return frozenset((*FAULTS, *AUTHENTIFICATION, *self._forgeries))
+
+    def _fault_about(self, request: Request) -> str | None:
+        numbers = map(bytes.decode, _NUMBER.findall(request.body)) if self.faults else ()
+        return next((self.faults[number] for number in numbers if number in self.faults), None)
 
     def _fail(self, fault: str, request: Request) -> Response | None:
         broken = _soap(500, write_fault(SoapFault("made to fail", 500), None))
@@ -150,7 +173,7 @@ class StilServer(LoopbackServer):
             if call.operation == f"{{{EXPORT}}}eksporterXml{size.suffix}":
                 return self._export(call, size)
             if call.operation == f"{{{EXPORT}}}hentDataAftaler{size.suffix}":
-                return stil_inst.agreed(self._agreed(size))
+                return stil_inst.agreed(self._agreed(call, size.name))
         raise SoapFault("no such operation here", 500)
 
     def _describe(self, call: Call) -> str:
@@ -158,15 +181,16 @@ class StilServer(LoopbackServer):
         if call.operation == _HELLO:
             return _greet(call)
         if call.operation == f"{{{COMMON}}}hentDataAftaler":
-            return stil_inst.agreed(self._agreed())
+            return stil_inst.agreed(self._agreed(call, "wsiinst"))
+        question = stil_inst.read_question(call.body)
         known = self._municipality.institutions()
-        numbers = [number for number in stil_inst.numbers_in(call.body) if number in known]
+        numbers = known if question.numbers is None else [one for one in question.numbers if one in known]
         found = [self._today(number) for number in numbers]
-        return stil_inst.answer_inst(call.operation, found, self._municipality.code)
+        return stil_inst.answer_inst(question, found, self._municipality.code, self.mains)
 
     def _export(self, call: Call, size: Size) -> str:
         number, filters = read_export(call.body, size)
-        if number not in self._agreed(size):
+        if number not in self._agreed(call, size.name):
             raise CallRefused("Rettigheder", "no data agreement for that institution")
         knobs = self.knobs.get(number, Knobs())
         knobs = replace(knobs, without_cpr=knobs.without_cpr or not filters.with_cpr)
@@ -176,8 +200,9 @@ class StilServer(LoopbackServer):
         with self._lock:
             return self._municipality.institution(number)
 
-    def _agreed(self, size: Size | None = None) -> list[str]:
-        agreed = self.agreements_of.get(size.name, self.agreements) if size else self.agreements
+    def _agreed(self, call: Call, service: ServiceName) -> list[str]:
+        tables = (self.agreements_by_system.get(call.system_id or "", {}), self.agreements_of)
+        agreed = next((table[service] for table in tables if service in table), self.agreements)
         return [number for number in self._municipality.institutions() if number in agreed]
 
     def _let_days_pass(self, day_seconds: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from xml.etree import ElementTree
 
@@ -170,6 +171,115 @@ class TestInstitutions:
         stil.agreements.remove("101002")
         assert texts(ask(stil, "c:hentDataAftaler"), f"{C3}regnr") == [SCHOOL, "101003"]
 
+    def test_whoever_calls_is_greeted(self, stil: StilServer) -> None:
+        assert texts(ask(stil, "c:helloWorldWithCertificate"), f"{C3}helloWorldResult") == ["Hello AB1!"]
+
+    def test_a_department_has_a_main_institution(self, stil: StilServer) -> None:
+        stil.mains = {"101002": SCHOOL}
+        for number in (SCHOOL, "101002"):
+            root = ask(stil, "i:hentInstitutionshierarki", number)
+            assert texts(root, f"{I6}mainInstitution") == [SCHOOL]
+            assert texts(root, f"{I6}department") == ["101002"]
+        assert texts(ask(stil, "i:hentInstitution", "101002"), f"{I6}hovedinstitutionsnr") == [SCHOOL]
+
+    def test_the_users_of_a_group_are_those_of_the_export(self, stil: StilServer) -> None:
+        root = export(stil).xml
+        group = texts(root, f"{E7C}MainGroupId")[0]
+        main = {
+            person.findtext(f"{FM}Person/{E7C}UserId")
+            for person in root.iter(f"{FM}InstitutionPerson")
+            if person.findtext(f"{FM}Student/{E7C}MainGroupId") == group
+        }
+        where = f"<i:instnr>{SCHOOL}</i:instnr><i:gruppeid>{group}</i:gruppeid>"
+        asked = envelope(f"<i:hentBrugereIGruppe>{where}</i:hentBrugereIGruppe>")
+        users = call(stil.url + PATH, asked).xml.iter(f"{I6}brugertilknytning")
+        pupils = {user.findtext(f"{I6}brugerid") for user in users if user.find(f"{I6}elev") is not None}
+        assert pupils and pupils == main
+
+    def test_a_user_is_told_with_groups_wherever_there_is_one(self, stil: StilServer) -> None:
+        user_id = texts(export(stil).xml, f"{E7C}UserId")[0]
+        told = [
+            call(
+                stil.url + PATH,
+                envelope(f"<i:hentInstBruger>{where}<i:brugerid>{user_id}</i:brugerid></i:hentInstBruger>"),
+            )
+            for where in (f"<i:instnr>{SCHOOL}</i:instnr>", "", "<i:instnr>101003</i:instnr>")
+        ]
+        found = [list(answer.xml.iter(f"{I6}instBruger")) for answer in told]
+        assert [len(users) for users in found] == [1, 1, 0]
+        assert found[0][0].findtext(f"{I6}gruppe/{I6}instnr") == SCHOOL
+
+    @pytest.mark.parametrize(
+        "asked",
+        [
+            "<i:hentInstitution/>",
+            f"<i:hentInstitution><i:instnr>{SCHOOL}</i:instnr><i:instnr>101002</i:instnr></i:hentInstitution>",
+            "<i:hentInstitutioner/>",
+            f"<i:hentBrugereIGruppe><i:gruppeid>3A</i:gruppeid><i:instnr>{SCHOOL}</i:instnr></i:hentBrugereIGruppe>",
+            "<i:hentGruppersLicenser/>",
+        ],
+    )
+    def test_what_the_schema_does_not_allow_is_a_fault(self, stil: StilServer, asked: str) -> None:
+        assert call(stil.url + PATH, envelope(asked)).status == 500
+
+
+class TestAgreements:
+    def test_a_system_can_have_agreements_of_its_own(self, stil: StilServer) -> None:
+        stil.agreements_by_system = {"AB1": {"fuldmyndighed": {"101003"}}}
+        assert export(stil).status == 400
+        agreed = call(stil.endpoint, envelope("<e:hentDataAftalerFuldMyndighed/>")).xml
+        assert texts(agreed, f"{C3}regnr") == ["101003"]
+        assert len(texts(call(stil.endpoint, envelope("<e:hentDataAftalerFuld/>")).xml, f"{C3}regnr")) == 3
+
+
+class TestControl:
+    """What another process sets while the stand-in runs."""
+
+    def test_what_is_set_shows_and_the_rest_stays(self, stil: StilServer) -> None:
+        wanted = {"agreements": ["101002"], "knobs": {"101002": {"missing_person": 2}}, "cut_at": 10}
+        answer = set_levers(stil, wanted)
+        assert answer.status == 200
+        state = call(f"{stil.url}/simulator").json
+        assert (state["agreements"], state["cut_at"], state["fault"]) == (["101002"], 10, None)
+        assert stil.knobs["101002"] == Knobs(missing_person=2)
+        assert export(stil).status == 400
+
+    def test_an_institution_fails_alone(self, stil: StilServer) -> None:
+        assert set_levers(stil, {"faults": {SCHOOL: "500"}}).status == 200
+        assert export(stil).status == 500
+        assert not texts(ask(stil, "i:hentInstitution", "101002"), f"{SOAP}Fault")
+        assert set_levers(stil, {"faults": {}}).status == 200
+        assert export(stil).status == 200
+
+    def test_a_day_passes_when_it_is_told_to(self, stil: StilServer) -> None:
+        before = export(stil).xml.find(f".//{FM}UNILoginExportFullMyndighed")
+        assert call(f"{stil.url}/simulator/day", b"", method="POST").status == 200
+        after = export(stil).xml.find(f".//{FM}UNILoginExportFullMyndighed")
+        assert before is not None and after is not None
+        assert before.get("exportDateTime") != after.get("exportDateTime")
+
+    @pytest.mark.parametrize(
+        ("wanted", "says"),
+        [
+            ({"fault": "no such"}, "no such fault"),
+            ({"faults": {SCHOOL: "no such"}}, "no such fault"),
+            ({"knob": {}}, "nothing was set"),
+            ({"knobs": {SCHOOL: {"missing_persons": 2}}}, "missing_persons"),
+            ({"agreements_of": {"huge": []}}, "nothing was set"),
+        ],
+    )
+    def test_what_there_is_not_is_told_and_nothing_is_set(
+        self, stil: StilServer, wanted: dict[str, object], says: str
+    ) -> None:
+        before = call(f"{stil.url}/simulator").json
+        answer = set_levers(stil, {**wanted, "cut_at": 3})
+        assert (answer.status, says in answer.body.decode()) == (400, True)
+        assert call(f"{stil.url}/simulator").json == before
+
+
+def set_levers(stil: StilServer, wanted: dict[str, object]) -> Answer:
+    return call(f"{stil.url}/simulator", json.dumps(wanted).encode(), method="PATCH")
+
 
 def _changed(knobs: Knobs, name: str) -> tuple[list[str], list[str]]:
     return texts(spoiled(Knobs()), name), texts(spoiled(knobs), name)
@@ -188,6 +298,10 @@ class TestKnobs:
             (Knobs(unknown_element=True), lambda root: texts(root, f"{E7C}Novelty")),
             (Knobs(dangling_main_group=1), lambda root: texts(root, f"{E7C}MainGroupId").count("NOWHERE") == 1),
             (Knobs(same_group_names=True), lambda root: set(texts(root, f"{E7C}GroupName")) == {"Klassen"}),
+            (
+                Knobs(long_tokens=True),
+                lambda root: {len(text.encode()) for text in texts(root, f"{C3}LocalPersonId")} == {18},
+            ),
             (Knobs(new_version=True), lambda root: "/wsieksport/8/" in root.tag),
             (
                 Knobs(more_school_years=("2025-2026",)),
