@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -25,6 +25,7 @@ from bridge.config import (
 from bridge.connector import ConnectorConfig, Http, Services, Subscribes
 from bridge.domain.errors import ConfigError, SourceUnauthorised, SourceUnavailable
 from bridge.domain.ids import TargetId
+from bridge.engine.attention import StaleAt, a_day_later
 from bridge.engine.audit import AuditBook
 from bridge.engine.breaker import Breaker
 from bridge.engine.deliver import Lane, deliver
@@ -78,9 +79,18 @@ class Bridge:
 
     def status(self) -> Status:
         digests = {rendering.target: rendering.digest for rendering in self.all_renderings()}
-        status = read_status(self.store, self.live_targets, self.clock.now(), renderings=digests)
+        status = read_status(self.store, self.live_targets, self.clock.now(), self._stale_at(), digests)
         self.metrics.refresh(status)
         return status
+
+    def _stale_at(self) -> StaleAt:
+        schedules = {one.code: self.schedule(one) for one in self.settings.municipalities}
+
+        def stale_at(municipality: str, fresh_at: datetime) -> datetime:
+            schedule = schedules.get(municipality)
+            return schedule.stale_at(fresh_at) if schedule else a_day_later(municipality, fresh_at)
+
+        return stale_at
 
     @property
     def live_targets(self) -> list[TargetId]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from bridge.engine.guard import REASON_TEXTS, REJECTED
@@ -23,6 +23,15 @@ PATIENCE = 3
 """So many failures in a row are no blink any more."""
 _NAMED = 3
 
+StaleAt = Callable[[str, datetime], datetime]
+"""When what a municipality brought at a moment is no longer fresh; both moments aware."""
+
+
+def a_day_later(_: str, fresh_at: datetime) -> datetime:
+    """The rule where nothing is known of a municipality's schedule."""
+    return fresh_at + DAY
+
+
 
 def attention(
     institutions: Sequence[InstitutionStatus],
@@ -30,7 +39,7 @@ def attention(
     holds: Sequence[HoldStatus],
     quarantined: int,
     now: datetime,
-    stale_after: timedelta,
+    stale_at: StaleAt,
     retired: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """Return the sentences, the most urgent first."""
@@ -39,7 +48,7 @@ def attention(
         *(sentence for target in targets for sentence in _target(target, now)),
         *(_unapplied(target) for target in targets if not target.is_applied and not _has_hold(target, holds)),
         *map(_retired, retired),
-        *_institutions(institutions, now, stale_after),
+        *_institutions(institutions, now, stale_at),
         *([f"{_records(quarantined)} set aside: they have to be corrected at the school."] if quarantined else []),
     )
 
@@ -96,11 +105,11 @@ def _target(row: TargetStatus, now: datetime) -> Iterator[str]:
 # ---------------------------------------------------------------- institutions
 
 
-def _institutions(rows: Sequence[InstitutionStatus], now: datetime, stale_after: timedelta) -> Iterator[str]:
+def _institutions(rows: Sequence[InstitutionStatus], now: datetime, stale_at: StaleAt) -> Iterator[str]:
     groups: dict[str, list[InstitutionStatus]] = {}
     served = {row.municipality for row in rows if row.institution and row.fresh_at}
     for row in rows:
-        if not _mends_itself(row, served) and (trouble := _trouble(row, stale_after)):
+        if not _mends_itself(row, served) and (trouble := _trouble(row, now, stale_at)):
             groups.setdefault(trouble, []).append(row)
     for trouble, concerned in sorted(groups.items()):
         yield f"{_names(map(_name, concerned))}: {trouble}{_next_try(concerned, now)}."
@@ -112,7 +121,7 @@ def _mends_itself(row: InstitutionStatus, served: Collection[str]) -> bool:
     return not row.institution and row.municipality in served and row.result != "refused" and not is_stubborn
 
 
-def _trouble(row: InstitutionStatus, stale_after: timedelta) -> str | None:
+def _trouble(row: InstitutionStatus, now: datetime, stale_at: StaleAt) -> str | None:
     if row.agreement != "agreed" and (ended := _without_agreement(row)) is not None:
         return ended
     # What is not configured is not asked for; what is held says so itself; who rejected it knows.
@@ -124,7 +133,7 @@ def _trouble(row: InstitutionStatus, stale_after: timedelta) -> str | None:
         return f"the last snapshot was refused: {in_words(row.reason)}; what is stored stays"
     if row.failures >= PATIENCE:
         return f"failing again and again: {in_words(row.reason)}; what is stored stays"
-    return _staleness(row, stale_after)
+    return _staleness(row, now, stale_at)
 
 
 def _without_agreement(row: InstitutionStatus) -> str | None:
@@ -139,15 +148,15 @@ def _without_agreement(row: InstitutionStatus) -> str | None:
     return None
 
 
-def _staleness(row: InstitutionStatus, stale_after: timedelta) -> str | None:
-    if row.freshness_seconds is None:
+def _staleness(row: InstitutionStatus, now: datetime, stale_at: StaleAt) -> str | None:
+    if row.fresh_at is None:
         waits_for_its_turn = row.agreement == "agreed" and not row.failures
         return None if waits_for_its_turn else f"nothing has come yet: {in_words(row.reason)}"
-    if row.freshness_seconds < -BACKLOG.total_seconds():
+    if row.fresh_at - now > BACKLOG:
         return "the newest data are from the future; see whether this machine's clock is right"
-    if row.freshness_seconds > stale_after.total_seconds():
+    if now > stale_at(row.municipality, row.fresh_at):
         why = in_words(row.reason) if row.reason else "see whether the source answers"
-        return f"no fresh data for more than {_ago(stale_after)}; {why}"
+        return f"no fresh data for more than {_ago((now - row.fresh_at) // DAY * DAY)}; {why}"
     return None
 
 

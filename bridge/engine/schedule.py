@@ -13,6 +13,7 @@ from cronsim import CronSim, CronSimError
 
 from bridge.domain.errors import ConfigError
 
+_DAY, _GRACE = timedelta(days=1), timedelta(hours=6)
 _HOURS = re.compile(r"(\d\d):(\d\d)\s*-\s*(\d\d):(\d\d)")
 
 
@@ -85,6 +86,10 @@ class Schedule:
             return self._out_of_quiet(now, now)
         turn = next(self._times(last)) if self.cron is not None else last + self.interval
         return self._out_of_quiet(turn + self._late(last), last)
+
+    def stale_at(self, fresh_at: datetime) -> datetime:
+        """Return when data of a moment are stale: some hours after the next turn, and never within a day."""
+        return max(fresh_at + _DAY, self.due_after(fresh_at, fresh_at) + _GRACE)
 
     def is_quiet(self, now: datetime) -> bool:
         """Whether nothing is asked now."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from bridge.domain.entities import Kind
 from bridge.domain.ids import TargetId
-from bridge.engine.attention import DAY, attention, notes
+from bridge.engine.attention import DAY, StaleAt, a_day_later, attention, notes
 from bridge.observe import HoldStatus, InstitutionStatus, MunicipalityStatus, Status, TargetStatus, as_json
 from bridge.ports import Hold, InstitutionState, Reader, Run, Store, Subscription
 
@@ -24,13 +24,13 @@ def read_status(
     store: Store,
     targets: Sequence[TargetId],
     now: datetime,
-    stale_after: timedelta = DAY,
+    stale_at: StaleAt = a_day_later,
     renderings: Mapping[TargetId, str] | None = None,
 ) -> Status:
     """Return the state of the bridge, read in one transaction.
 
     `targets` are those of the configuration, `renderings` what each should be rendered by; an institution
-    without fresh data for `stale_after` needs a person. Counts of quarantined records stop at 10,000.
+    without fresh data after `stale_at` needs a person. Counts of quarantined records stop at 10,000.
     Raises `StoreUnavailable`.
     """
     with store.read() as reader:
@@ -49,7 +49,7 @@ def read_status(
         size, head = reader.audit_head()
         return Status(
             at=now,
-            attention=attention(institutions, rows, holds, quarantined.total(), now, stale_after, retired),
+            attention=attention(institutions, rows, holds, quarantined.total(), now, stale_at, retired),
             municipalities=tuple(
                 _municipality_row(reader, code, quarantined, subscriptions) for code in sorted(known)
             ),

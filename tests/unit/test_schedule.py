@@ -57,6 +57,18 @@ def test_a_daily_turn_keeps_its_hour_when_the_clocks_change(day: datetime, hours
     assert (turn - last, local(turn)[4:]) == (hours * HOUR, "04:00")
 
 
+@pytest.mark.parametrize(
+    ("cron", "fresh", "stale"),
+    [
+        ("30 5 * * 1-5", "2026-08-14T04:00Z", "Mon 11:30"),  # over a weekend nobody is woken
+        ("30 5 * * 1-5", "2026-08-12T04:00Z", "Thu 11:30"),
+        (None, "2026-08-12T04:00Z", "Thu 06:00"),  # every six hours: a day all the same
+    ],
+)
+def test_data_are_stale_some_hours_after_their_next_turn(cron: str | None, fresh: str, stale: str) -> None:
+    assert local(schedule(cron=cron).stale_at(datetime.fromisoformat(fresh))) == stale
+
+
 def test_a_turn_in_quiet_hours_waits_for_their_end() -> None:
     night = datetime(2026, 8, 11, 23, 0, tzinfo=COPENHAGEN)
     assert local(schedule(quiet=("22:00-05:30",)).due_after(None, night)) == "Wed 05:30"

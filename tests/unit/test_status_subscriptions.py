@@ -160,9 +160,15 @@ class TestAFailure:
         subscribe(store, "101001", agreement="agreed", failures=2, reason="timeout", retry_at=SOON)
         (sentence,) = status(store).attention
         assert sentence == (
-            "Institution 101001: no fresh data for more than 24 hours; the source did not answer in time (timeout)"
+            "Institution 101001: no fresh data for more than 72 hours; the source did not answer in time (timeout)"
             "; next try 2026-03-02 12:30 UTC."
         )
+
+    def test_is_stale_when_its_schedule_says_so(self, store: Store) -> None:
+        record(store, state("101001", ago(days=3)))
+        due = [ago(hours=1), ago(hours=-1)]
+        late, early = (read_status(store, [], NOW, lambda code, at, due=one: due) for one in due)
+        assert (len(late.attention), early.attention) == (1, ())
 
     def test_whose_next_try_was_missed_names_no_time_that_is_over(self, store: Store) -> None:
         subscribe(store, "101001", failures=1, reason="timeout", retry_at=ago(hours=1))
