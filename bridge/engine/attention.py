@@ -32,7 +32,6 @@ def a_day_later(_: str, fresh_at: datetime) -> datetime:
     return fresh_at + DAY
 
 
-
 def attention(
     institutions: Sequence[InstitutionStatus],
     targets: Sequence[TargetStatus],

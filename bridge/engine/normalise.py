@@ -34,6 +34,7 @@ from bridge.domain.records import (
     Quarantined,
     Record,
 )
+from bridge.engine.oddities import oddities
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -152,7 +153,10 @@ def _build(header: Header, gathered: _Gathered) -> Normalised:
         if group_id not in gathered.groups:
             _add_first(built, Group(number, group_id, name=group_id))
         _add(built, Membership(number, group_id, user_id, tuple(sorted(roles, key=ROLE_RANK.__getitem__))))
-    return Normalised(header, built, tuple(gathered.quarantined), tuple(gathered.noted))
+    records = (record for told in gathered.roles.values() for _, record, _ in told)
+    people = (each.person for each in built[Kind.CONTRIBUTION].values() if isinstance(each, Contribution))
+    noted = (*gathered.noted, *oddities(header, gathered.groups, records, people))
+    return Normalised(header, built, tuple(gathered.quarantined), noted)
 
 
 def _add(built: dict[Kind, dict[Key, Entity]], entity: Entity) -> None:

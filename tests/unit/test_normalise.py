@@ -171,10 +171,10 @@ class TestWhatCannotBeUsed:
 
     def test_an_oddity_is_passed_on(self) -> None:
         odd = Noted("Person[1]", "unknown_element")
-        assert found(pupil("ane"), odd).noted == (odd,)
+        assert found(group("1A"), pupil("ane"), odd).noted == (odd,)
 
     def test_a_second_header_is_noted_and_changes_nothing(self) -> None:
-        made = normalise([header(), pupil("ane"), header("999999")])
+        made = normalise([header(), group("1A"), pupil("ane"), header("999999")])
         assert made.header.institution_number == SCHOOL
         assert made.noted == (Noted("Institution", "second_header"),)
 

@@ -174,9 +174,8 @@ class TestAnUnchangedSnapshot:
 
 class TestBesidesTheLog:
     def test_what_could_not_be_used_is_written_down_without_values(self, bench: Bench) -> None:
-        bench.take(
-            pupil("ane"), Quarantined("P[2]", "missing_user_id", "KMD", "L-x"), Noted("P[1]", "unknown_code")
-        )
+        bad, odd = Quarantined("P[2]", "missing_user_id", "KMD", "L-x"), Noted("P[1]", "unknown_code")
+        bench.take(group("1A"), pupil("ane"), bad, odd)
         with bench.store.read() as reader:
             rows = reader.quarantine(10)
         assert [(r.path, r.reason, r.severity) for r in rows] == [
@@ -185,8 +184,8 @@ class TestBesidesTheLog:
         ]
 
     def test_a_whole_snapshot_ends_the_quarantine(self, bench: Bench) -> None:
-        bench.take(pupil("ane"), Quarantined("P[2]", "missing_user_id"))
-        bench.take(pupil("ane"), pupil("bo"))
+        bench.take(group("1A"), pupil("ane"), Quarantined("P[2]", "missing_user_id"))
+        bench.take(group("1A"), pupil("ane"), pupil("bo"))
         with bench.store.read() as reader:
             assert reader.quarantine(10) == []
 
