@@ -30,12 +30,14 @@ KILLS = 10
 MOMENTS = ("launch", "lock", "source", "platform", "platform", "platform", "aula", "aula", "aula")
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_a_daemon_that_is_killed_at_random_moments_ends_equal_to_the_model(seed: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("seed", "is_signed"), [(1, False), (2, False), (3, True)])
+def test_a_daemon_that_is_killed_at_random_moments_ends_equal_to_the_model(
+    seed: int, is_signed: bool, tmp_path: Path
+) -> None:
     chance = random.Random(seed)
     municipality = Municipality(seed, schools=2, pupils=150, makeup=SMALL, churn=BUSY)
     moments: Counter[str] = Counter()
-    with make_rig(tmp_path, municipality) as rig, Daemon(rig.config) as daemon:
+    with make_rig(tmp_path, municipality, is_signed=is_signed) as rig, Daemon(rig.config) as daemon:
         for _ in range(KILLS):
             moment = chance.choice(MOMENTS)
             moments[moment] += 1

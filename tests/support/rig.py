@@ -16,6 +16,7 @@ from bridge.testing.faulty_proxy import FaultyProxy
 from bridge.testing.stil_municipality import Churn, Makeup, Municipality
 from bridge.testing.stil_records import Institution
 from bridge.testing.stil_server import StilServer
+from bridge.testing.stil_signed import SYSTEM_ID, signed_stil
 from tests.support.daemon import Daemon
 from tests.support.model import aula_model, identity, rows_of, scim_model, scim_state
 from tests.support.scim import ScimServer
@@ -36,7 +37,7 @@ municipalities:
     institutions: all
     interval: {interval}
     guard: {{max_deleted_percent: 90}}
-    source: {{connector: stil, base_url: "{stil}", udbydersystem_id: test}}
+    source: {source}
     targets:
       platform: {{connector: scim, base_url: "{scim}", token_file: scim-token, timeout: {timeout}}}
       aula: {{connector: aula, mode: agreement, base_url: "{aula}", secret_file: aula-secret, timeout: {timeout}}}
@@ -140,16 +141,21 @@ def make_rig(
     timeout: int = 20,
     retry: str = "",
     scim: ScimServer | None = None,
+    is_signed: bool = False,
 ) -> Iterator[Rig]:
-    """Start every system and write the configuration; end them with the block. `scim` is used as it is."""
+    """Start every system and write the configuration; end them with the block. `scim` is used as it is.
+
+    With `is_signed` the source is as STIL is in production: over TLS, with signed messages.
+    """
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
     with ExitStack() as stack:
         server = scim or stack.enter_context(ScimServer())
         aula = stack.enter_context(AulaReceiver(secret))
+        stil, client = _source(folder, municipality, is_signed=is_signed)
         rig = Rig(
             folder,
             municipality,
-            stack.enter_context(StilServer(municipality)),
+            stack.enter_context(stil),
             server,
             aula,
             stack.enter_context(FaultyProxy(server.url)),
@@ -160,7 +166,7 @@ def make_rig(
         rig.config.write_text(
             _CONFIG.format(
                 code=municipality.code,
-                stil=rig.stil.url,
+                source=json.dumps({"connector": "stil", "base_url": rig.stil.url, **client}),
                 scim=rig.to_scim.url,
                 aula=rig.to_aula.url,
                 interval=json.dumps(interval),
@@ -170,6 +176,22 @@ def make_rig(
         )
         rig.note_day()
         yield rig
+
+
+def _source(folder: Path, municipality: Municipality, *, is_signed: bool) -> tuple[StilServer, dict[str, Any]]:
+    """The server, and what a client of it has to say beside its address."""
+    if not is_signed:
+        return StilServer(municipality), {"udbydersystem_id": "test"}
+    signed = signed_stil(municipality)
+    signed.write_files(folder / "stil")
+    return signed.server, {
+        "udbydersystem_id": SYSTEM_ID,
+        "certificate_file": "stil/client.p12",
+        "password_file": "stil/client-password",
+        "oces_ca_files": ["stil/oces-root-ca.pem", "stil/oces-issuing-ca.pem"],
+        "ca_file": "stil/tls-ca.pem",
+        "calls_per_minute": 6000,
+    }
 
 
 def _write_secret(path: Path, text: str) -> None:
