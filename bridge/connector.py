@@ -44,6 +44,7 @@ __all__ = [
     "Delivered",
     "Describes",
     "Duration",
+    "Greets",
     "Http",
     "HttpResponse",
     "Outcome",
@@ -198,6 +199,18 @@ class Subscribes(Protocol):
         """Return the institution's snapshot as it is now.
 
         Raises `SourceUnavailable`, `SourceUnauthorised` (all would fail), `SnapshotInvalid` or `AgreementMissing`.
+        """
+        ...
+
+
+@runtime_checkable
+class Greets(Protocol):
+    """A source that says whom it takes us for, whatever we may have of it; optional."""
+
+    def greeting(self) -> str:
+        """Return what the source says, in one line.
+
+        Raises `SourceUnavailable`, `SourceUnauthorised`, `AgreementMissing` or `SnapshotInvalid`.
         """
         ...
 

@@ -8,7 +8,7 @@ from functools import partial
 
 from bridge.app.bridge import Bridge
 from bridge.config import MunicipalitySettings, TargetSettings
-from bridge.connector import Subscribes
+from bridge.connector import Greets, Subscribes
 from bridge.domain.errors import AgreementMissing, BridgeError, ConfigError, SnapshotInvalid
 from bridge.engine.desire import Rendering
 from bridge.observe import in_words
@@ -60,7 +60,21 @@ def _ask(bridge: Bridge, municipality: MunicipalitySettings, is_offline: bool) -
     bridge.schedule(municipality)
     if is_offline or not isinstance(intake.source, Subscribes):
         return None
-    return _agreed(intake.source.agreements(), municipality.institutions)
+    agreed = intake.source.agreements()
+    try:
+        return _agreed(agreed, municipality.institutions)
+    except AgreementMissing as error:
+        raise AgreementMissing(f"{error}{_greeting(intake.source)}") from None
+
+
+def _greeting(source: object) -> str:
+    """Whether the source knows us at all, where it agrees to nothing."""
+    if not isinstance(source, Greets):
+        return ""
+    try:
+        return f'; the connection itself works, the source says "{source.greeting()}"'
+    except BridgeError as error:
+        return f"; it does not greet us either ({error})"
 
 
 def _agreed(agreed: frozenset[str], configured: frozenset[str] | None) -> str:

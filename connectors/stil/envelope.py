@@ -23,6 +23,7 @@ _HEADER = v.qualified(SOAP, "Header")
 BODY = v.qualified(SOAP, "Body")
 _FAULT = v.qualified(SOAP, "Fault")
 _RELATES_TO = v.qualified(ADDRESSING, "RelatesTo")
+_HELLO, _LONGEST = v.qualified(SHARED, "helloWorldResult"), 200
 _REGNR = v.qualified(SHARED, "regnr")
 EXPORTED = frozenset(export(size).answer for size in SIZE_NAMES)
 _FAULT_CODES = frozenset({v.qualified(SHARED, "type"), v.qualified(SOAP, "Value")})
@@ -77,7 +78,7 @@ def read_answer(body: bytes, limits: Limits) -> Answer:
     found: Answer | None = None
     for event in events:
         match event:
-            case Subtree(name=name, element=header) if name == _HEADER:
+            case Subtree(parent=parent, name=name, element=header) if parent == ENVELOPE and name == _HEADER:
                 texts = [read_token(e.text or "") for e in header if e.tag == _RELATES_TO]
                 relates_to = texts[0] if len(texts) == 1 else None
             case Opened(name=name) if name in EXPORTED:
@@ -115,6 +116,15 @@ def agreements(answer: Answer) -> frozenset[str]:
     """Return the institution numbers of an agreement list."""
     children = answer.element if answer.element is not None else ()
     return frozenset(number for e in children if e.tag == _REGNR and (number := read_token(e.text or "")))
+
+
+def hello(answer: Answer) -> str:
+    """Return the text of a greeting. Raises `SnapshotInvalid`."""
+    children = answer.element if answer.element is not None else ()
+    words = [read_token(e.text or "") for e in children if e.tag == _HELLO]
+    if len(words) != 1 or not words[0].isprintable() or len(words[0]) > _LONGEST:
+        raise SnapshotInvalid("unexpected_answer")
+    return words[0]
 
 
 def check_answers(answer: Answer, operation: Operation, message_id: str) -> None:

@@ -17,11 +17,11 @@ from bridge.connector import (
     SourceUnavailable,
 )
 from connectors.stil.client import StilClient
-from connectors.stil.envelope import agreements
+from connectors.stil.envelope import agreements, hello
 from connectors.stil.filters import Filters
 from connectors.stil.parse import ProtectedNames, parse
 from connectors.stil.payload import content_digest, cut_payload
-from connectors.stil.services import SizeName
+from connectors.stil.services import HELLO, SizeName
 from connectors.stil.services import agreements as agreements_for
 from connectors.stil.services import export as export_of
 
@@ -57,6 +57,11 @@ class SoapSource:
         except AgreementMissing:
             return frozenset()
         return agreements(answer)
+
+    def greeting(self) -> str:
+        """Return STIL's hello, which names the provider system that it takes us for."""
+        _, answer = self._client.call(HELLO)
+        return hello(answer)
 
     def fetch(self, institution: str) -> Snapshot:
         """Return an institution's export as it is now."""

@@ -13,10 +13,20 @@ import pytest
 
 from bridge.adapters.http import HttpEdge
 from bridge.adapters.store_sql import open_throwaway
-from bridge.connector import Services, SnapshotInvalid, SourceUnauthorised, SourceUnavailable, Subscribes
-from bridge.domain.entities import Kind
+from bridge.connector import (
+    Describes,
+    Greets,
+    Services,
+    SnapshotInvalid,
+    SourceUnauthorised,
+    SourceUnavailable,
+    Subscribes,
+)
+from bridge.domain.entities import Code, Institution, Kind
 from bridge.domain.ids import Key
 from bridge.engine.audit import AuditBook
+from bridge.engine.codec import decode_entity
+from bridge.engine.facts import Describer, describe_step
 from bridge.engine.fetch import Intake, Listener
 from bridge.engine.guard import GuardPolicy
 from bridge.engine.retry import RetryPolicy
@@ -29,6 +39,7 @@ from bridge.testing.stil_municipality import Municipality
 from bridge.testing.stil_server import AUTHENTIFICATION, FAULTS
 from bridge.testing.stil_signed import SYSTEM_ID, SignedStil, signed_stil
 from connectors.stil import StilConfig, connector
+from connectors.stil.services import SIZE_NAMES, SizeName
 
 HOUR = timedelta(hours=1)
 TOWN = "0751"
@@ -74,6 +85,14 @@ def stil() -> Iterator[SignedStil]:
         yield made
 
 
+@pytest.fixture(autouse=True)
+def mended(stil: SignedStil) -> Iterator[None]:
+    """After each test the simulator is as it was."""
+    yield
+    stil.server.fault = stil.server.cut_at = None
+    stil.server.agreements_of, stil.server.mains = {}, {}
+
+
 def site(stil: SignedStil, folder: Path, **options: object) -> Site:
     stil.write_files(folder)
     config = StilConfig.model_validate(
@@ -106,7 +125,6 @@ def site(stil: SignedStil, folder: Path, **options: object) -> Site:
 def fresh(stil: SignedStil, tmp_path: Path) -> Iterator[Site]:
     made = site(stil, tmp_path / "client")
     yield made
-    stil.server.fault = stil.server.cut_at = None
     made.store.close()
 
 
@@ -220,3 +238,43 @@ def test_a_signer_other_than_the_pinned_one_is_not_believed(stil: SignedStil, tm
     here.ask()
     assert here.reasons() == {"signer_unexpected"}
     here.store.close()
+
+
+@pytest.mark.parametrize("size", SIZE_NAMES)
+def test_every_size_is_fetched_with_its_own_agreements(stil: SignedStil, tmp_path: Path, size: SizeName) -> None:
+    number = sorted(stil.server.agreements)[1]
+    stil.server.agreements_of = {size: {number}}
+    here = site(stil, tmp_path / "client", size=size, protected_names="alias")
+    assert here.ask() is None
+    assert {row[0] for row in here.state()[Kind.INSTITUTION]} == {number}
+    assert (len(here.state()[Kind.GUARDIANSHIP]) > 0) == (size in ("fuld", "fuldmyndighed"))
+    assert here.reasons() == set()
+    here.store.close()
+
+
+def test_institutions_are_described_with_their_place_in_the_hierarchy(stil: SignedStil, tmp_path: Path) -> None:
+    main, department = sorted(stil.server.agreements)
+    stil.server.mains = {department: main}
+    here = site(stil, tmp_path / "client", institution_data_interval="1d")
+    assert here.ask() is None
+    source = here.subscriber.source
+    assert isinstance(source, Describes)
+    describer = Describer(here.subscriber.intake, source, here.subscriber.schedule)
+    assert describe_step(describer, here.listener) == 2
+    assert here.ask() is None  # what the register says comes with the next snapshot
+    with here.store.read() as reader:
+        rows = [row.body for row in reader.scan(TOWN, Kind.INSTITUTION, None, 10)]
+    told = [decode_entity(Kind.INSTITUTION, body) for body in rows if body is not None]
+    known = {one.institution_number: one for one in told if isinstance(one, Institution)}
+    assert {one.main_institution for one in known.values()} == {main}
+    assert known[main].departments == (department,)
+    assert known[main].type == Code("Folkeskoler", "1012")
+    assert known[main].municipality_code == "999"  # the made-up town itself
+    assert describe_step(describer, here.listener) == 0
+    here.store.close()
+
+
+def test_stil_says_whom_it_takes_us_for(fresh: Site) -> None:
+    source = fresh.subscriber.source
+    assert isinstance(source, Greets)
+    assert source.greeting() == f"Hello {SYSTEM_ID}!"

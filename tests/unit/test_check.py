@@ -51,6 +51,18 @@ class AskedSource(PlainSource):
         raise AssertionError("a check fetches nothing")
 
 
+@dataclass
+class GreetingSource(AskedSource):
+    """One that says hello, or does not."""
+
+    word: str | Exception = "Hello AB1!"
+
+    def greeting(self) -> str:
+        if isinstance(self.word, Exception):
+            raise self.word
+        return self.word
+
+
 Ask = Callable[..., Checked]
 
 
@@ -113,3 +125,17 @@ def test_a_source_that_cannot_be_asked_fails_and_says_why(ask: Ask, error: Excep
 
 def test_nobody_is_asked_offline(ask: Ask) -> None:
     assert ask(AskedSource(AssertionError("asked")), is_offline=True).text == "works"
+
+
+def test_where_nothing_is_agreed_it_is_said_whether_the_source_knows_us(ask: Ask) -> None:
+    found = ask(GreetingSource(frozenset()))
+    assert not found.ok and found.text.endswith('the connection itself works, the source says "Hello AB1!"')
+
+
+def test_a_source_that_does_not_greet_either_says_why(ask: Ask) -> None:
+    found = ask(GreetingSource(frozenset(), word=SourceUnavailable("service_fault: STIL failed")))
+    assert not found.ok and "it does not greet us either (" in found.text and "service_fault" in found.text
+
+
+def test_where_something_is_agreed_no_more_is_asked(ask: Ask) -> None:
+    assert ask(GreetingSource(frozenset({"101001"}), word=AssertionError("asked"))).ok
