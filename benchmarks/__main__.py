@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 from xml.etree import ElementTree
 from xml.parsers import expat
@@ -31,8 +32,14 @@ from bridge.engine.views import Scope
 from bridge.mapping import load_mapping
 from bridge.ports import Run
 from bridge.testing.aula_receiver import AulaReceiver
+from bridge.testing.stil_authority import StilAuthority
+from bridge.testing.stil_export import EXPORT
+from bridge.testing.stil_sealing import WsSealing, canonical
+from bridge.testing.stil_sealing import parse as parse_whole
+from bridge.testing.stil_soap import Call, write_answer
 from connectors.stil.folder import FolderSource
 from connectors.stil.parse import parse
+from connectors.stil.wsse import OcesSecurity, Trust, load_identity
 
 ROUNDS = 5
 ZONE = ZoneInfo("Europe/Copenhagen")
@@ -93,6 +100,29 @@ def parsing() -> None:
     compare("parse 1.4 MB to records", lambda: list(parse(body, ZONE)), elementtree, "ElementTree, events only")
 
 
+def verifying() -> None:
+    """A signed answer of about 3 MB, from octets to what may be believed."""
+    authority = StilAuthority.make(clock.now())
+    sealing = WsSealing(authority, authority.issue("bench"), clock.now)
+    records = snapshots("day1")["101001.xml"].body.decode().partition("?>")[2] * 2
+    call = Call("urn:uuid:1", "AB1", ElementTree.Element(f"{{{EXPORT}}}eksporterXmlFuldMyndighed"))
+    answer = sealing.seal(write_answer(call, f"<r:xml>{records}</r:xml>"))
+    client = authority.issue("client")
+    trust = Trust(list(authority.files.values()), None)
+    security = OcesSecurity(
+        load_identity(client.pem + client.key_pem, None, None), trust, clock.now, timedelta(minutes=5)
+    )
+
+    def bare() -> None:
+        body = parse_whole(answer).find("{*}Body")
+        assert body is not None
+        sha256(canonical(body)).digest()
+
+    size = len(answer) / 1e6
+    name = f"verify an answer of {size:.1f} MB"
+    compare(name, lambda: security.open(answer), bare, "lxml: tree, canonical Body, SHA-256")
+
+
 def recording(with_targets: bool) -> None:
     first, second = snapshots("day1")["101001.xml"], snapshots("day2")["101001.xml"]
     name = "two targets" if with_targets else "no target"
@@ -146,6 +176,7 @@ def delivering() -> None:
 
 if __name__ == "__main__":
     parsing()
+    verifying()
     recording(with_targets=False)
     recording(with_targets=True)
     delivering()
