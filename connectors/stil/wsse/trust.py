@@ -54,7 +54,13 @@ class Trust:
         Revocation is not looked up. Raises `SnapshotInvalid`: `token_unreadable`, `certificate_untrusted`,
         `certificate_expired`, `certificate_not_yet_valid`, `signer_unexpected`, `algorithm_refused`.
         """
-        leaf = _read(token)
+        try:
+            return self._believed(x509.load_der_x509_certificate(token), now)
+        except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension):
+            # Parts of a certificate are read only when they are looked at, and any may be unreadable.
+            raise SnapshotInvalid("token_unreadable") from None
+
+    def _believed(self, leaf: x509.Certificate, now: datetime) -> RSAPublicKey:
         chain = [leaf, *self._issuers(leaf)]
         for certificate in chain:
             _check_validity(certificate, now)
@@ -95,15 +101,6 @@ def _certificates(data: bytes) -> list[x509.Certificate]:
         return [x509.load_der_x509_certificate(data)]
     except ValueError as error:
         raise ConfigError("oces_ca_files: a file holds no certificate, neither as PEM nor as DER") from error
-
-
-def _read(token: bytes) -> x509.Certificate:
-    try:
-        certificate = x509.load_der_x509_certificate(token)
-        _ = certificate.public_key(), certificate.extensions  # both are read late and may be unreadable
-    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension):
-        raise SnapshotInvalid("token_unreadable") from None
-    return certificate
 
 
 def _is_root(certificate: x509.Certificate) -> bool:
