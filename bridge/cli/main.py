@@ -15,8 +15,9 @@ import typer
 from bridge import __version__
 from bridge import app as bridge_app
 from bridge.app import AlreadyRunning, Bridge, open_bridge, preview_folders
-from bridge.cli import show
+from bridge.cli import foresee, show
 from bridge.cli.init import SourceKind, write_example
+from bridge.cli.printing import line
 from bridge.cli.simulate import simulate
 from bridge.config import load_settings
 from bridge.domain.errors import BridgeError, ConfigError, MappingError, SourceError, StoreError
@@ -157,13 +158,13 @@ def preview(
         if not folder.is_dir():
             raise ConfigError(f"{folder} is no folder; give folders that hold *.xml exports")
     runs = preview_folders(folders, Registry())
-    show.previewed(runs, json)
+    foresee.previewed(runs, json)
 
 
 @app.command()
 def plan(config: Config = CONFIG, json: Json = False) -> None:
     """Show what a sync would change in each target; sends and keeps nothing."""
-    show.planned(_open(config).plan(), json)
+    foresee.planned(_open(config).plan(), json)
 
 
 # ---------------------------------------------------------------- looking
@@ -330,11 +331,11 @@ def init(
     source: Annotated[SourceKind, typer.Option(help="Where exports come from.")] = SourceKind.FOLDER,
 ) -> None:
     """Write a first configuration, with a drop folder or for STIL's services, and explain the next step."""
-    show.line(write_example(folder, municipality, name, source))
+    line(write_example(folder, municipality, name, source))
 
 
 @app.callback(invoke_without_command=True)
 def _version(version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False) -> None:
     if version:
-        show.line(f"skolebro {__version__}")
+        line(f"skolebro {__version__}")
         raise SystemExit(DONE)

@@ -2,63 +2,32 @@
 
 from __future__ import annotations
 
-import json as jsonlib
-import sys
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 import msgspec
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.table import Table
 
 from bridge.app import Checked
+from bridge.cli.printing import add_row, console, line, new_table, print_json
 from bridge.domain.events import Event, attributes
 from bridge.engine.audit import Verdict
 from bridge.engine.guard import REASON_TEXTS
-from bridge.engine.plan import Plan
 from bridge.observe import InstitutionStatus, Status, as_json
 from bridge.ports import Delivery, Hold
-
-_console = Console(width=None if sys.stdout.isatty() else 200)
-
-
-def _plain(text: str) -> str:
-    """What a terminal would act upon (escapes, text direction) is shown as a sign of it."""
-    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
-def line(text: str) -> None:
-    _console.print(_plain(text), markup=False, highlight=False, soft_wrap=True)
-
-
-def _json(value: Any) -> None:
-    sys.stdout.write(jsonlib.dumps(msgspec.to_builtins(value), ensure_ascii=False) + "\n")
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
-def _row(table: Table, *cells: object) -> None:
-    table.add_row(*(escape("" if cell is None else _plain(str(cell))) for cell in cells))
 
 
 @contextmanager
 def progress(look: Callable[[], Status]) -> Iterator[Callable[[], None]]:
     """A bar a target on a terminal; elsewhere nothing while it runs (the summary follows)."""
-    if not _console.is_terminal:
+    if not console.is_terminal:
         yield lambda: None
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=_console, transient=True) as bars:
+    with Progress(*columns, console=console, transient=True) as bars:
         tasks: dict[str, Any] = {}
 
         def tick() -> None:
@@ -76,7 +45,7 @@ def progress(look: Callable[[], Status]) -> Iterator[Callable[[], None]]:
 
 def synced(now: Status, problems: Sequence[str], json: bool) -> None:
     if json:
-        _json({"problems": list(problems), **as_json(now)})
+        print_json({"problems": list(problems), **as_json(now)})
         return
     for problem in problems:
         line(f"! {problem}")
@@ -88,59 +57,12 @@ def synced(now: Status, problems: Sequence[str], json: bool) -> None:
         _attention(now)
 
 
-def previewed(runs: Sequence[Mapping[str, Any]], json: bool) -> None:
-    if json:
-        _json({"runs": list(runs)})
-        return
-    for run in runs:
-        line(f"{run['folder']}: " + ", ".join(f"{number} {kind}" for kind, number in run["counts"].items()))
-        steps = Counter((change["entity"], change["operation"]) for change in run["changes"])
-        table = _table("entity", "created", "updated", "deleted")
-        for entity in run["counts"]:
-            _row(table, entity, *(steps[entity, step] for step in ("created", "updated", "deleted")))
-        _console.print(table)
-        for held in run["held"]:
-            line(f"! held: institution {held['institution']} ({', '.join(held['reasons'])}) from {held['origin']}")
-        for refused in run["refused"]:
-            line(f"! refused: {refused['origin']} ({refused['reason']})")
-        for record in run["quarantined"]:
-            line(f"! quarantined: institution {record['institution']}, {record['path']} ({record['reason']})")
-
-
-def planned(found: Plan, json: bool) -> None:
-    if json:
-        _json(
-            {
-                "snapshots": [
-                    {"institution": run.institution, "result": run.result, "reason": run.reason}
-                    for run in found.snapshots
-                ],
-                "targets": found.targets,
-                "held": found.held,
-                "unavailable": found.unavailable,
-            }
-        )
-        return
-    for municipality in found.unavailable:
-        line(f"! the source of municipality {municipality} is away: this plan is of what is stored")
-    for target in found.held:
-        line(f"! {target}: its changed mapping would remove so much that it waits for a person; nothing is sent")
-    for target, steps in found.targets.items():
-        counted = Counter((step.resource, step.operation) for step in steps)
-        table = _table("resource", "create", "update", "delete")
-        for resource in dict.fromkeys(step.resource for step in steps):
-            _row(table, resource, *(counted[resource, step] for step in ("created", "updated", "deleted")))
-        line(f"{target}: " + (f"{len(steps)} to send" if steps else "nothing to send"))
-        if steps:
-            _console.print(table)
-
-
 # ---------------------------------------------------------------- looking
 
 
 def status(now: Status, json: bool) -> None:
     if json:
-        _json(as_json(now))
+        print_json(as_json(now))
         return
     _attention(now)
     _targets(now)
@@ -163,11 +85,11 @@ def _institutions(rows: Sequence[InstitutionStatus]) -> None:
         "next try": lambda row: _second(row.retry_at),
     }
     used = {name: look for name, look in columns.items() if any(look(row) for row in rows)}
-    table = _table(*used)
+    table = new_table(*used)
     for row in rows:
-        _row(table, *(look(row) for look in used.values()))
+        add_row(table, *(look(row) for look in used.values()))
     if rows:
-        _console.print(table)
+        console.print(table)
 
 
 def _agreement(row: InstitutionStatus) -> str | None:
@@ -187,9 +109,9 @@ def _attention(now: Status) -> None:
 
 
 def _targets(now: Status) -> None:
-    table = _table("target", "confirmed", "due", "waiting", "rejected", "paused")
+    table = new_table("target", "confirmed", "due", "waiting", "rejected", "paused")
     for target in now.targets:
-        _row(
+        add_row(
             table,
             target.target,
             target.confirmed,
@@ -199,12 +121,12 @@ def _targets(now: Status) -> None:
             target.pause_reason,
         )
     if now.targets:
-        _console.print(table)
+        console.print(table)
 
 
 def checked(found: Sequence[Checked], json: bool) -> None:
     if json:
-        _json(found)
+        print_json(found)
         return
     for one in found:
         line(f"{'ok  ' if one.ok else 'FAIL'} {one.name}: {one.text}")
@@ -212,14 +134,16 @@ def checked(found: Sequence[Checked], json: bool) -> None:
 
 def events(found: Sequence[Event], data: bool, json: bool) -> None:
     if json:
-        _json({"events": [_event(event, data) for event in found], "next": found[-1].sequence if found else None})
+        print_json(
+            {"events": [_event(event, data) for event in found], "next": found[-1].sequence if found else None}
+        )
         return
-    table = _table("sequence", "time", "type", "subject", "version", "changed")
+    table = new_table("sequence", "time", "type", "subject", "version", "changed")
     for event in found:
         changed = ", ".join(msgspec.json.decode(event.data).get("changed", ()))
         at = event.time.isoformat(timespec="seconds")
-        _row(table, event.sequence, at, event.type, event.subject, event.version, changed)
-    _console.print(table)
+        add_row(table, event.sequence, at, event.type, event.subject, event.version, changed)
+    console.print(table)
     if data:
         for event in found:
             line(event.data.decode())
@@ -236,16 +160,18 @@ def _event(event: Event, data: bool) -> dict[str, Any]:
 
 def holds(found: Sequence[Hold], json: bool) -> None:
     if json:
-        _json({"holds": [_hold(one) for one in found]})
+        print_json({"holds": [_hold(one) for one in found]})
         return
     if not found:
         line("Nothing waits for a decision.")
         return
-    table = _table("hold", "state", "municipality", "institution", "why", "since")
+    table = new_table("hold", "state", "municipality", "institution", "why", "since")
     for one in found:
         place = one.institution or one.target
-        _row(table, one.id, one.state, one.municipality, place, ", ".join(one.reasons), one.opened_at.isoformat())
-    _console.print(table)
+        add_row(
+            table, one.id, one.state, one.municipality, place, ", ".join(one.reasons), one.opened_at.isoformat()
+        )
+    console.print(table)
 
 
 def _hold(one: Hold) -> dict[str, Any]:
@@ -255,7 +181,7 @@ def _hold(one: Hold) -> dict[str, Any]:
 
 def hold(one: Hold, json: bool) -> None:
     if json:
-        _json(_hold(one))
+        print_json(_hold(one))
         return
     line(f"Hold {one.id} ({one.state}): {one.subject} of {one.institution or one.target}, from {one.origin}")
     for reason in one.reasons:
@@ -272,7 +198,7 @@ def decided(one: Hold | None, json: bool) -> None:
     if one is None:
         return
     if json:
-        _json(_hold(one))
+        print_json(_hold(one))
         return
     follows = (
         "the running daemon or the next sync carries it out" if one.state == "approved" else "nothing is changed"
@@ -282,13 +208,13 @@ def decided(one: Hold | None, json: bool) -> None:
 
 def deliveries(rows: Sequence[Delivery], json: bool) -> None:
     if json:
-        _json({"deliveries": [_delivery(row) for row in rows]})
+        print_json({"deliveries": [_delivery(row) for row in rows]})
         return
-    table = _table("target", "entity", "id", "state", "attempts", "next", "reason")
+    table = new_table("target", "entity", "id", "state", "attempts", "next", "reason")
     for row in rows:
         at = row.next_attempt_at.isoformat(timespec="seconds") if row.is_due else ""
-        _row(table, row.target, row.kind, row.id, _state(row), row.attempts, at, row.reason)
-    _console.print(table)
+        add_row(table, row.target, row.kind, row.id, _state(row), row.attempts, at, row.reason)
+    console.print(table)
 
 
 def _state(row: Delivery) -> str:
@@ -314,7 +240,7 @@ def _delivery(row: Delivery) -> dict[str, Any]:
 
 def retried(number: int, json: bool) -> None:
     if json:
-        _json({"retried": number})
+        print_json({"retried": number})
     else:
         line(f"{number} deliveries were set to be tried again and no target pauses any more;")
         line("the running daemon or the next sync sends what is due.")
@@ -322,7 +248,7 @@ def retried(number: int, json: bool) -> None:
 
 def verdict(found: Verdict, json: bool) -> None:
     if json:
-        _json(found)
+        print_json(found)
     elif found.ok:
         line(f"The audit chain holds: {found.size} links, {found.open_intents} without outcome yet.")
         line(f"Head: {found.head}")

@@ -54,8 +54,8 @@ def attention(
 
 def notes(subscriptions: Iterable[Subscription]) -> tuple[str, ...]:
     """Return what is good to know of subscriptions and needs nobody."""
-    unused = [f"Institution {row.institution}" for row in subscriptions if row.agreement == "unused"]
-    return (f"{_names(unused)}: agreed, but not configured; nothing is fetched.",) if unused else ()
+    unused = [row.institution for row in subscriptions if row.agreement == "unused"]
+    return (f"{_numbers(unused)}: agreed, but not configured; nothing is fetched.",) if unused else ()
 
 
 def _retired(target: str) -> str:
@@ -111,7 +111,7 @@ def _institutions(rows: Sequence[InstitutionStatus], now: datetime, stale_at: St
         if not _mends_itself(row, served) and (trouble := _trouble(row, now, stale_at)):
             groups.setdefault(trouble, []).append(row)
     for trouble, concerned in sorted(groups.items()):
-        yield f"{_names(map(_name, concerned))}: {trouble}{_next_try(concerned, now)}."
+        yield f"{_names(concerned)}: {trouble}{_next_try(concerned, now)}."
 
 
 def _mends_itself(row: InstitutionStatus, served: Collection[str]) -> bool:
@@ -164,16 +164,16 @@ def _next_try(rows: Iterable[InstitutionStatus], now: datetime) -> str:
     return f"; next try {first:%Y-%m-%d %H:%M} UTC" if first else ""
 
 
-def _name(row: InstitutionStatus) -> str:
-    return (
-        f"Institution {row.institution}" if row.institution else f"The source of municipality {row.municipality}"
-    )
+def _names(rows: Sequence[InstitutionStatus]) -> str:
+    numbers = [row.institution for row in rows if row.institution]
+    sources = [f"The source of municipality {row.municipality}" for row in rows if not row.institution]
+    return ", ".join([*([_numbers(numbers)] if numbers else []), *sources])
 
 
-def _names(all_of_them: Iterable[str]) -> str:
-    names = list(all_of_them)
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+def _numbers(numbers: Sequence[str]) -> str:
+    more = len(numbers) - _NAMED
+    named = ", ".join(numbers[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return f"Institution {named}" if len(numbers) == 1 else f"Institutions {named}"
 
 
 # ---------------------------------------------------------------- words

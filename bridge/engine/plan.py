@@ -9,7 +9,7 @@ from typing import Any
 
 from bridge.connector import SnapshotSource, SourceFailure
 from bridge.domain.changes import Operation
-from bridge.domain.errors import SourceUnavailable
+from bridge.domain.errors import SourceUnauthorised, SourceUnavailable
 from bridge.domain.ids import CanonicalId
 from bridge.domain.records import Record, Snapshot
 from bridge.engine.codec import decode_body, encode_body
@@ -37,18 +37,20 @@ class Step:
 class Plan:
     """The snapshots that a sync would take and the steps of each target, in delivery order.
 
-    `held` names the targets whose changed mapping would be held instead of applied.
+    `held` names the targets whose changed mapping would be held instead of applied, `unavailable` why the source
+    of a municipality gives nothing now.
     """
 
     snapshots: tuple[Run, ...]
     targets: dict[str, list[Step]]
     held: tuple[str, ...]
-    unavailable: tuple[str, ...]
+    unavailable: dict[str, str]
 
 
 def plan(store: Store, intakes: Sequence[Intake], renderings: Sequence[Rendering]) -> Plan:
     """Take everything that the sources have now, list what each target would be told, and undo it all."""
-    fetched = [(intake, _fetched(intake)) for intake in intakes]
+    unavailable: dict[str, str] = {}
+    fetched = [(intake, _fetched(intake, unavailable)) for intake in intakes]
     listener = Listener()
     held: list[str] = []
     with store.write() as uow:
@@ -61,8 +63,7 @@ def plan(store: Store, intakes: Sequence[Intake], renderings: Sequence[Rendering
                 fetch(replace(full, store=rehearsal), listener)
         targets = {str(r.target): [] if r.target in held else steps(uow, r) for r in renderings}
         uow.rollback()
-    away = tuple(intake.municipality for intake, full in fetched if full is None)
-    return Plan(tuple(listener.runs), targets, tuple(held), away)
+    return Plan(tuple(listener.runs), targets, tuple(held), unavailable)
 
 
 def steps(reader: Reader, rendering: Rendering) -> list[Step]:
@@ -110,11 +111,12 @@ def _changed(row: Delivery, *bodies: dict[str, Any]) -> tuple[str, ...]:
 # ---------------------------------------------------------------- rehearsing
 
 
-def _fetched(intake: Intake) -> Intake | None:
-    """The same intake over what its source has, fetched before the transaction opens; None when it is away."""
+def _fetched(intake: Intake, unavailable: dict[str, str]) -> Intake | None:
+    """The intake over what its source has, fetched before the transaction opens; None when it gives nothing."""
     try:
         return replace(intake, source=Untaken(intake.source, list(intake.source.snapshots())))
-    except SourceUnavailable:
+    except (SourceUnavailable, SourceUnauthorised) as error:
+        unavailable[intake.municipality] = str(error)
         return None
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from bridge.connector import Capabilities, Command, SourceFailure
 from bridge.domain.entities import Code, Entity, Kind, Person, Role
-from bridge.domain.errors import SnapshotInvalid, SourceUnavailable
+from bridge.domain.errors import SnapshotInvalid, SourceUnauthorised, SourceUnavailable
 from bridge.domain.ids import CanonicalId, Key, TargetId, canonical_id
 from bridge.domain.outcomes import Delivered, Outcome
 from bridge.domain.records import (
@@ -149,7 +149,7 @@ class FakeSource:
         self.offered: list[Snapshot | SourceFailure] = []
         self.taken_digests: list[str] = []
         self.parsed: list[str] = []
-        self.is_away = False
+        self.failure: SourceUnavailable | SourceUnauthorised | None = None
         self._documents: dict[bytes, tuple[Record, ...] | SnapshotInvalid] = {}
 
     def offer(
@@ -170,8 +170,8 @@ class FakeSource:
         return snapshot
 
     def snapshots(self) -> Iterator[Snapshot | SourceFailure]:
-        if self.is_away:
-            raise SourceUnavailable("away")
+        if self.failure is not None:
+            raise self.failure
         yield from self.offered
 
     def parse(self, snapshot: Snapshot) -> Iterator[Record]:

@@ -249,6 +249,6 @@ class TestAFailure:
         assert users(bench) == set(FIVE)
 
     def test_of_the_whole_source_is_the_callers_to_know(self, bench: Bench) -> None:
-        bench.source.is_away = True
+        bench.source.failure = SourceUnavailable("away")
         with pytest.raises(SourceUnavailable):
             bench.fetch()

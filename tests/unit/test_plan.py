@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from bridge.connector import Capabilities, Command
 from bridge.domain.changes import Operation
 from bridge.domain.entities import Kind
+from bridge.domain.errors import SourceUnauthorised, SourceUnavailable
 from bridge.domain.outcomes import Deferred, Rejected
 from bridge.domain.records import Record
 from bridge.engine.guard import GuardPolicy
@@ -194,13 +195,18 @@ class TestAPlan:
         told = planned(bench)
         assert (told.held, told.targets[TARGET]) == ((TARGET,), [])
 
-    def test_says_which_source_is_away_and_plans_the_rest(self, bench: Bench) -> None:
+    @pytest.mark.parametrize(
+        "failure", [SourceUnavailable("timeout: no answer"), SourceUnauthorised("signature_refused: register it")]
+    )
+    def test_says_why_a_source_gives_nothing_and_plans_the_rest(
+        self, bench: Bench, failure: SourceUnavailable | SourceUnauthorised
+    ) -> None:
         bench.target.about[ANE] = Deferred("busy")
         offer(bench, group("1A"), pupil("ane", given_name="Anne"), pupil("bo"))
         bench.fetch()
-        bench.source.is_away = True
+        bench.source.failure = failure
         told = planned(bench)
-        assert told.unavailable == (TOWN,)
+        assert told.unavailable == {TOWN: str(failure)}
         assert [step.key for step in told.targets[TARGET]] == [("ane",)]
 
     def test_has_what_waits_for_its_time(self, bench: Bench) -> None:

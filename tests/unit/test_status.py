@@ -175,9 +175,7 @@ class TestWhatNeedsAPerson:
             for number in range(101001, 101006):
                 uow.put_institution_state(state(str(number), ago(days=2)))
         (sentence,) = status(store).attention
-        assert sentence.startswith(
-            "Institution 101001, Institution 101002, Institution 101003 and 2 more: no fresh"
-        )
+        assert sentence.startswith("Institutions 101001, 101002, 101003 and 2 more: no fresh")
 
     def test_a_refused_snapshot_and_a_missing_agreement(self, store: Store) -> None:
         with store.write() as uow:

@@ -76,16 +76,14 @@ class TestAnAgreement:
     def test_that_is_missing_is_told_for_all_institutions_at_once(self, store: Store) -> None:
         subscribe(store, "101001", "101002", agreement="missing", agreement_at=ago(days=2))
         (sentence,) = status(store).attention
-        assert sentence.startswith("Institution 101001, Institution 101002: the data agreement is missing")
+        assert sentence.startswith("Institutions 101001, 101002: the data agreement is missing")
 
     def test_that_nobody_uses_is_a_note_and_no_row(self, store: Store) -> None:
         subscribe(store, "101001", agreement="agreed")
         subscribe(store, "101002", "101003", agreement="unused")
         seen = status(store)
         assert seen.is_well and [row.institution for row in seen.institutions] == ["101001"]
-        assert seen.notes == (
-            "Institution 101002, Institution 101003: agreed, but not configured; nothing is fetched.",
-        )
+        assert seen.notes == ("Institutions 101002, 101003: agreed, but not configured; nothing is fetched.",)
 
     def test_that_nobody_uses_any_more_does_not_make_old_data_stale(self, store: Store) -> None:
         record(store, state("101001", ago(days=9)))
