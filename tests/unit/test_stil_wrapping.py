@@ -32,11 +32,7 @@ def attacks(draw: st.DrawFn) -> bytes:
     for _ in range(draw(st.integers(1, 5))):
         them = elements(root)
         one, other = draw(st.sampled_from(them)), draw(st.sampled_from(them))
-        how = draw(
-            st.sampled_from(
-                ["move", "copy", "wrap", "drop", "identity", "text", "comment", "attribute", "instruction"]
-            )
-        )
+        how = draw(st.sampled_from(_STEPS))
         _attack(one, other, how, draw)
     return etree.tostring(root)
 

@@ -1,0 +1,35 @@
+"""The audit chain as it is stored, link by link."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """One link of the chain: `record` is its canonical JSON (RFC 8785 for what we write), without the hash."""
+
+    seq: int
+    record: str
+    prev: bytes
+    hash: bytes
+    intent: str | None = None  # set on an intent: the id that its outcome repeats
+    closes: str | None = None  # set on an outcome
+
+
+class AuditStore(Protocol):
+    def audit_head(self) -> tuple[int, bytes]:
+        """(number of rows, hash of the last); (0, 32 zero bytes) for an empty chain."""
+        ...
+
+    def append_audit(self, rows: Sequence[AuditRow]) -> None:
+        """Raises `StoreError` for a row whose number is not the next one; then nothing is stored."""
+        ...
+
+    def audit_rows(self, after: int, limit: int) -> list[AuditRow]: ...
+
+    def open_intents(self) -> list[AuditRow]:
+        """Intent rows that no row closes."""
+        ...

@@ -1,0 +1,160 @@
+"""What became of snapshots: state and subscription of institutions, runs, quarantine, holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from bridge.domain.records import ImportSource
+
+
+@dataclass(frozen=True, slots=True)
+class InstitutionState:
+    """The last snapshot that was recorded for an institution. `digest` leaves exportDateTime aside.
+
+    `source_times` and `school_years` are by the name of the import source.
+    """
+
+    municipality: str
+    institution: str
+    digest: str
+    export_time: datetime
+    source_times: Mapping[str, datetime]
+    recorded_at: datetime
+    run: str
+    school_years: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """How an institution is subscribed to; `institution` "" is the source as a whole.
+
+    `agreement`: agreed | missing (configured, never agreed) | withdrawn (was agreed, is not any more) |
+    unused (agreed, not configured) | None (not known yet); `agreement_at` is since when. `failures` in a row
+    and their `reason` since the last success, `retry_at` when it is tried before its turn. `wanted_at`: a nudge
+    asks for it. `asked_at`: when it was last asked for (the whole: when the last pass began).
+    """
+
+    municipality: str
+    institution: str
+    agreement: str | None = None
+    agreement_at: datetime | None = None
+    failures: int = 0
+    reason: str | None = None
+    retry_at: datetime | None = None
+    wanted_at: datetime | None = None
+    asked_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What became of one snapshot. `result`: recorded | unchanged | held | refused | failed.
+
+    `export_time` and `sources` (name, time, school year) are what its header said, where it was read.
+    """
+
+    id: str
+    municipality: str
+    institution: str | None
+    at: datetime
+    result: str
+    reason: str | None
+    origin: str | None
+    digest: str | None
+    changes: int = 0
+    quarantined: int = 0
+    export_time: datetime | None = None
+    sources: tuple[ImportSource, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineRow:
+    """One record that is out of use until the next good snapshot. `fields`: no values, ids only."""
+
+    municipality: str
+    institution: str
+    path: str
+    reason: str
+    user_id: str | None
+    local_person_id: str | None
+    severity: str  # "quarantined" | "noted"
+    run: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A snapshot (or a mapping change) that waits for a person.
+
+    `state`: open | approved | applied | rejected | superseded. `reasons` are stable codes;
+    `counts` maps "<kind>.<operation>" to a number; `people` lists keys, never names.
+    """
+
+    id: int
+    municipality: str
+    institution: str
+    subject: str  # "snapshot" | "target"
+    target: str | None
+    digest: str
+    reasons: tuple[str, ...]
+    counts: Mapping[str, int]
+    people: tuple[str, ...]
+    state: str
+    opened_at: datetime
+    origin: str | None
+    decided_at: datetime | None = None
+    decided_by: str | None = None
+
+
+class IntakeStore(Protocol):
+    def institution_state(self, municipality: str, institution: str) -> InstitutionState | None: ...
+
+    def institution_states(self) -> list[InstitutionState]: ...
+
+    def put_institution_state(self, state: InstitutionState) -> None: ...
+
+    def subscriptions(self, municipality: str | None = None) -> list[Subscription]:
+        """By (municipality, institution); of all municipalities when None."""
+        ...
+
+    def put_subscriptions(self, rows: Iterable[Subscription]) -> None:
+        """Insert or replace by (municipality, institution)."""
+        ...
+
+    def institution_facts(self, municipality: str) -> dict[str, bytes]:
+        """The last that a register said of each institution, as an encoded `Institution`."""
+        ...
+
+    def put_institution_facts(self, municipality: str, facts: Mapping[str, bytes]) -> None: ...
+
+    def add_run(self, run: Run) -> None: ...
+
+    def runs(self, limit: int) -> list[Run]:
+        """The newest first."""
+        ...
+
+    def last_runs(self) -> list[Run]:
+        """The newest run of each (municipality, institution)."""
+        ...
+
+    def replace_quarantine(self, municipality: str, institution: str, rows: Sequence[QuarantineRow]) -> None: ...
+
+    def quarantine(self, limit: int) -> list[QuarantineRow]: ...
+
+    def add_hold(self, hold: Hold, body: bytes | None) -> int:
+        """Store the hold with the snapshot's bytes and return its number (the given id is ignored)."""
+        ...
+
+    def holds(self, states: Sequence[str] | None = None) -> list[Hold]:
+        """Oldest first; all states when None."""
+        ...
+
+    def hold(self, number: int) -> Hold | None: ...
+
+    def hold_body(self, number: int) -> bytes | None: ...
+
+    def set_hold_state(self, number: int, state: str, by: str | None, at: datetime) -> None:
+        """Write `by` and `at` as the decision, and forget the stored bytes when the state is a final one
+        (applied, rejected, superseded). Raises `StoreError` for a number that is no hold's."""
+        ...

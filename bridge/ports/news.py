@@ -1,0 +1,58 @@
+"""What carries news in and out: nudges between loops, feeds that others fill, events to a broker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from bridge.domain.events import Event
+
+
+class Bus(Protocol):
+    """Nudges between loops: news that may be lost, because every loop also looks for itself."""
+
+    def nudge(self, topic: str) -> None: ...
+
+    def wait(self, topic: str, seconds: float) -> bool:
+        """Wait for a nudge on the topic, at most this long; say whether one came."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class FeedMessage(Protocol):
+    """One message of a feed; exactly one of its methods ends it, and only `done` forgets it for good."""
+
+    body: bytes
+    content_type: str
+    origin: str
+
+    def done(self) -> None:
+        """What it brought is committed."""
+        ...
+
+    def dead(self, reason: str) -> None:
+        """It can never be used: it goes to the dead letters with the reason code."""
+        ...
+
+    def later(self) -> None:
+        """It cannot be used now: it comes again."""
+        ...
+
+
+class Feed(Protocol):
+    """Messages that others send us, one after the other."""
+
+    def receive(self, seconds: float) -> FeedMessage | None:
+        """Wait for a message, at most this long. Raises `SourceUnavailable` when the broker is away."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class EventPublisher(Protocol):
+    def publish(self, events: Sequence[Event]) -> int:
+        """Publish in order and return how many of the first are confirmed. Raises `TargetUnavailable`."""
+        ...
+
+    def close(self) -> None: ...
