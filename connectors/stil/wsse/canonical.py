@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import TypeVar
 
 from bridge.connector import SnapshotInvalid
 from connectors.stil.gate import Gate, Limits
 from connectors.stil.vocabulary import qualified
 from connectors.stil.wsse import names as n
 
+_Key = TypeVar("_Key")
 Prefixes = frozenset[str]
 """An InclusiveNamespaces PrefixList; "" stands for #default."""
 
@@ -19,6 +21,7 @@ SIGNED_INFO_PATH = (n.ENVELOPE, n.HEADER, n.SECURITY, n.SIGNATURE, n.SIGNED_INFO
 _XML = "http://www.w3.org/XML/1998/namespace"
 _PIECES = 4096
 _SHAPES = 1024
+_DECLARING = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,26 +68,40 @@ class _Shape:
 
 
 class _Scope:
-    """The namespaces in force, those that the output has declared already, and the shapes of tags met here."""
+    """The namespaces in force, those that the output has declared already, and the shapes of tags met here.
 
-    __slots__ = ("declared", "inclusive", "rendered", "shapes")
+    `declaring` holds the shapes of tags that declare namespaces, for all the scopes of a document together: with
+    each goes a scope of its own, so there must not be many.
+    """
 
-    def __init__(self, declared: dict[str, str], rendered: dict[str, str], inclusive: Prefixes) -> None:
+    __slots__ = ("declared", "declaring", "inclusive", "rendered", "shapes")
+
+    def __init__(
+        self,
+        declared: dict[str, str],
+        rendered: dict[str, str],
+        inclusive: Prefixes,
+        declaring: dict[tuple[object, ...], _Shape],
+    ) -> None:
         self.declared, self.rendered, self.inclusive = declared, rendered, inclusive
+        self.declaring = declaring
         self.shapes: dict[tuple[str, ...], _Shape] = {}
 
     def shape(self, tag: str, attributes: list[str]) -> _Shape:
         """Return how this tag is written here. Raises `KeyError` for a prefix that is not declared."""
         key = (tag, *attributes[::2])
-        shape = self.shapes.get(key)
-        if shape is None:
-            shape = self._shaped(tag, attributes)
-            # A tag with declarations of its own is written by their values, so it is not remembered.
-            if shape.inside.declared is self.declared:
-                if len(self.shapes) >= _SHAPES:
-                    self.shapes.clear()
-                self.shapes[key] = shape
-        return shape
+        return self.shapes.get(key) or self._found(key, tag, attributes)
+
+    def _found(self, key: tuple[str, ...], tag: str, attributes: list[str]) -> _Shape:
+        spaces = tuple(
+            value for name, value in zip(key[1:], attributes[1::2], strict=True) if _is_declaration(name)
+        )
+        if not spaces:
+            return _kept(self.shapes, key, self._shaped(tag, attributes), _SHAPES)
+        within = (self, key, spaces)
+        return self.declaring.get(within) or _kept(
+            self.declaring, within, self._shaped(tag, attributes), _DECLARING
+        )
 
     def _shaped(self, tag: str, attributes: list[str]) -> _Shape:
         declared = self._declared(attributes)
@@ -94,7 +111,11 @@ class _Scope:
         new = sorted(prefix for prefix in rendered if rendered[prefix] != self.rendered.get(prefix, ""))
         spaces = "".join(_declaration(prefix, rendered[prefix]) for prefix in new)
         ordered = sorted((_expanded(name, declared, ""), name, 2 * at + 1) for name, at in plain)
-        inside = self if declared is self.declared and not new else _Scope(declared, rendered, self.inclusive)
+        inside = (
+            self
+            if declared is self.declared and not new
+            else _Scope(declared, rendered, self.inclusive, self.declaring)
+        )
         space, local = _expanded(tag, declared, declared[""])
         return _Shape(
             name=qualified(space, local) if space else local,
@@ -128,7 +149,7 @@ class _Walk:
         self._gate.parser.StartElementHandler = self._start
         self._gate.parser.EndElementHandler = self._end
         self._gate.parser.CharacterDataHandler = self._text
-        self._scopes = [_Scope({"": "", "xml": _XML}, {}, frozenset())]
+        self._scopes = [_Scope({"": "", "xml": _XML}, {}, frozenset(), {})]
         self._path: list[str] = []
         self._part_depth = 0  # 0: none is being written
         self._part_id: str | None = None
@@ -151,7 +172,7 @@ class _Walk:
             shape = scope.shape(tag, attributes)
             begun = self._begins(shape, attributes)
             if begun is not None:
-                shape = _Scope(scope.declared, {}, begun).shape(tag, attributes)
+                shape = _Scope(scope.declared, {}, begun, scope.declaring).shape(tag, attributes)
         except KeyError:
             self._gate.refuse("not_well_formed")
         self._path.append(shape.name)
@@ -219,6 +240,13 @@ class _Walk:
     def _flush(self) -> None:
         self._hash.update("".join(self._pieces).encode())
         self._pieces.clear()
+
+
+def _kept(shapes: dict[_Key, _Shape], key: _Key, shape: _Shape, most: int) -> _Shape:
+    if len(shapes) >= most:
+        shapes.clear()
+    shapes[key] = shape
+    return shape
 
 
 def _is_declaration(name: str) -> bool:
