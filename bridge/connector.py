@@ -7,7 +7,7 @@ It enters by the entry point group ``skolebro.connectors``, built-in or not.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -147,6 +147,7 @@ class Services:
     `http(base_url, timeout)` makes the edge for one base URL; `headers` are sent with every request.
     `secret(path)` reads a secret file (surrounding white space removed) and refuses one that others may read;
     `credential(path)` does the same for bytes (a key, a PKCS#12 file), and changes nothing about them.
+    `shared(key, make)` returns what was made first for that key in this process: a limit that several share, say.
     """
 
     municipality: str
@@ -155,6 +156,7 @@ class Services:
     secret: Callable[[Path], str]
     now: Callable[[], datetime]
     credential: Callable[[Path], bytes]
+    shared: Callable[[Hashable, Callable[[], Any]], Any] = lambda _, make: make()
 
 
 class SnapshotSource(Protocol):

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Sequence
 from threading import Event
+from time import monotonic
 from types import FrameType
 
 from bridge import __version__
@@ -32,7 +33,7 @@ class _Heart(Teller):
 
 def run_daemon(bridge: Bridge) -> None:
     """Run until SIGTERM or SIGINT. Raises `AlreadyRunning`, and `ConfigError` before anything has begun."""
-    stopping = _stop_by_signal()
+    stopping = _stop_by_signal(bridge.stopping)
     bus = serve.bus()
     heart = _Heart(bridge)
     with bridge.alone():
@@ -54,9 +55,8 @@ def run_daemon(bridge: Bridge) -> None:
     log.emit(LogEvent.APP_STOPPED)
 
 
-def _stop_by_signal() -> Event:
-    """Return an event that the first signal sets; the second ends the process, which loses nothing."""
-    stopping = Event()
+def _stop_by_signal(stopping: Event) -> Event:
+    """Have the first signal set the event; the second ends the process, which loses nothing."""
 
     def on_signal(number: int, _: FrameType | None) -> None:
         if stopping.is_set():
@@ -71,5 +71,6 @@ def _stop_by_signal() -> Event:
 def _stop(loops: Sequence[Loop]) -> None:
     for loop in loops:
         loop.stop()
+    until = monotonic() + _GRACE  # for all of them together: a service manager does not wait for ever
     for loop in loops:
-        loop.join(_GRACE)
+        loop.join(max(0.0, until - monotonic()))

@@ -18,9 +18,9 @@ from urllib.parse import unquote, urlsplit
 
 from amqp.basic_message import Message
 
-from bridge.adapters.kombu_session import DEATHS, Address, Session, Topology
+from bridge.adapters.kombu_session import DEATHS, Address, Session, Topology, greet
 from bridge.domain.errors import ConfigError, SnapshotInvalid, SourceUnavailable
-from bridge.ports import FeedMessage, Random
+from bridge.ports import FROM_FEED, FeedMessage, Random
 
 LARGEST = 64 * 2**20
 TOO_LARGE, ENCODED, POISON = "too_large", "encoding_not_supported", "poison_message"
@@ -93,6 +93,10 @@ class KombuFeed:
                 return message
         return None
 
+    def probe(self) -> None:
+        """Connect and say goodbye; declares and takes nothing. Raises `SourceUnavailable`."""
+        greet(self._address, *self._waits)
+
     def close(self) -> None:
         """Let go of a waiting thread and of the broker; may be called twice."""
         self._closed.set()
@@ -115,7 +119,7 @@ class KombuFeed:
         message = _Delivered(
             body=_bytes(delivery),
             content_type=str(delivery.properties.get("content_type") or ""),
-            origin=f"amqp:{self._topology.queue}",
+            origin=f"{FROM_FEED}{self._topology.queue}",
             institution=_text(_headers(delivery).get("institution")),
             _feed=self,
             _session=session,
@@ -159,7 +163,7 @@ class KombuFeed:
         headers = {
             name: value
             for name, value in _headers(delivery).items()
-            if isinstance(value, str | int) and not name.lower().startswith(_BROKERS)
+            if isinstance(name, str) and isinstance(value, str | int) and not name.lower().startswith(_BROKERS)
         }
         kept = {name: delivery.properties[name] for name in _KEPT if name in delivery.properties}
         return Message(_bytes(delivery), application_headers=headers | told, delivery_mode=_PERSISTENT, **kept)

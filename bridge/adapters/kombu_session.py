@@ -207,6 +207,14 @@ class Session:
                 return "broker_lost: the connection to the broker broke; what was not acknowledged comes again"
 
 
+def greet(address: Address, heartbeat: float, timeout: float) -> None:
+    """Connect and end it at once. Raises `SourceUnavailable`."""
+    with _connecting(address):
+        bare = _open(address, heartbeat, timeout)
+    with suppress(Exception):
+        bare.close()
+
+
 @contextmanager
 def _connecting(address: Address) -> Iterator[None]:
     """Say why there is no connection, never quoting the credential."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from bridge.adapters.sql_schema import from_stored, institution_facts, subscriptions, to_stored
 from bridge.adapters.sql_transaction import SqlPart, StoredRow
@@ -22,6 +22,9 @@ class SqlSubscriptions(SqlPart):
 
     def put_subscriptions(self, rows: Iterable[Subscription]) -> None:
         self._tx.put(subscriptions, map(_stored, rows))
+
+    def forget_subscriptions(self, municipality: str) -> None:
+        self._tx.run(delete(subscriptions).where(subscriptions.c.municipality == municipality))
 
     def institution_facts(self, municipality: str) -> dict[str, bytes]:
         wanted = select(institution_facts).where(institution_facts.c.municipality == municipality)

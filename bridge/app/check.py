@@ -7,11 +7,18 @@ from dataclasses import dataclass
 from functools import partial
 
 from bridge.app.bridge import Bridge
-from bridge.config import MunicipalitySettings, TargetSettings
+from bridge.config import FeedSection, MunicipalitySettings, TargetSettings
 from bridge.connector import Greets, Subscribes
-from bridge.domain.errors import AgreementMissing, BridgeError, ConfigError, SnapshotInvalid
+from bridge.domain.errors import (
+    AgreementMissing,
+    BridgeError,
+    ConfigError,
+    SnapshotInvalid,
+    SourceUnauthorised,
+    SourceUnavailable,
+)
 from bridge.engine.desire import Rendering
-from bridge.observe import in_words
+from bridge.observe import explained
 
 _APPROVE = "the institution or its municipality approves the data agreement at the source"
 
@@ -31,8 +38,8 @@ def _tried(name: str, attempt: Callable[[], str | None]) -> Checked:
         text = attempt()
     except ConfigError:
         raise  # a mistake in the file ends every verb in the same way
-    except SnapshotInvalid as error:
-        return Checked(name, False, in_words(error.code))
+    except (SourceUnavailable, SourceUnauthorised, SnapshotInvalid) as error:
+        return Checked(name, False, explained(error))
     except BridgeError as error:
         return Checked(name, False, str(error))
     return Checked(name, True, text or "works")
@@ -48,6 +55,9 @@ def check(bridge: Bridge, *, is_offline: bool) -> list[Checked]:
     for municipality in settings.municipalities:
         ask = partial(_ask, bridge, municipality, is_offline)
         found.append(_tried(f"source {municipality.code}", ask))
+        if municipality.feed is not None:
+            greet = partial(_greet, bridge, municipality, municipality.feed, is_offline)
+            found.append(_tried(f"feed {municipality.code}", greet))
         for target, rendering in zip(municipality.targets, bridge.renderings(municipality), strict=True):
             probe = partial(_probe, bridge, municipality, target, rendering, is_offline)
             found.append(_tried(f"target {target.id}", probe))
@@ -65,6 +75,14 @@ def _ask(bridge: Bridge, municipality: MunicipalitySettings, is_offline: bool) -
         return _agreed(agreed, municipality.institutions)
     except AgreementMissing as error:
         raise AgreementMissing(f"{error}{_greeting(intake.source)}") from None
+
+
+def _greet(bridge: Bridge, municipality: MunicipalitySettings, feed: FeedSection, is_offline: bool) -> None:
+    from bridge.app.feeds import make_feed  # the broker's client: who has no feed starts sooner without
+
+    made = make_feed(bridge, municipality, feed)
+    if not is_offline:
+        made.probe()
 
 
 def _greeting(source: object) -> str:

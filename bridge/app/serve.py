@@ -7,18 +7,18 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from bridge.adapters.bus_kombu import KombuBus
-from bridge.adapters.feed_kombu import KombuFeed
 from bridge.adapters.publish_pika import PikaPublisher
 from bridge.app.bridge import Bridge
-from bridge.config import FeedSection, MunicipalitySettings, explained, secret_reader
-from bridge.connector import Describes
+from bridge.app.feeds import make_feed
+from bridge.config import MunicipalitySettings, explained, secret_reader
+from bridge.engine.asking import GoOn
 from bridge.engine.deliver import deliver
-from bridge.engine.facts import Describer, describe_step
+from bridge.engine.facts import describe_step
 from bridge.engine.feed import Inlet, feed_step
 from bridge.engine.fetch import Intake, fetch
 from bridge.engine.loop import Stage
 from bridge.engine.publish import publish_step
-from bridge.engine.subscribe import subscribe_step
+from bridge.engine.subscribe import forget_institutions, subscribe_step
 from bridge.engine.tell import Teller
 from bridge.ports import Bus
 from bridge.web.app import WebDeps, create_app
@@ -62,12 +62,12 @@ def stages(bridge: Bridge, teller: Teller, bus: Bus) -> list[Stage]:
         look = min(_LOOK, municipality.schedule.interval)
         found.append(Stage(f"decide/{code}", settle, timedelta(seconds=2), wakes))
         found.append(Stage(f"intake/{code}", partial(_in_pass, bridge, code, step), look, wakes, is_steady=True))
-        if isinstance(intake.source, Describes):
-            describer = Describer(intake, intake.source, bridge.schedule(municipality))
-            ask = partial(describe_step, describer, teller)
+        describer = bridge.describer(municipality, intake, _patiently(bridge, teller, f"facts/{code}"))
+        if describer is not None:
+            ask = partial(describe_step, describer)
             found.append(Stage(f"facts/{code}", ask, _ASK, (f"intake/{code}",), is_steady=True))
         if municipality.feed is not None:
-            inlet = _inlet(bridge, municipality, municipality.feed, intake, bus)
+            inlet = Inlet(make_feed(bridge, municipality, municipality.feed), intake, bus)
             heed = partial(feed_step, inlet, teller, _LISTEN.total_seconds())
             found.append(Stage(f"feed/{code}", heed, timedelta(milliseconds=100), wakes))
         if bridge.settings.broker is not None:
@@ -81,9 +81,11 @@ def _intake_step(
     bridge: Bridge, municipality: MunicipalitySettings, intake: Intake, teller: Teller
 ) -> Callable[[], int]:
     """The step that asks the source when it is due, and does nothing otherwise."""
-    subscriber = bridge.subscriber(municipality, intake)
+    go_on = _patiently(bridge, teller, f"intake/{municipality.code}")
+    subscriber = bridge.subscriber(municipality, intake, go_on)
     if subscriber is not None:
         return partial(subscribe_step, subscriber, teller)
+    forget_institutions(intake)
     schedule = bridge.schedule(municipality)
     last: datetime | None = None  # not remembered: to look into a folder again costs nobody anything
 
@@ -98,32 +100,23 @@ def _intake_step(
     return poll
 
 
+def _patiently(bridge: Bridge, teller: Teller, loop: str) -> GoOn:
+    """While somebody is waited for the loop lives, until the bridge is to stop."""
+
+    def go_on() -> bool:
+        teller.ticked(loop)
+        return not bridge.stopping.is_set()
+
+    return go_on
+
+
 def _in_pass(bridge: Bridge, code: str, step: Callable[[], int]) -> int:
-    """Take one step of intake; deletions wait for its end, so that a move is never told as a goodbye."""
+    """Take one step of intake; deletions wait for its end, so that a move within it is no goodbye."""
     bridge.in_pass.add(code)
     try:
         return step()
     finally:
         bridge.in_pass.discard(code)
-
-
-def _inlet(
-    bridge: Bridge, municipality: MunicipalitySettings, feed: FeedSection, intake: Intake, bus: Bus
-) -> Inlet:
-    at = f"municipalities.{municipality.code}.feed"
-    with explained(bridge.settings.path, at, feed):
-        made = KombuFeed(
-            secret_reader(feed)(feed.url_file),
-            feed.queue,
-            now=bridge.clock.now,
-            exchange=feed.exchange,
-            routing_keys=feed.routing_keys,
-            dead_letters=feed.dead_letters,
-            ca_file=feed.ca_file,
-            certificate_file=feed.certificate_file,
-            key_file=feed.key_file,
-        )
-        return Inlet(made, intake, bus)
 
 
 def _watch(bridge: Bridge) -> int:

@@ -163,8 +163,14 @@ def preview(
 
 @app.command()
 def plan(config: Config = CONFIG, json: Json = False) -> None:
-    """Show what a sync would change in each target; sends and keeps nothing."""
-    foresee.planned(_open(config).plan(), json)
+    """Show what a sync would change in each target; sends and keeps nothing.
+
+    Exit code 1 when a source or an institution gives nothing that can be used.
+    """
+    found = _open(config).plan()
+    foresee.planned(found, json)
+    is_refused = any(run.result in ("refused", "failed") and run.reason != REJECTED for run in found.snapshots)
+    raise SystemExit(UNFINISHED if found.unavailable or is_refused else DONE)
 
 
 # ---------------------------------------------------------------- looking

@@ -53,7 +53,7 @@ def synced(now: Status, problems: Sequence[str], json: bool) -> None:
     waiting = sum(target.due for target in now.targets)
     if waiting:
         line(f"Not finished: {waiting} deliveries wait; the next sync or the daemon goes on.")
-    if waiting == 0 or not now.is_well:
+    if not now.is_well or not (waiting or problems):
         _attention(now)
 
 
@@ -76,10 +76,11 @@ def _institutions(rows: Sequence[InstitutionStatus]) -> None:
     """A column that would be empty for all is left out."""
     columns: dict[str, Callable[[InstitutionStatus], object]] = {
         "municipality": lambda row: row.municipality,
-        "institution": lambda row: row.institution or "all",
+        "institution": lambda row: row.institution or f"the {row.part}",
         "school year": lambda row: row.school_year,
         "recorded": lambda row: _second(row.recorded_at) or "never",
         "last run": lambda row: row.result,
+        "at": lambda row: _second(row.last_run_at),
         "reason": lambda row: row.reason,
         "agreement": _agreement,
         "next try": lambda row: _second(row.retry_at),

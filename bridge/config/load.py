@@ -199,15 +199,16 @@ class _Loader:
 
     def _file_reference(self, key: Any, value: Any, at: _At) -> Any:
         """Resolve ``…_file(s)`` and ``…folder`` against the configuration's folder; what they name must exist."""
+        if str(key).endswith("_files") and isinstance(value, list):
+            return [self._file_reference(key, part, at) for part in value]
         name = str(key)
-        if name.endswith("_files") and isinstance(value, list):
-            return [self._file_reference(name[:-1], part, at) for part in value]
-        if not isinstance(value, str) or not (name.endswith(("_file", "_folder")) or name == "folder"):
+        is_file = name.endswith(("_file", "_files"))
+        if not isinstance(value, str) or not (is_file or name.endswith("_folder") or name == "folder"):
             return value
         if name == "state_folder":
             return Path(value)
         path = self._credential(value, (*at, name)) if value.startswith(_CREDENTIAL) else self._folder / value
-        if name.endswith("_file"):
+        if is_file:
             if not path.is_file():
                 raise self._error((*at, name), f"no file at {path}; allowed is a path to a readable file")
             if not os.access(path, os.R_OK):

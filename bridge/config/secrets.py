@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from bridge.domain.errors import ConfigError
 
+_PUBLIC = b"-----BEGIN CERTIFICATE-----"
 _Secret = TypeVar("_Secret", str, bytes)
 
 
@@ -31,13 +32,19 @@ def read_secret(path: Path) -> str:
 
 
 def read_credential(path: Path) -> bytes:
-    """Return a secret file's bytes. Raises `ConfigError` when it cannot be read, or others may read it."""
+    """Return a secret file's bytes. Raises `ConfigError` when it cannot be read, or others may read it.
+
+    Certificates in PEM, without a key among them, anybody may read.
+    """
     try:
-        if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise ConfigError(f"{path}: others may read this secret; nothing was sent. Run: chmod 600 {path}")
-        return path.read_bytes()
+        is_open = path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)
+        content = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{path}: the secret file cannot be read ({type(error).__name__})") from error
+    is_public = content.lstrip().startswith(_PUBLIC) and b"PRIVATE KEY" not in content
+    if is_open and not is_public:
+        raise ConfigError(f"{path}: others may read this secret; nothing was sent. Run: chmod 600 {path}")
+    return content
 
 
 @contextmanager

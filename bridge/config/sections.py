@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from bridge.connector import Connector, ConnectorConfig, Duration
 from bridge.domain.ids import TargetId
@@ -128,6 +128,12 @@ class MunicipalitySection(_Section):
     feed: Any = None
     targets: dict[str, Any] | None = None
     guard: Any = None
+
+    @model_validator(mode="after")
+    def _check_schedule(self) -> Self:
+        if self.cron is not None and self.interval is not None:
+            raise ValueError("cron: and interval are both given; keep the one that counts")
+        return self
 
 
 class TargetCommon(_Section):

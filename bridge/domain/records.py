@@ -35,6 +35,16 @@ class Header:
     sources: tuple[ImportSource, ...] = ()
     states_protection: bool = True
 
+    @property
+    def newest(self) -> dict[str, ImportSource]:
+        """The import sources by name; of several with one name the newest."""
+        return {source.name: source for source in sorted(self.sources, key=lambda source: source.time)}
+
+    @property
+    def source_times(self) -> dict[str, datetime]:
+        """When each import source was last read."""
+        return {name: source.time for name, source in self.newest.items()}
+
 
 @dataclass(frozen=True, slots=True)
 class GroupRecord:
@@ -117,7 +127,8 @@ class Snapshot:
     `digest` is of what the export says, its envelope and time of export aside: the same content has the
     same digest. `origin` says where it came from, for people. `expected_institution` is what was asked for
     (None when the source cannot know);
-    `handle` is the source's own mark, given back to `SnapshotSource.taken`.
+    `handle` is the source's own mark, given back to `SnapshotSource.taken`. `export_time` is when the export says
+    it was made (aware), where that can be known without reading all of it.
     """
 
     body: bytes = field(repr=False)
@@ -125,3 +136,4 @@ class Snapshot:
     origin: str
     expected_institution: str | None = None
     handle: str | None = None
+    export_time: datetime | None = None

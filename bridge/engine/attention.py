@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from bridge.engine.guard import REASON_TEXTS, REJECTED
@@ -22,6 +22,10 @@ BACKLOG = timedelta(hours=1)
 PATIENCE = 3
 """So many failures in a row are no blink any more."""
 _NAMED = 3
+_PARTS = {"source": "The source", "register": "The register of institutions", "feed": "The feed"}
+
+Expected = Mapping[str, frozenset[str] | None]
+"""The institutions that are configured for each municipality; None: whichever there are."""
 
 StaleAt = Callable[[str, datetime], datetime]
 """When what a municipality brought at a moment is no longer fresh; both moments aware."""
@@ -52,9 +56,24 @@ def attention(
     )
 
 
-def notes(subscriptions: Iterable[Subscription]) -> tuple[str, ...]:
-    """Return what is good to know of subscriptions and needs nobody."""
-    unused = [row.institution for row in subscriptions if row.agreement == "unused"]
+def silence(rows: Sequence[InstitutionStatus], expected: Expected) -> Iterator[str]:
+    """Yield what is configured and was never heard of, neither good nor bad."""
+    for municipality, configured in expected.items():
+        heard = {row.institution for row in rows if row.municipality == municipality}
+        missing = sorted(configured - heard) if configured is not None else []
+        if not heard:
+            yield f"Municipality {municipality}: nothing has come in yet; `skolebro run` or `sync` asks for it."
+        elif missing:
+            yield f"{_numbers(missing)}: configured, but nothing has come in yet."
+
+
+def notes(subscriptions: Iterable[Subscription], stored: Collection[tuple[str, str | None]]) -> tuple[str, ...]:
+    """Return what is good to know of subscriptions and needs nobody; `stored` are those that there are data of."""
+    unused = [
+        row.institution
+        for row in subscriptions
+        if row.agreement == "unused" and (row.municipality, row.institution) not in stored
+    ]
     return (f"{_numbers(unused)}: agreed, but not configured; nothing is fetched.",) if unused else ()
 
 
@@ -115,19 +134,28 @@ def _institutions(rows: Sequence[InstitutionStatus], now: datetime, stale_at: St
 
 
 def _mends_itself(row: InstitutionStatus, served: Collection[str]) -> bool:
-    """A source that fails as a whole does, as long as what it brought before is fresh and it fails seldom."""
+    """A part that fails does, as long as what came before is fresh and it fails seldom."""
     is_stubborn = row.failures >= PATIENCE or needs_person(row.reason)
-    return not row.institution and row.municipality in served and row.result != "refused" and not is_stubborn
+    return row.part is not None and row.municipality in served and row.result != "refused" and not is_stubborn
 
 
 def _trouble(row: InstitutionStatus, now: datetime, stale_at: StaleAt) -> str | None:
     if row.agreement != "agreed" and (ended := _without_agreement(row)) is not None:
         return ended
-    # What is not configured is not asked for; what is held says so itself; who rejected it knows.
-    if row.agreement == "unused" or row.result == "held" or row.reason == REJECTED:
+    if row.agreement == "unused":
+        return (
+            "not configured any more: nothing is fetched, what is stored stays, also at the targets; configure it "
+            "again, or have the data deleted"
+        )
+    # What is held says so itself; who rejected it knows.
+    if row.result == "held" or row.reason == REJECTED:
         return None
+    if row.failures and row.reason == AGREEMENT_MISSING:
+        return f"{in_words(row.reason)}, although the source lists one; what is stored stays"
     if needs_person(row.reason):
         return f"{in_words(row.reason)}; what is stored stays"
+    if row.refused:
+        return f"{row.refused} refused within a day: {in_words(row.reason)}"
     if row.result == "refused":
         return f"the last snapshot was refused: {in_words(row.reason)}; what is stored stays"
     if row.failures >= PATIENCE:
@@ -166,8 +194,8 @@ def _next_try(rows: Iterable[InstitutionStatus], now: datetime) -> str:
 
 def _names(rows: Sequence[InstitutionStatus]) -> str:
     numbers = [row.institution for row in rows if row.institution]
-    sources = [f"The source of municipality {row.municipality}" for row in rows if not row.institution]
-    return ", ".join([*([_numbers(numbers)] if numbers else []), *sources])
+    parts = [f"{_PARTS[row.part]} of municipality {row.municipality}" for row in rows if row.part]
+    return ", ".join([*([_numbers(numbers)] if numbers else []), *parts])
 
 
 def _numbers(numbers: Sequence[str]) -> str:

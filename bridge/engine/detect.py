@@ -16,6 +16,7 @@ from bridge.domain.entities import (
     Institution,
     Kind,
     Membership,
+    Person,
 )
 from bridge.domain.ids import Key, canonical_id, join_key
 from bridge.domain.privacy import united
@@ -82,7 +83,7 @@ def _described(reader: Reader, municipality: str, wanted: Mapping[Key, Entity]) 
     """Institutions with what a register says of them; the export's name stands where that gives none."""
     facts, known = reader.institution_facts(municipality), dict(wanted)
     for key, entity in wanted.items():
-        told = decode_entity(Kind.INSTITUTION, facts[key[0]]) if key[0] in facts else None
+        told = decode_entity(Kind.INSTITUTION, facts[key[0]]) if facts.get(key[0]) else None
         if isinstance(told, Institution) and isinstance(entity, Institution):
             known[key] = replace(told, name=told.name or entity.name)
     return known
@@ -302,14 +303,20 @@ def _protected(reader: Reader, municipality: str, found: Normalised) -> frozense
 
 
 def _still_protected(reader: Reader, municipality: str, wanted: Mapping[Key, Entity]) -> dict[Key, Entity]:
-    """What is wanted, with every protection that is stored: the snapshot cannot say that one has ended."""
-    stored = reader.entities(municipality, Kind.CONTRIBUTION, wanted)
-    kept = dict(wanted)
-    for key, row in stored.items():
+    """What is wanted, with every protection that is stored, whichever institution stated it.
+
+    The snapshot cannot say that one has ended, and who comes from another institution brings it along.
+    """
+    users = {key[1] for key in wanted}
+    stated: dict[str, list[Person]] = {}
+    for row in reader.entities_by_person(municipality, Kind.CONTRIBUTION, users):
         before = decode_entity(Kind.CONTRIBUTION, row.body) if row.body is not None else None
-        contribution = wanted[key]
-        if isinstance(before, Contribution) and isinstance(contribution, Contribution):
-            kept[key] = replace(contribution, person=united(contribution.person, [before.person]))
+        if isinstance(before, Contribution):
+            stated.setdefault(row.key[1], []).append(before.person)
+    kept = dict(wanted)
+    for key, contribution in wanted.items():
+        if key[1] in stated and isinstance(contribution, Contribution):
+            kept[key] = replace(contribution, person=united(contribution.person, stated[key[1]]))
     return kept
 
 

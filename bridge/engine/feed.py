@@ -9,10 +9,10 @@ from typing import Any, Protocol, runtime_checkable
 import msgspec
 
 from bridge.connector import Subscribes
-from bridge.domain.errors import ConfigError, SnapshotInvalid
-from bridge.domain.records import Snapshot
-from bridge.engine.fetch import Intake, Witness, take
-from bridge.ports import Bus, Feed, FeedMessage, Run, Subscription, UnitOfWork
+from bridge.domain.errors import ConfigError, SnapshotInvalid, SourceUnavailable
+from bridge.domain.records import Header, Snapshot
+from bridge.engine.fetch import Intake, Witness, failure_code, take
+from bridge.ports import FEED, WHOLE, Bus, Feed, FeedMessage, Reader, Run, Subscription, UnitOfWork
 
 UNKNOWN_MESSAGE = "unknown_message"
 NUDGE_UNREADABLE = "nudge_unreadable"
@@ -56,6 +56,7 @@ class Inlet:
     bus: Bus
     reader: ReadsDocuments = field(init=False)
     must_prove: bool = True  # the store has yet to show that it can be written to
+    is_well: bool = False  # and the broker that it answers
 
     def __post_init__(self) -> None:
         source = self.intake.source
@@ -79,18 +80,25 @@ def feed_step(inlet: Inlet, witness: Witness, seconds: float = 5.0) -> int:
     except SnapshotInvalid as error:  # the feed itself has put it to the dead letters
         _note(inlet, error.code, error.where or None, witness)
         return 1
+    except SourceUnavailable as error:
+        _fares_ill(inlet, failure_code(error))
+        raise
     if message is None:
+        _fares_well(inlet)
         return 0
     try:
+        _fares_well(inlet)
         reason = _use(inlet, message, witness)
+        if reason is None:
+            message.done()
+        else:
+            message.dead(reason)
+    except SourceUnavailable:
+        raise  # the broker is away, and has the message back
     except BaseException:
         inlet.must_prove = True
         message.later()
         raise
-    if reason is None:
-        message.done()
-    else:
-        message.dead(reason)
     return 1
 
 
@@ -104,6 +112,26 @@ def _prove_store(inlet: Inlet) -> None:
         with inlet.intake.store.write() as uow:
             uow.set_cursor(name, uow.cursor(name) + 1)
         inlet.must_prove = False
+
+
+def _fares_ill(inlet: Inlet, reason: str) -> None:
+    """Write down that the broker is away, and why."""
+    with inlet.intake.store.write() as uow:
+        row = _row(uow, inlet.intake, FEED)
+        uow.put_subscriptions([replace(row, failures=row.failures + 1, reason=reason)])
+    inlet.is_well = False
+
+
+def _fares_well(inlet: Inlet) -> None:
+    """Forget that the broker was away, if it was."""
+    if inlet.is_well:
+        return
+    with inlet.intake.store.read() as reader:
+        was_away = _row(reader, inlet.intake, FEED).failures > 0
+    if was_away:
+        with inlet.intake.store.write() as uow:
+            uow.put_subscriptions([Subscription(inlet.intake.municipality, FEED)])
+    inlet.is_well = True
 
 
 def _use(inlet: Inlet, message: FeedMessage, witness: Witness) -> str | None:
@@ -135,11 +163,40 @@ def _take_document(inlet: Inlet, message: FeedMessage, witness: Witness) -> str 
         if institution is not None and not _INSTITUTION.fullmatch(institution):
             raise SnapshotInvalid(INSTITUTION_UNREADABLE)
         snapshot = inlet.reader.document(message.body, message.origin)
+        if not _may_be_taken(inlet.intake, snapshot):
+            raise SnapshotInvalid(NOT_AGREED)
     except SnapshotInvalid as error:
         _note(inlet, error.code, message.origin, witness)
         return error.code
     run = take(inlet.intake, replace(snapshot, expected_institution=institution), witness)
     return (run.reason or run.result) if run.result == "refused" else None
+
+
+def _may_be_taken(intake: Intake, snapshot: Snapshot) -> bool:
+    """Whether there is an agreement for the institution of a document, where the source knows of agreements.
+
+    Raises `SnapshotInvalid` for a document whose beginning cannot be read.
+    """
+    if not isinstance(intake.source, Subscribes):
+        return True
+    head = next(iter(intake.source.parse(snapshot)), None)
+    if not isinstance(head, Header):
+        raise SnapshotInvalid("no_institution")
+    number = head.institution_number
+    if intake.institutions is not None and number not in intake.institutions:
+        return True  # the guard holds it
+    with intake.store.read() as reader:
+        return _is_agreed(_row(reader, intake, number), intake)
+
+
+def _row(reader: Reader, intake: Intake, institution: str) -> Subscription:
+    rows = {row.institution: row for row in reader.subscriptions(intake.municipality)}
+    return rows.get(institution, Subscription(intake.municipality, institution))
+
+
+def _is_agreed(row: Subscription, intake: Intake) -> bool:
+    """Whether nothing speaks against it: before the first pass nothing is known of those that are configured."""
+    return row.agreement == "agreed" or (row.agreement is None and intake.institutions is not None)
 
 
 # ---------------------------------------------------------------- nudges
@@ -162,10 +219,11 @@ def _heed_nudge(inlet: Inlet, body: bytes) -> str | None:
 
 
 def _want(uow: UnitOfWork, intake: Intake, institution: str) -> bool:
-    """Write down that the institution is wanted now; say no when nothing speaks for its being one of ours."""
-    rows = {row.institution: row for row in uow.subscriptions(intake.municipality)}
-    row = rows.get(institution, Subscription(intake.municipality, institution))
-    if intake.institutions is None and row.agreement != "agreed":
+    """Write down that the institution is wanted now; say no when there is no agreement for it."""
+    row = _row(uow, intake, institution)
+    # Before the first pass nothing is known of agreements; it forgets whom it finds none for.
+    is_known = row.agreement is not None or _row(uow, intake, WHOLE).asked_at is not None
+    if is_known and not _is_agreed(row, intake):
         return False
     uow.put_subscriptions([replace(row, wanted_at=intake.now())])
     return True

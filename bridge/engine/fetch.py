@@ -14,11 +14,15 @@ from bridge.domain.records import Snapshot
 from bridge.engine.audit import AuditBook
 from bridge.engine.desire import Rendering
 from bridge.engine.detect import Detection, detect
-from bridge.engine.guard import REJECTED, WRONG_INSTITUTION, GuardPolicy, held_for
+from bridge.engine.guard import OF_THE_TIME, REJECTED, WRONG_INSTITUTION, GuardPolicy, held_for, is_from_future
 from bridge.engine.normalise import Normalised, normalise
 from bridge.engine.record import record
 from bridge.observe import LogEvent, log
 from bridge.ports import Hold, InstitutionState, Run, Store, UnitOfWork
+
+_DECIDED = ("open", "approved", "rejected")
+READER_ERROR = "reader_error"
+"""A bug of a connector."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +47,17 @@ class Witness(Protocol):
 
 
 class Listener:
-    """A witness that only remembers what became of each snapshot."""
+    """A witness that only remembers what became of each snapshot, and which sources answer again."""
 
     def __init__(self) -> None:
         self.runs: list[Run] = []
+        self.recovered: list[str] = []
 
     def run_ended(self, run: Run, detection: Detection | None) -> None:
         self.runs.append(run)
+
+    def source_recovered(self, municipality: str) -> None:
+        self.recovered.append(municipality)
 
 
 def fetch(intake: Intake, witness: Witness) -> int:
@@ -87,7 +95,7 @@ def take(intake: Intake, snapshot: Snapshot, witness: Witness, approved: Hold | 
         return note_failure(intake, snapshot.expected_institution, error, snapshot.origin, witness)
     except Exception as error:  # a bug of the reader, which may be anybody's, stops this document only
         log.emit(LogEvent.LOOP_FAILED, loop=f"intake/{intake.municipality}", error=error)
-        unread = SnapshotInvalid("reader_error")
+        unread = SnapshotInvalid(READER_ERROR)
         return note_failure(intake, snapshot.expected_institution, unread, snapshot.origin, witness)
     with intake.store.write() as uow:
         run, detection = _decide(uow, intake, snapshot, found, approved)
@@ -134,7 +142,7 @@ def _states(uow: UnitOfWork, municipality: str) -> dict[str, InstitutionState]:
 def _times(states: dict[str, InstitutionState], found: Normalised) -> dict[str, dict[str, datetime]]:
     """The source times of every institution as they will be after this snapshot."""
     times = {number: dict(state.source_times) for number, state in states.items()}
-    times[found.header.institution_number] = {source.name: source.time for source in found.header.sources}
+    times[found.header.institution_number] = found.header.source_times
     return times
 
 
@@ -144,20 +152,38 @@ def _seen_before(intake: Intake, snapshot: Snapshot) -> Run | None:
         for state in uow.institution_states():
             is_asked_for = snapshot.expected_institution in (None, state.institution)
             if is_asked_for and (state.municipality, state.digest) == (intake.municipality, snapshot.digest):
-                run = _run(intake, state.institution, "unchanged", snapshot.origin, snapshot.digest)
-                uow.add_run(run)
-                _settle_holds(uow, intake, {state.institution}, None, ("open",))  # whatever it was is over
-                return run
-        for hold in uow.holds(("open", "approved", "rejected")):
+                return _unchanged(uow, intake, snapshot, state)
+        for hold in uow.holds(_DECIDED):
             is_asked_for = snapshot.expected_institution in (None, hold.institution)
-            if is_asked_for and (hold.municipality, hold.digest) == (intake.municipality, snapshot.digest):
-                result, reason = ("refused", REJECTED) if hold.state == "rejected" else ("held", hold.reasons[0])
-                run = replace(
-                    _run(intake, hold.institution, result, snapshot.origin, snapshot.digest), reason=reason
-                )
-                uow.add_run(run)
-                return run
+            if is_asked_for and not OF_THE_TIME.issuperset(hold.reasons) and _is_same(intake, hold, snapshot):
+                return _held_again(uow, intake, snapshot, hold)
     return None
+
+
+def _unchanged(uow: UnitOfWork, intake: Intake, snapshot: Snapshot, state: InstitutionState) -> Run:
+    """The content is known, and now also that it is no older than this export."""
+    run = replace(
+        _run(intake, state.institution, "unchanged", snapshot.origin, snapshot.digest),
+        export_time=snapshot.export_time,
+    )
+    uow.add_run(run)
+    at = snapshot.export_time
+    if at is not None and at > state.export_time and not is_from_future(at, intake.now()):
+        uow.put_institution_state(replace(state, export_time=at))
+    _settle_holds(uow, intake, {state.institution}, None, ("open",))  # whatever it was is over
+    return run
+
+
+def _is_same(intake: Intake, hold: Hold, snapshot: Snapshot) -> bool:
+    return (hold.municipality, hold.digest) == (intake.municipality, snapshot.digest)
+
+
+def _held_again(uow: UnitOfWork, intake: Intake, snapshot: Snapshot, hold: Hold) -> Run:
+    """The end of a snapshot that a hold is open for, or that a person has rejected: nobody is asked anew."""
+    result, reason = ("refused", REJECTED) if hold.state == "rejected" else ("held", hold.reasons[0])
+    run = replace(_run(intake, hold.institution, result, snapshot.origin, snapshot.digest), reason=reason)
+    uow.add_run(run)
+    return run
 
 
 # ---------------------------------------------------------------- holding
@@ -174,6 +200,12 @@ def _hold(
 ) -> Run:
     institution = snapshot.expected_institution or found.header.institution_number
     at = intake.now()
+    for hold in uow.holds(_DECIDED) if approved is None else ():
+        if _is_same(intake, hold, snapshot) and (hold.institution, set(hold.reasons)) == (
+            institution,
+            set(reasons),
+        ):
+            return _held_again(uow, intake, snapshot, hold)
     if approved is not None:
         uow.set_hold_state(approved.id, "superseded", approved.decided_by, at)
     number = uow.add_hold(

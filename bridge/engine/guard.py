@@ -18,6 +18,8 @@ SHRUNKEN = "shrunken"
 FROM_FUTURE = "from_future"
 MAPPING_REMOVES = "mapping_removes"
 OTHER_SYSTEM = "other_system"
+OF_THE_TIME = frozenset({OLDER, FROM_FUTURE})
+"""Why the very content may be good at another time: it says nothing of the content."""
 REJECTED = "rejected"
 """Why a snapshot is refused that a person has rejected: nobody needs to be told again."""
 
@@ -65,7 +67,7 @@ def held_for(
         reasons.append(WRONG_INSTITUTION)
     if last is not None and is_older(found.header, last):
         reasons.append(OLDER)
-    if found.header.export_time > now + _ABSURD:
+    if any(is_from_future(at, now) for at in (found.header.export_time, *found.header.source_times.values())):
         reasons.append(FROM_FUTURE)
     if detection.stored["contribution"] and not found.has_people:
         reasons.append(EMPTY)
@@ -77,5 +79,10 @@ def held_for(
 def is_older(header: Header, last: InstitutionState) -> bool:
     """Whether the export, or any of its import sources, goes back in time."""
     return header.export_time < last.export_time or any(
-        source.time < last.source_times.get(source.name, source.time) for source in header.sources
+        time < last.source_times.get(name, time) for name, time in header.source_times.items()
     )
+
+
+def is_from_future(made_at: datetime, now: datetime) -> bool:
+    """Whether an export, or what is in it, was made so late that after it every real one would be older."""
+    return made_at > now + _ABSURD

@@ -92,7 +92,7 @@ def normalise(records: Iterable[Record]) -> Normalised:
     header = next(iterator, None)
     if not isinstance(header, Header):
         raise SnapshotInvalid("no_institution")
-    times = {source.name: source.time for source in header.sources}
+    times = header.source_times
     gathered = _Gathered()
     for record in iterator:
         _gather(record, gathered, times)

@@ -19,6 +19,7 @@ from bridge.engine.desire import Rendering, deliveries_of, render
 from bridge.engine.fetch import Intake, Listener, apply_approved, fetch
 from bridge.engine.refresh import refresh
 from bridge.mapping import references, resolve
+from bridge.observe import explained
 from bridge.ports import Delivery, Reader, Run, Store, UnitOfWork
 
 
@@ -116,7 +117,7 @@ def _fetched(intake: Intake, unavailable: dict[str, str]) -> Intake | None:
     try:
         return replace(intake, source=Untaken(intake.source, list(intake.source.snapshots())))
     except (SourceUnavailable, SourceUnauthorised) as error:
-        unavailable[intake.municipality] = str(error)
+        unavailable[intake.municipality] = explained(error)
         return None
 
 

@@ -61,10 +61,10 @@ def _state(municipality: str, header: Header, run: Run) -> InstitutionState:
         institution=header.institution_number,
         digest=run.digest or "",
         export_time=header.export_time,
-        source_times={source.name: source.time for source in header.sources},
+        source_times=header.source_times,
         recorded_at=run.at,
         run=run.id,
-        school_years={source.name: source.school_year for source in header.sources},
+        school_years={name: source.school_year for name, source in header.newest.items()},
     )
 
 

@@ -13,7 +13,7 @@ from cronsim import CronSim, CronSimError
 
 from bridge.domain.errors import ConfigError
 
-_DAY, _GRACE = timedelta(days=1), timedelta(hours=6)
+_DAY, _GRACE, _MINUTE = timedelta(days=1), timedelta(hours=6), timedelta(minutes=1)
 _HOURS = re.compile(r"(\d\d):(\d\d)\s*-\s*(\d\d):(\d\d)")
 
 
@@ -75,14 +75,20 @@ class Schedule:
             place = ZoneInfo(zone)
         except (KeyError, OSError, ValueError):
             raise ConfigError(f"zone: {zone!r} is not a time zone of the IANA database") from None
+        midnight = datetime(2026, 1, 1, tzinfo=place)
         made = cls(name, interval, cron, place, jitter, tuple(map(Quiet.read, quiet_hours)))
+        if made.quiet and all(made.is_quiet(midnight + n * _MINUTE) for n in range(_DAY // _MINUTE)):
+            raise ConfigError("quiet_hours: no minute of the day is left, so nothing would ever be asked")
         if cron is not None:
             next(made._times(datetime(2026, 1, 1, tzinfo=UTC)))
         return made
 
     def due_after(self, last: datetime | None, now: datetime) -> datetime:
-        """Return when the source is to be asked, having been asked at `last`: aware UTC, perhaps past."""
-        if last is None:
+        """Return when the source is to be asked, having been asked at `last`: aware UTC, perhaps past.
+
+        A `last` that is yet to come was written by a clock that went wrong, and says nothing.
+        """
+        if last is None or last > now:
             return self._out_of_quiet(now, now)
         turn = next(self._times(last)) if self.cron is not None else last + self.interval
         return self._out_of_quiet(turn + self._late(last), last)
@@ -102,7 +108,7 @@ class Schedule:
             for moment in CronSim(self.cron, after.astimezone(self.zone)):
                 yield moment.astimezone(UTC)
         except CronSimError as error:
-            raise ConfigError(f'cron: {self.cron!r} is no five fields such as "30 5 * * 1-5" ({error})') from None
+            raise ConfigError(f'cron: {self.cron!r} is nothing such as "30 5 * * 1-5" ({error})') from None
         raise ConfigError(f"cron: {self.cron!r} never comes to pass")
 
     def _late(self, last: datetime) -> timedelta:

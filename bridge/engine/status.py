@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from bridge.domain.entities import Kind
 from bridge.domain.ids import TargetId
-from bridge.engine.attention import DAY, StaleAt, a_day_later, attention, notes
+from bridge.engine.attention import DAY, Expected, StaleAt, a_day_later, attention, notes, silence
 from bridge.observe import HoldStatus, InstitutionStatus, MunicipalityStatus, Status, TargetStatus, as_json
-from bridge.ports import Hold, InstitutionState, Reader, Run, Store, Subscription
+from bridge.ports import FROM_FEED, PARTS, WHOLE, Hold, InstitutionState, Reader, Run, Store, Subscription
 
 __all__ = ["Status", "as_json", "read_status"]
 
 _GOOD = ("recorded", "unchanged")
+_SOURCE = "source"
+_YEARS = re.compile(r"\d{4}[-/]\d{2,4}")
 _RUNS = 2_000
 _QUARANTINE = 10_000
 _Place = tuple[str, str | None]
@@ -26,11 +29,13 @@ def read_status(
     now: datetime,
     stale_at: StaleAt = a_day_later,
     renderings: Mapping[TargetId, str] | None = None,
+    expected: Expected | None = None,
 ) -> Status:
     """Return the state of the bridge, read in one transaction.
 
-    `targets` are those of the configuration, `renderings` what each should be rendered by; an institution
-    without fresh data after `stale_at` needs a person. Counts of quarantined records stop at 10,000.
+    `targets` are those of the configuration, `renderings` what each should be rendered by; an institution without
+    fresh data after `stale_at` needs a person, and one that is `expected` and was never heard of. Counts of
+    quarantined records stop at 10,000.
     Raises `StoreUnavailable`.
     """
     with store.read() as reader:
@@ -49,7 +54,10 @@ def read_status(
         size, head = reader.audit_head()
         return Status(
             at=now,
-            attention=attention(institutions, rows, holds, quarantined.total(), now, stale_at, retired),
+            attention=(
+                *attention(institutions, rows, holds, quarantined.total(), now, stale_at, retired),
+                *silence(institutions, expected or {}),
+            ),
             municipalities=tuple(
                 _municipality_row(reader, code, quarantined, subscriptions) for code in sorted(known)
             ),
@@ -59,7 +67,7 @@ def read_status(
             quarantined=quarantined.total(),
             audit_head=f"{size}:{head.hex()}",
             retired=retired,
-            notes=notes(subscriptions),
+            notes=notes(subscriptions, {(row.municipality, row.institution) for row in institutions}),
         )
 
 
@@ -72,19 +80,42 @@ def _institutions(
     states: dict[_Place, InstitutionState] = {
         (state.municipality, state.institution): state for state in reader.institution_states()
     }
-    rows: dict[_Place, Subscription] = {(row.municipality, row.institution or None): row for row in subscriptions}
+    rows: dict[_Place, Subscription] = {
+        (row.municipality, row.institution): row for row in subscriptions if row.institution not in PARTS
+    }
     last = {(run.municipality, run.institution): run for run in reader.last_runs()}
     good = _last_good(last.values(), reader)
-    shown = states.keys() | _current(last, good, now) | {place for place, row in rows.items() if _is_shown(row)}
-    return tuple(
+    shown = states.keys() | _current(last, good) | {place for place, row in rows.items() if _is_shown(row)}
+    failing = [row for row in subscriptions if row.institution in PARTS and row.failures]
+    # A source that is subscribed to says itself that it fails as a whole.
+    shown -= {(row.municipality, None) for row in failing if row.institution == WHOLE}
+    found = [
         _institution(place, states.get(place), rows.get(place), last.get(place), good.get(place), now)
-        for place in sorted(shown, key=lambda place: (place[0], place[1] or ""))
-    )
+        for place in shown
+    ]
+    found += [*map(_part, failing), *_refused(reader, last, now)]
+    return tuple(sorted(found, key=lambda row: (row.municipality, row.institution or "", row.part or "")))
 
 
 def _is_shown(row: Subscription) -> bool:
-    """A whole source is worth a row while it fails; an institution is unless nobody wants it."""
-    return row.failures > 0 or (row.institution != "" and row.agreement not in (None, "unused"))
+    """An institution is worth a row unless nobody wants it."""
+    return row.failures > 0 or row.agreement not in (None, "unused")
+
+
+def _part(row: Subscription) -> InstitutionStatus:
+    return InstitutionStatus(
+        municipality=row.municipality,
+        institution=None,
+        recorded_at=None,
+        last_run_at=row.asked_at,
+        result="failed",
+        reason=row.reason,
+        fresh_at=None,
+        freshness_seconds=None,
+        failures=row.failures,
+        retry_at=row.retry_at,
+        part=row.institution or _SOURCE,
+    )
 
 
 def _last_good(last: Iterable[Run], reader: Reader) -> dict[_Place, datetime]:
@@ -100,18 +131,40 @@ def _last_good(last: Iterable[Run], reader: Reader) -> dict[_Place, datetime]:
     return good
 
 
-def _current(last: Mapping[_Place, Run], good: Mapping[_Place, datetime], now: datetime) -> set[_Place]:
-    """The places that are worth a row: a failure of a whole source is over once anything came of it again.
-
-    A refused file that names no institution is told for a day: nothing else would tell that it is missing.
-    """
+def _current(last: Mapping[_Place, Run], good: Mapping[_Place, datetime]) -> set[_Place]:
+    """The places that are worth a row: a failure of a whole source is over once anything came of it again."""
     return {
         place
         for place, run in last.items()
         if place[1] is not None
-        or (run.result == "refused" and now - run.at < DAY)
-        or not any(code == place[0] and at > run.at for (code, _), at in good.items())
+        or (
+            run.result != "refused" and not any(code == place[0] and at > run.at for (code, _), at in good.items())
+        )
     }
+
+
+def _refused(reader: Reader, last: Mapping[_Place, Run], now: datetime) -> Iterator[InstitutionStatus]:
+    """Files and messages that name no institution: for a day, because nothing else tells that they are missing."""
+    if not any(place[1] is None and now - run.at < DAY for place, run in last.items()):
+        return
+    found: dict[tuple[str, str, str | None], list[Run]] = {}
+    for run in reader.runs(_RUNS):
+        if run.institution is None and run.result == "refused" and now - run.at < DAY:
+            part = "feed" if (run.origin or "").startswith(FROM_FEED) else _SOURCE
+            found.setdefault((run.municipality, part, run.reason), []).append(run)
+    for (municipality, part, reason), runs in sorted(found.items(), key=lambda pair: str(pair[0])):
+        yield InstitutionStatus(
+            municipality=municipality,
+            institution=None,
+            recorded_at=None,
+            last_run_at=runs[0].at,
+            result="refused",
+            reason=reason,
+            fresh_at=None,
+            freshness_seconds=None,
+            part=part,
+            refused=len(runs),
+        )
 
 
 def _institution(
@@ -139,8 +192,14 @@ def _institution(
         failures=known.failures,
         retry_at=known.retry_at,
         export_time=state.export_time if state else None,
-        school_year=max(state.school_years.values(), default=None) if state else None,
+        school_year=_school_year(state.school_years.values()) if state else None,
+        part=None if place[1] else _SOURCE,
     )
+
+
+def _school_year(years: Iterable[str]) -> str | None:
+    """The newest; one that is none, which some systems write, only where there is no other."""
+    return max(years, key=lambda year: (_YEARS.fullmatch(year) is not None, year), default=None)
 
 
 # ---------------------------------------------------------------- the rest

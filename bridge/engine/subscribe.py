@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from itertools import islice
-from queue import SimpleQueue
-from threading import Thread
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 from bridge.connector import Subscribes
 from bridge.domain.errors import (
@@ -18,18 +16,30 @@ from bridge.domain.errors import (
     SourceUnavailable,
 )
 from bridge.domain.records import Snapshot
-from bridge.engine.fetch import Intake, Witness, failure_code, note_failure, put_away, take
+from bridge.engine.agreements import note_agreements
+from bridge.engine.asking import GoOn, Stopped, always, answered, in_turn
+from bridge.engine.fetch import READER_ERROR, Intake, Witness, failure_code, note_failure, put_away, take
 from bridge.engine.retry import RetryPolicy
 from bridge.engine.schedule import Schedule
-from bridge.ports import Subscription
-
-WHOLE = ""
-"""The row of a source as a whole."""
+from bridge.observe import LogEvent, log, needs_person
+from bridge.ports import FEED, PARTS, WHOLE, Store, Subscription
 
 _WITHDRAWN = "agreement_withdrawn"
 _IN_A_ROW = 3
+_WHILE = timedelta(minutes=1)
+LONGEST = timedelta(hours=6)
+"""The longest that a source is left alone, whatever it asks for."""
+_EARLIEST = datetime.min.replace(tzinfo=UTC)
 _Rows = Mapping[str, Subscription]
-_Result = Snapshot | SourceError | Exception
+_Asked = tuple[datetime, Snapshot | Exception]
+
+
+class SourceWitness(Witness, Protocol):
+    """Whoever is told how a source fares."""
+
+    def source_recovered(self, municipality: str) -> None:
+        """The source as a whole, which had failed, answers again."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +47,7 @@ class Subscriber:
     """A municipality's intake from a source that can be asked institution by institution.
 
     `patience` is how failures are retried that mend themselves, `person` those that somebody must mend.
+    `go_on` is called while the source is waited for.
     """
 
     intake: Intake
@@ -45,33 +56,52 @@ class Subscriber:
     patience: RetryPolicy
     person: RetryPolicy
     chance: Callable[[], float]
+    go_on: GoOn = always
 
 
-def subscribe_step(subscriber: Subscriber, witness: Witness) -> int:
+def subscribe_step(subscriber: Subscriber, witness: SourceWitness) -> int:
     """Ask for what is due by the schedule, a nudge or a retry; return how many institutions were asked for.
 
     A failure of the source as a whole is written down and told, not raised.
     """
-    now, rows = subscriber.intake.now(), _rows(subscriber.intake)
-    if subscriber.schedule.is_quiet(now):
-        return 0
-    whole = rows.get(WHOLE, Subscription(subscriber.intake.municipality, WHOLE))
-    if whole.retry_at is not None and now < whole.retry_at:
+    intake, now = subscriber.intake, subscriber.intake.now()
+    rows = _rows(intake)
+    whole = rows.get(WHOLE, Subscription(intake.municipality, WHOLE))
+    if subscriber.schedule.is_quiet(now) or waits(whole, now):
         return 0
     try:
-        if whole.failures or now >= subscriber.schedule.due_after(whole.asked_at, now):
-            return _pass(subscriber, witness)
-        return _fetch_due(subscriber, _due(rows, now), witness)
-    except SourceError:
+        if now >= subscriber.schedule.due_after(whole.asked_at, now):
+            return _pass(subscriber, witness, is_turn=True)
+        if whole.failures or _has_news(intake, rows):
+            return _pass(subscriber, witness, is_turn=False)
+        return _fetch_due(subscriber, _due(intake, rows, now), witness, is_retry=True)
+    except (SourceError, Stopped):
         return 0
 
 
-def ask_now(subscriber: Subscriber, witness: Witness) -> int:
+def ask_now(subscriber: Subscriber, witness: SourceWitness, *, is_turn: bool = True) -> int:
     """Ask for every institution under agreement, whatever the schedule says; return how many were asked for.
 
+    Without `is_turn` only for those that are wanted already.
     Raises `SourceUnavailable` or `SourceUnauthorised` when the source as a whole fails.
     """
-    return _pass(subscriber, witness)
+    return _pass(subscriber, witness, is_turn=is_turn, is_patient=False)
+
+
+def try_mended(store: Store) -> None:
+    """Let sources be asked at once that waited for a person: whoever starts us may have mended what it was."""
+    with store.write() as uow:
+        waiting = [row for row in uow.subscriptions() if row.institution in PARTS and needs_person(row.reason)]
+        uow.put_subscriptions([replace(row, retry_at=None) for row in waiting])
+
+
+def forget_institutions(intake: Intake) -> None:
+    """Forget what another source, which subscribed, has left behind; the feed stays as it is."""
+    with intake.store.write() as uow:
+        rows = uow.subscriptions(intake.municipality)
+        if any(row.institution != FEED for row in rows):
+            uow.forget_subscriptions(intake.municipality)
+            uow.put_subscriptions([row for row in rows if row.institution == FEED])
 
 
 def _rows(intake: Intake) -> dict[str, Subscription]:
@@ -79,25 +109,48 @@ def _rows(intake: Intake) -> dict[str, Subscription]:
         return {row.institution: row for row in reader.subscriptions(intake.municipality)}
 
 
-def _due(rows: _Rows, now: datetime) -> list[str]:
-    """Whom to ask for now: wanted by the pass or a nudge, or due for another try."""
-    return [
-        row.institution
+def _has_news(intake: Intake, rows: _Rows) -> bool:
+    """Whether an institution is configured of which the last pass did not have to know."""
+    unknown = Subscription(intake.municipality, "")
+    return any(rows.get(n, unknown).agreement in (None, "unused") for n in intake.institutions or ())
+
+
+def waits(row: Subscription, now: datetime, longest: timedelta = LONGEST) -> bool:
+    """Whether it is to be left alone; a time beyond the longest wait was written by a clock that went wrong."""
+    return row.retry_at is not None and now < row.retry_at <= now + longest
+
+
+def _was_just_asked(row: Subscription, whole: Subscription | None, now: datetime) -> bool:
+    """Whether a nudge has to wait: a flood of them costs a call in a while. What a pass wants does not wait."""
+    is_nudge = row.wanted_at is not None and whole is not None and whole.asked_at not in (None, row.wanted_at)
+    return is_nudge and row.asked_at is not None and row.asked_at <= now < row.asked_at + _WHILE
+
+
+def _due(intake: Intake, rows: _Rows, now: datetime, *, is_patient: bool = True) -> list[Subscription]:
+    """Whom to ask for now: wanted by the pass or a nudge, or due for another try.
+
+    Who failed comes last, so that some that always fail keep nobody from being served.
+    """
+    due = [
+        row
         for row in rows.values()
-        if row.institution != WHOLE
+        if row.institution not in PARTS
+        and (intake.institutions is None or row.institution in intake.institutions)
         and row.agreement in ("agreed", None)
-        and (row.wanted_at is not None or (row.retry_at is not None and row.retry_at <= now))
+        and (row.wanted_at is not None or row.retry_at is not None)
+        and not (is_patient and (waits(row, now) or _was_just_asked(row, rows.get(WHOLE), now)))
     ]
+    return sorted(due, key=lambda row: (row.failures, row.asked_at or _EARLIEST, row.institution))
 
 
 # ---------------------------------------------------------------- a pass
 
 
-def _pass(subscriber: Subscriber, witness: Witness) -> int:
-    """Learn the agreements, want every institution under one, and fetch what is wanted."""
+def _pass(subscriber: Subscriber, witness: SourceWitness, *, is_turn: bool, is_patient: bool = True) -> int:
+    """Learn the agreements, want what is under one, and fetch what is wanted."""
     intake = subscriber.intake
     try:
-        agreed = subscriber.source.agreements()
+        agreed = answered(subscriber.source.agreements, subscriber.go_on)
     except SnapshotInvalid as error:
         failed = SourceUnavailable(f"{error.code}: the list of agreements could not be used")
         _whole_failed(subscriber, failed, witness)
@@ -105,160 +158,126 @@ def _pass(subscriber: Subscriber, witness: Witness) -> int:
     except (SourceUnavailable, SourceUnauthorised) as error:
         _whole_failed(subscriber, error, witness)
         raise
-    changed = _note_agreements(intake, agreed)
-    for row in changed:
+    for row in note_agreements(intake, agreed, is_turn=is_turn):
         reason = _WITHDRAWN if row.agreement == "withdrawn" else None
         note_failure(intake, row.institution, AgreementMissing("no data agreement"), None, witness, reason)
     if not agreed and intake.institutions is None:
         note_failure(intake, None, AgreementMissing("the source lists no institution"), None, witness)
-    asked = _fetch_due(subscriber, _due(_rows(intake), intake.now()), witness)
-    _whole_recovered(intake)
+    due = _due(intake, _rows(intake), intake.now(), is_patient=is_patient)
+    asked = _fetch_due(subscriber, due, witness, is_retry=False)
+    if subscriber.go_on():
+        _whole_recovered(intake, witness)
     return asked
-
-
-def _note_agreements(intake: Intake, agreed: frozenset[str]) -> list[Subscription]:
-    """Write what is agreed and want it, in one transaction, so that a crash leaves the rest of the pass wanted.
-
-    Returns the rows whose agreement is newly missing or withdrawn.
-    """
-    now, configured = intake.now(), intake.institutions
-    with intake.store.write() as uow:
-        before = {row.institution: row for row in uow.subscriptions(intake.municipality)}
-        numbers = (before.keys() - {WHOLE}) | agreed | (configured or frozenset())
-        after = [_agreement(intake, before.get(number), number, agreed, now) for number in sorted(numbers)]
-        whole = before.get(WHOLE, Subscription(intake.municipality, WHOLE))
-        uow.put_subscriptions([replace(whole, asked_at=now), *after])
-    known = {number: row.agreement for number, row in before.items()}
-    return [
-        row
-        for row in after
-        if row.agreement in ("missing", "withdrawn") and known.get(row.institution) != row.agreement
-    ]
-
-
-def _agreement(
-    intake: Intake, row: Subscription | None, number: str, agreed: frozenset[str], now: datetime
-) -> Subscription:
-    row = row or Subscription(intake.municipality, number)
-    is_wanted = intake.institutions is None or number in intake.institutions
-    state: str | None
-    if number in agreed:
-        state = "agreed" if is_wanted else "unused"
-    elif row.agreement in ("agreed", "withdrawn") and is_wanted:
-        state = "withdrawn"
-    else:
-        state = "missing" if is_wanted and intake.institutions is not None else None
-    if state != row.agreement:
-        row = replace(row, agreement=state, agreement_at=now, failures=0, reason=None, retry_at=None)
-    return replace(row, wanted_at=now if state == "agreed" else None)
 
 
 # ---------------------------------------------------------------- fetching
 
 
-def _fetch_due(subscriber: Subscriber, numbers: Sequence[str], witness: Witness) -> int:
+class _Doubt:
+    """Whether it is the source as a whole that fails, by what became of its institutions in turn.
+
+    It is when it refuses us or asks to be left alone, and when several fail in a row of which nothing bad was
+    known, or before anything has come at all. Who failed before and fails again says nothing of the others.
+    """
+
+    def __init__(self, *, is_retry: bool) -> None:
+        self._has_served, self._in_a_row = is_retry, 0
+        self.verdict: SourceUnavailable | SourceUnauthorised | None = None
+
+    def hear(self, row: Subscription, error: SourceError | None) -> None:
+        if isinstance(error, SourceUnavailable):
+            self._in_a_row += not (row.failures and self._has_served)
+            if self._in_a_row == _IN_A_ROW or error.retry_after is not None:
+                self.verdict = self.verdict or error
+        elif isinstance(error, SourceUnauthorised):
+            self.verdict = self.verdict or error
+        else:
+            self._in_a_row, self._has_served = 0, self._has_served or error is None
+
+
+def _fetch_due(
+    subscriber: Subscriber, due: Sequence[Subscription], witness: SourceWitness, *, is_retry: bool
+) -> int:
     """Fetch these and bring each to its end; raise when the source as a whole has to be left alone."""
-    asked = in_a_row = 0
-    results = _fetched(subscriber.source, numbers, subscriber.intake.now)
-    for number, asked_at, result in results:
+    asked, doubt = 0, _Doubt(is_retry=is_retry)
+
+    def ask(row: Subscription) -> _Asked:
+        asked_at = subscriber.intake.now()
+        try:
+            return asked_at, subscriber.source.fetch(row.institution)
+        except Exception as error:  # told by the thread that uses it
+            return asked_at, error
+
+    wanted = (row for row in due if doubt.verdict is None)  # what is out already is used, more is not asked for
+    for row, result in in_turn(ask, wanted, subscriber.source.concurrency, subscriber.go_on):
         asked += 1
-        error = _bring_to_end(subscriber, number, asked_at, result, witness)
-        in_a_row = in_a_row + 1 if isinstance(error, SourceUnavailable) else 0
-        if isinstance(error, SourceUnauthorised) or in_a_row == _IN_A_ROW:
-            results.close()
-            assert error is not None  # noqa: S101 - counted or matched just above
-            _whole_failed(subscriber, error, witness)
-            raise error
+        assert not isinstance(result, Exception)  # noqa: S101 - `ask` returns what is raised
+        doubt.hear(row, _bring_to_end(subscriber, row, *result, witness))
+    if doubt.verdict is not None:
+        _whole_failed(subscriber, doubt.verdict, witness)
+        raise doubt.verdict
     return asked
 
 
-def _fetched(
-    source: Subscribes, numbers: Sequence[str], now: Callable[[], datetime]
-) -> Generator[tuple[str, datetime, _Result], None, None]:
-    """Yield each institution with when it was asked for and what came, as it comes.
-
-    At most `concurrency` are asked for at a time, and no more than that wait to be used.
-    """
-    waiting = iter(numbers)
-    tasks: SimpleQueue[str | None] = SimpleQueue()
-    results: SimpleQueue[tuple[str, datetime, _Result]] = SimpleQueue()
-
-    def work() -> None:
-        while (number := tasks.get()) is not None:
-            asked_at = now()
-            results.put((number, asked_at, _attempt(source, number)))
-
-    workers = min(source.concurrency, len(numbers))
-    # Daemons: a process that is asked to stop does not wait for a slow source.
-    for _ in range(workers):
-        Thread(target=work, daemon=True).start()
-    try:
-        under_way = 0
-        for number in islice(waiting, workers):
-            tasks.put(number)
-            under_way += 1
-        while under_way:
-            yield results.get()
-            under_way -= 1
-            for number in islice(waiting, 1):
-                tasks.put(number)
-                under_way += 1
-    finally:
-        for _ in range(workers):
-            tasks.put(None)
-
-
-def _attempt(source: Subscribes, number: str) -> _Result:
-    try:
-        return source.fetch(number)
-    except Exception as error:  # told by the thread that uses it
-        return error
-
-
 def _bring_to_end(
-    subscriber: Subscriber, number: str, asked_at: datetime, result: _Result, witness: Witness
+    subscriber: Subscriber, seen: Subscription, asked_at: datetime, result: Snapshot | Exception, witness: Witness
 ) -> SourceError | None:
     """Use what came, and write how the institution fares; return the error that it was, if so."""
-    intake, error, reason = subscriber.intake, None, None
+    intake, number = subscriber.intake, seen.institution
+    error: SourceError | None = None
+    reason: str | None = None
     match result:
         case Snapshot():
             run = take(intake, result, witness)
             put_away(intake, result, witness)
             reason = run.reason or run.result if run.result in ("refused", "failed") else None
-        case SourceUnauthorised():
-            return result  # it speaks of the whole, and the institution stays wanted
+        case SourceUnauthorised() | SourceUnavailable(retry_after=timedelta()):
+            _left_wanted(subscriber, number, asked_at)
+            return result  # it speaks of the whole
         case SourceUnavailable() | SnapshotInvalid() | AgreementMissing():
             error = result
-            reason = note_failure(intake, number, error, f"institution {number}", witness).reason
-        case _:
-            raise result
-    wait = error.retry_after if isinstance(error, SourceUnavailable) else None
-    # Without an agreement nothing helps but one, and the next pass sees it.
-    is_retried = not isinstance(error, AgreementMissing)
-    with intake.store.write() as uow:
-        rows = {row.institution: row for row in uow.subscriptions(intake.municipality)}
-        row = rows.get(number, Subscription(intake.municipality, number))
-        is_served = row.wanted_at is not None and row.wanted_at <= asked_at
-        row = replace(row, asked_at=asked_at, wanted_at=None if is_served else row.wanted_at)
-        uow.put_subscriptions([_fared(subscriber, row, reason, wait, is_retried=is_retried)])
+        case _:  # a bug of the connector, which stops this institution only
+            log.emit(LogEvent.LOOP_FAILED, loop=f"intake/{intake.municipality}", error=result)
+            error = SnapshotInvalid(READER_ERROR)
+    if error is not None:
+        reason = note_failure(intake, number, error, f"institution {number}", witness).reason
+    _write_end(subscriber, seen, asked_at, reason, is_retried=not isinstance(error, AgreementMissing))
     return error
 
 
-def _fared(
-    subscriber: Subscriber, row: Subscription, reason: str | None, wait: timedelta | None, *, is_retried: bool
-) -> Subscription:
+def _left_wanted(subscriber: Subscriber, number: str, asked_at: datetime) -> None:
+    """It stays wanted, after those that were not asked for yet."""
+    with subscriber.intake.store.write() as uow:
+        rows = {row.institution: row for row in uow.subscriptions(subscriber.intake.municipality)}
+        uow.put_subscriptions([replace(rows[number], asked_at=asked_at)] if number in rows else [])
+
+
+def _write_end(
+    subscriber: Subscriber, seen: Subscription, asked_at: datetime, reason: str | None, *, is_retried: bool
+) -> None:
+    intake = subscriber.intake
+    with intake.store.write() as uow:
+        rows = {row.institution: row for row in uow.subscriptions(intake.municipality)}
+        row = rows.get(seen.institution, seen)
+        is_served = row.wanted_at == seen.wanted_at  # else a nudge has come since
+        row = replace(row, asked_at=asked_at, wanted_at=None if is_served else row.wanted_at)
+        uow.put_subscriptions([_fared(subscriber, row, reason, is_retried=is_retried)])
+
+
+def _fared(subscriber: Subscriber, row: Subscription, reason: str | None, *, is_retried: bool) -> Subscription:
     if reason is None:
         return replace(row, failures=0, reason=None, retry_at=None)
     failures = row.failures + 1
-    later = _retry_at(subscriber, subscriber.patience, failures, wait)
-    return replace(row, failures=failures, reason=reason, retry_at=later if is_retried else None)
+    # Without an agreement nothing helps but one, and the next pass sees it.
+    later = _retry_at(subscriber, subscriber.patience, failures, None) if is_retried else None
+    return replace(row, failures=failures, reason=reason, retry_at=later)
 
 
 def _retry_at(subscriber: Subscriber, policy: RetryPolicy, failures: int, asked: timedelta | None) -> datetime:
-    """When to try again: by what the source asked for, else at the latest when it is its turn anyway."""
+    """When to try again: never sooner than the source asked for, else at the latest when it is its turn anyway."""
     now = subscriber.intake.now()
-    later = now + policy.wait(failures, asked, subscriber.chance())
-    return later if asked is not None else min(later, subscriber.schedule.due_after(now, now))
+    own = min(now + policy.wait(failures, None, subscriber.chance()), subscriber.schedule.due_after(now, now))
+    return max(own, now + policy.wait(failures, asked, 0.0)) if asked is not None else own
 
 
 def _whole_failed(subscriber: Subscriber, error: SourceError, witness: Witness) -> None:
@@ -276,8 +295,10 @@ def _whole_failed(subscriber: Subscriber, error: SourceError, witness: Witness) 
         note_failure(intake, None, error, None, witness)
 
 
-def _whole_recovered(intake: Intake) -> None:
+def _whole_recovered(intake: Intake, witness: SourceWitness) -> None:
     """A pass has come to its end: the source as a whole is well."""
     with intake.store.write() as uow:
         whole = next(row for row in uow.subscriptions(intake.municipality) if row.institution == WHOLE)
         uow.put_subscriptions([replace(whole, failures=0, reason=None, retry_at=None)])
+    if whole.failures:
+        witness.source_recovered(intake.municipality)

@@ -20,6 +20,7 @@ _RUN_EVENTS = {
     "refused": LogEvent.SNAPSHOT_REFUSED,
     "failed": LogEvent.SOURCE_FAILED,
 }
+_Place = tuple[str, str | None, str | None]
 _AGREEMENT_EVENTS = {
     AGREEMENT_MISSING: LogEvent.AGREEMENT_MISSING,
     AGREEMENT_WITHDRAWN: LogEvent.AGREEMENT_WITHDRAWN,
@@ -33,7 +34,7 @@ class Teller:
         self._metrics = metrics
         self._now = now
         self._lock = Lock()
-        self._last: dict[tuple[str, str | None], tuple[str, str | None]] = {}
+        self._last: dict[_Place, tuple[str, str | None]] = {}
 
     # -------------------------------------------------------- fetch
 
@@ -45,6 +46,11 @@ class Teller:
             self._count(detection)
         self._tell_run(run)
 
+    def source_recovered(self, municipality: str) -> None:
+        with self._lock:
+            self._last.pop((municipality, None, None), None)
+        log.emit(LogEvent.SOURCE_RECOVERED, municipality=municipality)
+
     def _count(self, detection: Detection) -> None:
         steps = Counter((change.kind.value, change.operation.value) for change in detection.changes)
         for (entity, operation), number in steps.items():
@@ -52,7 +58,9 @@ class Teller:
 
     def _tell_run(self, run: Run) -> None:
         """Held, refused and failed are told when they begin and when they end, not at every poll."""
-        place, end = (run.municipality, run.institution), (run.result, run.reason)
+        # What names no institution is of the whole source, or of the file or queue that it came from.
+        place: _Place = (run.municipality, run.institution, None if run.institution else run.origin)
+        end = (run.result, run.reason)
         with self._lock:
             before = self._last.get(place, ("", None))
             self._last[place] = end

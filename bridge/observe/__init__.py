@@ -3,7 +3,7 @@
 from bridge.observe.catalogue import KEY_TEXTS, Keys, LogEvent
 from bridge.observe.log import Logger, configure_logging, install_excepthook, log
 from bridge.observe.metrics import EXPOSITION_TYPE, Metrics
-from bridge.observe.reasons import AGREEMENT_MISSING, AGREEMENT_WITHDRAWN, in_words, needs_person
+from bridge.observe.reasons import AGREEMENT_MISSING, AGREEMENT_WITHDRAWN, explained, in_words, needs_person
 from bridge.observe.status import (
     HoldStatus,
     InstitutionStatus,
@@ -29,6 +29,7 @@ __all__ = [
     "TargetStatus",
     "as_json",
     "configure_logging",
+    "explained",
     "in_words",
     "install_excepthook",
     "log",

@@ -115,7 +115,7 @@ KEY_TEXTS: Mapping[str, str] = {
     "municipality": "municipality code",
     "institution": "institution number",
     "target": "target id, <municipality>/<name>",
-    "source": "name of a source in the configuration",
+    "source": "what beside its institutions a source is asked: register",
     "run": "id of the snapshot run",
     "entity": "entity kind",
     "id": "canonical id of an entity",

@@ -42,7 +42,7 @@ def _sources(status: Status) -> Iterator[GaugeMetricFamily]:
         "source_last_success_timestamp_seconds",
         "When an institution's data were last known to be the newest.",
         ("municipality", "institution"),
-        [((i.municipality, i.institution or ""), _time(i.fresh_at)) for i in status.institutions if i.fresh_at],
+        [((i.municipality, i.name), _time(i.fresh_at)) for i in status.institutions if i.fresh_at],
     )
     yield _gauge(
         "source_snapshot_persons",
@@ -73,9 +73,9 @@ def _subscriptions(status: Status) -> Iterator[GaugeMetricFamily]:
     )
     yield _gauge(
         "source_failures",
-        "Failures in a row, since an institution's last success; without one: the source as a whole.",
+        "Failures in a row, since the last success of an institution, or of the source, its register or the feed.",
         ("municipality", "institution"),
-        [((i.municipality, i.institution or ""), i.failures) for i in subscribed],
+        [((i.municipality, i.name), i.failures) for i in subscribed],
     )
 
 

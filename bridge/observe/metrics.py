@@ -20,6 +20,7 @@ EXPOSITION_TYPE = CONTENT_TYPE_LATEST
 PREFIX = "bridge"
 
 _CALL_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_SOURCE_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _LATENCY_BUCKETS = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 24 * 3600)
 
 
@@ -47,6 +48,9 @@ class Metrics:
         self._published = self._counter("publish", "Events given to the broker.", "result")
         self._dropped = self._counter("log_keys_dropped", "Log keys that the catalogue does not have.")
         self._durations = self._histogram("delivery_duration_seconds", "One call.", _CALL_BUCKETS)
+        self._source_durations = self._histogram(
+            "source_fetch_duration_seconds", "One call to a source.", _SOURCE_BUCKETS, "source"
+        )
         self._latency = self._histogram("end_to_end_latency_seconds", "Recorded to confirmed.", _LATENCY_BUCKETS)
         self._ticks = self._gauge("loop_ticks_timestamp_seconds", "When a loop last came round.", "loop")
 
@@ -74,6 +78,9 @@ class Metrics:
 
     def delivery_took(self, target: str, duration: timedelta) -> None:
         self._durations.labels(target).observe(duration.total_seconds())
+
+    def source_took(self, municipality: str, duration: timedelta) -> None:
+        self._source_durations.labels(municipality).observe(duration.total_seconds())
 
     def confirmed_after(self, target: str, latency: timedelta) -> None:
         """Observe how long a recorded change took until the target confirmed it."""
@@ -106,5 +113,5 @@ class Metrics:
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(name, text, labels, namespace=PREFIX, registry=self.registry)
 
-    def _histogram(self, name: str, text: str, buckets: Collection[float]) -> Histogram:
-        return Histogram(name, text, ("target",), namespace=PREFIX, registry=self.registry, buckets=tuple(buckets))
+    def _histogram(self, name: str, text: str, buckets: Collection[float], of: str = "target") -> Histogram:
+        return Histogram(name, text, (of,), namespace=PREFIX, registry=self.registry, buckets=tuple(buckets))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from bridge.domain.errors import SnapshotInvalid, SourceError, SourceUnauthorised
+
 AGREEMENT_MISSING = "agreement_missing"
 AGREEMENT_WITHDRAWN = "agreement_withdrawn"
 
@@ -17,13 +19,24 @@ _DEAD = "it is among the dead letters"
 _SENDER = f"{_DEAD}: mend its sender"
 
 _UNAUTHORISED: Mapping[str, str] = {
+    "broker_refused": "the broker refuses us: see user, password, virtual host and rights",
     "credential_refused": "the source refuses our credential: ask it which access this service takes",
     "http_refused": "the source, or a proxy before it, refuses us: see client certificate and base_url",
     "own_certificate_expired": "our own certificate has expired: renew that of certificate_file",
+    "own_timestamp_refused": f"the source finds our message too old; {_CLOCK}",
     "own_certificate_not_yet_valid": f"our own certificate is not valid yet; {_CLOCK}",
+    "connection_agreement_missing": "the source knows no connection agreement of ours for this service",
     "provider_system_unknown": "the source does not know our provider system: see udbydersystem_id",
+    "queue_mismatch": "the queue, or that of its dead letters, cannot be used as it was made: name another",
+    "register_refused": (
+        "the register of institutions refuses us: it takes a connection agreement for wsiINST; get one, or take "
+        "institution_data_interval out"
+    ),
     "request_unsigned": "the source takes signed messages only: set certificate_file",
-    "signature_refused": "the source refuses our signature: register our certificate on the provider system",
+    "signature_refused": (
+        "the source refuses our signature: register our certificate on the provider system that udbydersystem_id "
+        "names"
+    ),
 }
 """The source refuses us as a whole, or would; asking again changes nothing."""
 
@@ -31,7 +44,10 @@ _UNBELIEVED: Mapping[str, str] = {
     "algorithm_refused": f"the answer is signed by a method that is too weak or unknown; {_ASK}",
     "certificate_expired": f"the certificate of the answer has expired; {_CLOCK}, then {_ASK}",
     "certificate_not_yet_valid": f"the certificate of the answer is not valid yet; {_CLOCK}, then {_ASK}",
-    "certificate_untrusted": "the certificate of the answer is not under oces_ca_files: is there a new authority?",
+    "certificate_untrusted": (
+        "the certificate of the answer is not under oces_ca_files: is the file of the issuing CA missing, or is "
+        "there a new authority?"
+    ),
     "digest_wrong": f"the answer was changed after it was signed; {_BETWEEN}",
     "part_unsigned": f"a part of the answer is not signed; {_BETWEEN}",
     "signature_malformed": f"the signature of the answer cannot be read; {_ASK}",
@@ -69,12 +85,12 @@ _UNREADABLE: Mapping[str, str] = {
     "schema": f"the document is not as its schema says; {_ASK}",
     "several_institutions": f"the document is of more than one institution; {_ANEW}",
     "signature": f"the signature of the answer does not hold; {_BETWEEN}",
-    "size_not_supported": "the document is of a size of export that is not configured; see size",
     "text_too_long": f"a text in the document is absurdly long; {_ASK}",
     "token_too_long": f"a word in the document is absurdly long; {_ASK}",
     "too_deep": f"the document is nested absurdly deep; {_ASK}",
     "too_large": "the document is larger than is ever read; see whether it is of one institution",
     "too_many_attributes": f"an element of the document has absurdly many attributes; {_ASK}",
+    "too_many_names": f"the document has absurdly many names of elements and attributes; {_ASK}",
     "too_many_elements": f"the document has absurdly many elements; {_ASK}",
     "truncated": f"the document was cut off before its end; {_MENDED}",
     "unexpected_answer": f"the answer is to another question than ours; {_MENDED}",
@@ -101,16 +117,19 @@ _UNSENT: Mapping[str, str] = {
 """What the feed put to the dead letters."""
 
 _UNAVAILABLE: Mapping[str, str] = {
-    "agreement_list_unreadable": "the source's list of agreements cannot be read",
     "answer_cut": "the answer was cut off",
     "answer_malformed": "the answer is not HTTP; see base_url and the proxy",
     "answer_too_large": "the answer is larger than is ever read",
     "cannot_move_file": "a file cannot be moved out of the folder; see the rights of the folder",
+    "broker_lost": "the connection to the broker broke",
+    "broker_silent": "the broker does not answer in time",
+    "broker_unreachable": "the broker cannot be reached; see network and firewall",
     "connect_failed": "the source cannot be reached; see network and firewall",
+    "dead_letters_refused": "the queue of dead letters is full or gone; the message stays where it was",
     "connection_lost": "the connection to the source broke",
     "file_unreadable": "a file in the folder cannot be read; see its rights",
     "folder_unreadable": "the folder cannot be read; see its rights",
-    "institution_data": "the register of institutions did not answer; their last known data stay in use",
+    "queue_gone": "somebody deleted the queue; it is declared anew",
     "request_refused": "the source did not take our request as it was",
     "service_fault": "the source failed",
     "source_unavailable": "the source does not answer",
@@ -142,6 +161,15 @@ def in_words(code: str | None) -> str:
     if (answered := _STATUS.fullmatch(code)) is not None:
         return f"the source answered with HTTP status {answered[1]} ({code})"
     return f"{WORDS[code]} ({code})" if code in WORDS else code
+
+
+def explained(error: SourceError) -> str:
+    """Return what an error of a source means, with what it says itself, in one line."""
+    if isinstance(error, SnapshotInvalid):
+        return in_words(error.code)
+    code, _, rest = str(error).partition(": ")
+    is_told = code in WORDS and not isinstance(error, SourceUnauthorised)  # which says what to do itself
+    return f"{in_words(code)}: {rest}" if is_told else str(error)
 
 
 def needs_person(code: str | None) -> bool:

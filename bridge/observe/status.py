@@ -28,8 +28,11 @@ class MunicipalityStatus:
 
 @dataclass(frozen=True, slots=True)
 class InstitutionStatus:
-    """`institution` None: a source as a whole. `fresh_at`: when its data were last known to be the newest.
+    """`institution` None: a `part` ("source" as a whole, its "register", the "feed" beside it).
 
+    `fresh_at`: when its data were last known to be the newest.
+
+    `refused`: how many of its files or messages were refused for this reason within a day.
     `agreement` (since `agreement_at`), `failures` in a row and `retry_at` are those of `Subscription`.
     `export_time` is when the source made what is stored, `school_year` the newest that is in it.
     """
@@ -48,6 +51,13 @@ class InstitutionStatus:
     retry_at: datetime | None = None
     export_time: datetime | None = None
     school_year: str | None = None
+    part: str | None = None
+    refused: int = 0
+
+    @property
+    def name(self) -> str:
+        """The institution's number, or what part it is."""
+        return self.institution or self.part or ""
 
 
 @dataclass(frozen=True, slots=True)

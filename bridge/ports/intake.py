@@ -27,9 +27,14 @@ class InstitutionState:
     school_years: Mapping[str, str] = field(default_factory=dict)
 
 
+WHOLE, REGISTER, FEED = "", "register", "feed"
+PARTS = frozenset({WHOLE, REGISTER, FEED})
+"""What is no institution and may fail all the same: a source as a whole, its register, the feed beside it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """How an institution is subscribed to; `institution` "" is the source as a whole.
+    """How an institution is subscribed to; `institution` may also be one of `PARTS`.
 
     `agreement`: agreed | missing (configured, never agreed) | withdrawn (was agreed, is not any more) |
     unused (agreed, not configured) | None (not known yet); `agreement_at` is since when. `failures` in a row
@@ -118,6 +123,10 @@ class IntakeStore(Protocol):
         """By (municipality, institution); of all municipalities when None."""
         ...
 
+    def forget_subscriptions(self, municipality: str) -> None:
+        """Remove what is known of a municipality's source."""
+        ...
+
     def put_subscriptions(self, rows: Iterable[Subscription]) -> None:
         """Insert or replace by (municipality, institution)."""
         ...
@@ -126,7 +135,9 @@ class IntakeStore(Protocol):
         """The last that a register said of each institution, as an encoded `Institution`."""
         ...
 
-    def put_institution_facts(self, municipality: str, facts: Mapping[str, bytes]) -> None: ...
+    def put_institution_facts(self, municipality: str, facts: Mapping[str, bytes]) -> None:
+        """Put what a register says of institutions, by number; b"" for one that it does not know."""
+        ...
 
     def add_run(self, run: Run) -> None: ...
 

@@ -20,6 +20,10 @@ class Bus(Protocol):
     def close(self) -> None: ...
 
 
+FROM_FEED = "amqp:"
+"""What the origin of a feed's messages begins with."""
+
+
 class FeedMessage(Protocol):
     """One message of a feed; exactly one of its methods ends it, and only `done` forgets it for good."""
 

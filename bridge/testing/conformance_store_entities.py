@@ -178,6 +178,14 @@ class IntakeConformance:
         with store.read() as reader:
             assert reader.subscriptions() == [subscription(failures=3), subscription(OTHER_SCHOOL), bare]
 
+    def test_the_subscriptions_of_a_municipality_are_forgotten_together(self, store: Store) -> None:
+        elsewhere = Subscription("999", SCHOOL)
+        with store.write() as uow:
+            uow.put_subscriptions([subscription(OTHER_SCHOOL), subscription(), elsewhere])
+            uow.forget_subscriptions(TOWN)
+        with store.read() as reader:
+            assert reader.subscriptions() == [elsewhere]
+
     def test_the_facts_of_an_institution_are_the_last_ones_put(self, store: Store) -> None:
         with store.write() as uow:
             uow.put_institution_facts(TOWN, {SCHOOL: b"1", OTHER_SCHOOL: b"2"})

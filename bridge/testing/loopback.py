@@ -17,6 +17,7 @@ from threading import Condition, Event, Lock, Thread, current_thread
 from typing import Self
 
 _HANDSHAKE = timedelta(seconds=10)
+_LINE = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,10 +211,9 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def _serve(self) -> None:
-        length = int(self.headers.get("Content-Length") or 0)
         headers = {name.lower(): value for name, value in self.headers.items()}
-        body = self.rfile.read(length)
-        if len(body) < length:  # its sender died: it never became a request
+        body = self._chunked() if "chunked" in headers.get("transfer-encoding", "").lower() else self._counted()
+        if body is None:  # its sender died: it never became a request
             self.close_connection = True
             return
         request = Request(self.command, self.path, headers, body)
@@ -227,6 +227,27 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         else:
             self._send(response)
+
+    def _counted(self) -> bytes | None:
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length)
+        return body if len(body) == length else None
+
+    def _chunked(self) -> bytes | None:
+        """The body of a request in chunks (RFC 9112 §7.1); trailers are passed over."""
+        pieces: list[bytes] = []
+        try:
+            while size := int(self.rfile.readline(_LINE).partition(b";")[0], 16):
+                piece = self.rfile.read(size)
+                if len(piece) < size:
+                    return None
+                pieces.append(piece)
+                self.rfile.readline(_LINE)
+        except ValueError:
+            return None
+        while self.rfile.readline(_LINE).strip():
+            continue
+        return b"".join(pieces)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _serve  # noqa: N815
 

@@ -171,6 +171,11 @@ class _Intake(_Part):
     def put_subscriptions(self, rows: Iterable[Subscription]) -> None:
         self._writing().subscriptions.update({(row.municipality, row.institution): row for row in rows})
 
+    def forget_subscriptions(self, municipality: str) -> None:
+        known = self._writing().subscriptions
+        for place in [place for place in known if place[0] == municipality]:
+            del known[place]
+
     def institution_facts(self, municipality: str) -> dict[str, bytes]:
         return {number: body for (code, number), body in self._tables.facts.items() if code == municipality}
 

@@ -107,6 +107,12 @@ class StilAuthority:
         )
         return Issued(made, key)
 
+    def issue_authority(self, key: rsa.RSAPrivateKey, *, begins: datetime, ends: datetime) -> bytes:
+        """Issue another certificate of the issuing CA, as a renewal is: same name, perhaps the same key. PEM."""
+        root, subject = self.root, self.issuing.certificate.subject
+        made = _certificate(subject, key, root.certificate.subject, root.key, (begins, ends), path_length=0)
+        return made.public_bytes(Encoding.PEM)
+
 
 def tls_certificate(now: datetime) -> tuple[bytes, Issued]:
     """Return an authority for TLS as PEM, and its certificate for this machine's loopback names."""

@@ -30,6 +30,9 @@ class Levers(Protocol):
     mains: dict[str, str]
 
     @property
+    def numbers(self) -> frozenset[str]: ...
+
+    @property
     def known_faults(self) -> frozenset[str]: ...
 
     def advance(self) -> None: ...
@@ -77,6 +80,9 @@ def _set(server: Levers, body: bytes) -> Response:
     faults = {name for name in (settings.fault, *settings.faults.values()) if name is not None}
     if not faults <= server.known_faults:
         return _told(400, {"error": "nothing was set: no such fault", "faults": sorted(server.known_faults)})
+    unknown = sorted((settings.knobs.keys() | settings.faults.keys()) - server.numbers)
+    if unknown:
+        return _told(400, {"error": "nothing was set: no such institution", "institutions": unknown})
     for name in settings.model_fields_set:
         setattr(server, name, getattr(settings, name))
     return _told(200, _state(server))

@@ -9,7 +9,7 @@ from datetime import timedelta
 from lxml import etree
 
 from bridge.testing.stil_authority import Issued, StilAuthority
-from bridge.testing.stil_sealing import PREFIXES, SIGNATURES, UTILITY, WsSealing, parse
+from bridge.testing.stil_sealing import PREFIXES, SECEXT, SIGNATURES, UTILITY, WsSealing, parse
 from bridge.testing.stil_soap import ADDRESSING, SOAP
 
 _ID = f"{{{UTILITY}}}Id"
@@ -211,7 +211,8 @@ def _replaced_body(root: etree._Element) -> etree._Element:
 
 
 def _wrapper(root: etree._Element) -> etree._Element:
-    return etree.SubElement(root.findall("soap:Header", PREFIXES)[0], "wrapper")
+    # What is moved keeps the prefixes that its own canonical form names.
+    return etree.SubElement(root.findall("soap:Header", PREFIXES)[0], "wrapper", nsmap={"wsse": SECEXT})
 
 
 def _twin(root: etree._Element, path: str, forge: Callable[[etree._Element], etree._Element]) -> None:

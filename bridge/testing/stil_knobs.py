@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import ClassVar, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal, TypeVar
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from bridge.testing.stil_people import Alias, Person
 from bridge.testing.stil_records import External, Group, Institution, Record, Student
 
 _YEAR = timedelta(days=365)
 T = TypeVar("T")
+Amount = Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,24 +24,25 @@ class Knobs:
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")  # they come as JSON too
 
     empty: bool = False  # neither groups nor persons
-    drop_pupils_percent: int = 0
-    as_institution: str | None = None  # the number another institution has
+    drop_pupils_percent: Annotated[int, Field(ge=0, le=100)] = 0
+    as_institution: Annotated[str, Field(pattern="^[A-Za-z0-9]{1,6}$")] | None = None  # another one's number
     older_by: timedelta | None = None
-    missing_person: int = 0  # that many records say nobody's name
+    missing_person: Amount = 0  # that many records say nobody's name
     without_cpr: bool = False
     more_school_years: tuple[str, ...] = ()  # each of one more ImportSource
     rollover: Literal["same_ids", "new_ids"] | None = None  # pupils go up; who is in the last level leaves
-    without_local_ids: int = 0
-    nameless_groups: int = 0
+    without_local_ids: Amount = 0
+    nameless_groups: Amount = 0
     same_group_names: bool = False
     repeated_group: bool = False  # one GroupId declared twice
-    implicit_groups: int = 0  # no longer declared, still referred to
-    dangling_main_group: int = 0  # that many pupils
-    protected_without_alias: int = 0
+    implicit_groups: Amount = 0  # no longer declared, still referred to
+    dangling_main_group: Amount = 0  # that many pupils
+    protected_without_alias: Amount = 0
     user_ids: Mapping[str, str] = field(default_factory=dict)  # new by old
     cprs: Mapping[str, str] = field(default_factory=dict)  # by user id, as it was before `user_ids`
-    two_roles: int = 0  # that many pupils and staff are externals too
+    two_roles: Amount = 0  # that many pupils and staff are externals too
     unknown_role: bool = False
+    unknown_values: bool = False  # a gender, levels, a type of CPR number and a school year that nobody knows
     unknown_element: bool = False
     early_grade_0: bool = False  # a class of next year's beginners
     long_tokens: bool = False  # group names, given names and local ids at their limits, counted in octets
@@ -53,7 +55,7 @@ class Knobs:
 
 def spoil(institution: Institution, knobs: Knobs) -> Institution:
     """Return the institution as it is written; what has no place in it, the writer spoils."""
-    for step in (_roll, _spoil_records, _spoil_groups, _spoil_people, _stretch):
+    for step in (_roll, _spoil_records, _spoil_groups, _spoil_people, _stretch, _make_strange):
         institution = step(institution, knobs)
     older_by = knobs.older_by or timedelta()
     return replace(
@@ -148,12 +150,24 @@ def _stretch(institution: Institution, knobs: Knobs) -> Institution:
     if not knobs.long_tokens:
         return institution
     records = (
-        replace(r, local_person_id=_filled(str(position), "ø", 18))
+        replace(r, local_person_id=_filled(str(position), "ø", 18) if r.local_person_id is not None else None)
         for position, r in enumerate(institution.records)
     )
     people = {u: replace(p, given_name=_filled(p.given_name, "Å", 100)) for u, p in institution.people.items()}
-    groups = (replace(group, name=_filled(group.name, "æ", 75)) for group in institution.groups)
+    groups = (replace(group, name=_filled(group.name, "æ", 100)) for group in institution.groups)
     return replace(institution, records=tuple(records), people=people, groups=tuple(groups))
+
+
+def _make_strange(institution: Institution, knobs: Knobs) -> Institution:
+    if not knobs.unknown_values:
+        return institution
+    groups = (replace(g, level="R7") if g.type == "Hovedgruppe" else g for g in institution.groups)
+    records = (
+        replace(record, role=replace(record.role, level="R7")) if isinstance(record.role, Student) else record
+        for record in institution.records
+    )
+    people = {user_id: replace(person, gender="X") for user_id, person in institution.people.items()}
+    return replace(institution, groups=tuple(groups), records=tuple(records), people=people, school_year="2026/27")
 
 
 def _filled(text: str, letter: str, octets: int) -> str:

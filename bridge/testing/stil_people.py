@@ -55,7 +55,7 @@ class Person:
     family_name: str
     cpr: str
     birth_date: date
-    gender: Gender
+    gender: str
     email: str | None
     address: Address
     mobile_phone: Phone | None

@@ -86,7 +86,7 @@ class WsSealing:
         signature = root.find("soap:Header/wsse:Security/ds:Signature", PREFIXES)
         if signature is None:
             raise CallRefused("SignaturMangler", "the message is not signed")
-        signed = list(self._verified(root, signature, self._client_key(root, system)))
+        signed = list(self._verified(root, signature, self._client_key(root, signature, system)))
         for path in _PARTS:
             found = root.findall(path, PREFIXES)
             if len(found) != 1 or not any(element is found[0] for element in signed):
@@ -95,13 +95,12 @@ class WsSealing:
         self._check_new(_text(root, "soap:Header/wsa:MessageID"))
         return request
 
-    def _client_key(self, root: etree._Element, system: str) -> RSAPublicKey:
-        token = root.find("soap:Header/wsse:Security/wsse:BinarySecurityToken", PREFIXES)
-        data = _decoded(token)
+    def _client_key(self, root: etree._Element, signature: etree._Element, system: str) -> RSAPublicKey:
+        data = _decoded(_token(root, signature))
         try:
             certificate = x509.load_der_x509_certificate(data)
             certificate.verify_directly_issued_by(self.authority.issuing.certificate)
-        except (ValueError, TypeError, InvalidSignature):
+        except Exception:  # whatever is wrong with a certificate, the library has many names for it
             raise CallRefused("Signatur", "the certificate is not trusted") from None
         is_valid = certificate.not_valid_before_utc <= self.now() <= certificate.not_valid_after_utc
         key = certificate.public_key()
@@ -131,8 +130,12 @@ class WsSealing:
         found = [element for element in root.iter() if element.get(_ID) == name]
         transforms = reference.findall("ds:Transforms/ds:Transform", PREFIXES)
         digest = reference.find("ds:DigestMethod", PREFIXES)
-        if len(found) != 1 or len(transforms) != 1 or digest is None or digest.get("Algorithm") != SHA256_DIGEST:
-            raise CallRefused("Signatur", "a reference is ambiguous, or made in a way that is not allowed")
+        if len(found) != 1:
+            raise CallRefused("Signatur", "a reference names no wsu:Id, or one that stands several times")
+        if len(transforms) != 1:
+            raise CallRefused("Signatur", "a reference has another transform than the exclusive canonicalisation")
+        if digest is None or digest.get("Algorithm") != SHA256_DIGEST:
+            raise CallRefused("Signatur", "a digest is not SHA-256")
         wanted = _decoded(reference.find("ds:DigestValue", PREFIXES))
         if sha256(canonical(found[0], _listed(transforms[0]))).digest() != wanted:
             raise CallRefused("Signatur", "a digest does not hold")
@@ -143,9 +146,11 @@ class WsSealing:
             _text(root, f"soap:Header/wsse:Security/wsu:Timestamp/wsu:{name}") for name in ("Created", "Expires")
         ]
         try:
-            created, expires = (datetime.fromisoformat(text) for text in texts)
-            is_fresh = created - self.skew <= self.now() < expires + self.skew
-        except (ValueError, TypeError):
+            created = datetime.fromisoformat(texts[0])
+            usual = created + _LIFETIME
+            expires = min(datetime.fromisoformat(texts[1]), usual) if texts[1] else usual
+            is_fresh = created - self.skew <= self.now() < expires + self.skew and created < expires
+        except (ValueError, TypeError, OverflowError):
             is_fresh = False
         if not is_fresh:
             raise CallRefused("Signatur", "the timestamp is not of now")
@@ -222,6 +227,17 @@ def _security(header: etree._Element, at: datetime, signer: Issued) -> None:
         etree.SubElement(timestamp, f"{{{UTILITY}}}{name}").text = (
             moment.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
         )
+
+
+def _token(root: etree._Element, signature: etree._Element) -> etree._Element:
+    """The BinarySecurityToken that KeyInfo refers to. Raises `CallRefused`."""
+    reference = signature.find("ds:KeyInfo/wsse:SecurityTokenReference/wsse:Reference", PREFIXES)
+    name = (reference.get("URI") or "").removeprefix("#") if reference is not None else ""
+    tokens = root.findall("soap:Header/wsse:Security/wsse:BinarySecurityToken", PREFIXES)
+    found = [token for token in tokens if token.get(_ID) == name and token.get("ValueType") == X509_TOKEN]
+    if len(found) != 1:
+        raise CallRefused("Signatur", "KeyInfo refers to no X.509 BinarySecurityToken of the message")
+    return found[0]
 
 
 def _add_signature(

@@ -16,6 +16,7 @@ from bridge.testing.loopback import LoopbackServer, Request, Response
 from bridge.testing.stil_control import CONTROL, ServiceName, control
 from bridge.testing.stil_export import COMMON, EXPORT, Knobs, write_payload
 from bridge.testing.stil_filters import read_export
+from bridge.testing.stil_knobs import spoil
 from bridge.testing.stil_municipality import Municipality
 from bridge.testing.stil_records import Institution
 from bridge.testing.stil_size import SIZES, Size
@@ -122,6 +123,11 @@ class StilServer(LoopbackServer):
         """Every name that `fault` may have."""
         return frozenset((*FAULTS, *AUTHENTIFICATION, *self._forgeries))
 
+    @property
+    def numbers(self) -> frozenset[str]:
+        """Every institution that there is."""
+        return frozenset(self._municipality.institutions())
+
     def _fault_about(self, request: Request) -> str | None:
         numbers = map(bytes.decode, _NUMBER.findall(request.body)) if self.faults else ()
         return next((self.faults[number] for number in numbers if number in self.faults), None)
@@ -155,7 +161,7 @@ class StilServer(LoopbackServer):
                 return self._answer_call(request, self._forgeries[fault])
 
     def _answer_call(self, request: Request, seal: Callable[[bytes], bytes] | None = None) -> Response:
-        call: Call | None = None
+        call = _peeked(request.body)
         is_export = request.path.partition("?")[0] == PATH
         port = PORT if is_export else stil_inst.PORT
         try:
@@ -185,7 +191,7 @@ class StilServer(LoopbackServer):
         question = stil_inst.read_question(call.body)
         known = self._municipality.institutions()
         numbers = known if question.numbers is None else [one for one in question.numbers if one in known]
-        found = [self._today(number) for number in numbers]
+        found = [spoil(self._today(number), self.knobs.get(number, Knobs())) for number in numbers]
         return stil_inst.answer_inst(question, found, self._municipality.code, self.mains)
 
     def _export(self, call: Call, size: Size) -> str:
@@ -208,6 +214,14 @@ class StilServer(LoopbackServer):
     def _let_days_pass(self, day_seconds: float) -> None:
         while not self.stopping.wait(day_seconds):
             self.advance()
+
+
+def _peeked(request: bytes) -> Call | None:
+    """What a request says it is, so that even a refusal names its message; None for what cannot be read."""
+    try:
+        return read_call(request)
+    except SoapFault:
+        return None
 
 
 def _require_system(call: Call) -> None:

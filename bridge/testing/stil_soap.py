@@ -12,6 +12,8 @@ from bridge.testing.stil_export import COMMON, DECLARATION, EXPORT
 
 SOAP = "http://www.w3.org/2003/05/soap-envelope"
 ADDRESSING = "http://www.w3.org/2005/08/addressing"
+FAULT_ACTION = f"{ADDRESSING}/soap/fault"  # WS-Addressing 1.0 SOAP Binding §6: of a fault that is not declared
+UTILITY = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-utility-1.0.xsd"
 ANONYMOUS = f"{ADDRESSING}/anonymous"
 PORT = f"{EXPORT}/WsiEksportPortType"
 
@@ -101,8 +103,10 @@ def write_fault(fault: SoapFault, call: Call | None, port: str = PORT) -> bytes:
         f'<soap:Reason><soap:Text xml:lang="en">{escape(fault.reason)}</soap:Text></soap:Reason>'
         f"{f'<soap:Detail>{detail}</soap:Detail>' if fault.error_type else ''}</soap:Fault>"
     )
-    operation = call.operation.rpartition("}")[2] if call else "unknown"
-    return _envelope(f"{port}/{operation}/Fault/authentificationFault", call.message_id if call else None, body)
+    operation = call.operation.rpartition("}")[2] if call else None
+    is_declared = operation is not None and fault.error_type is not None
+    action = f"{port}/{operation}/Fault/authentificationFault" if is_declared else FAULT_ACTION
+    return _envelope(action, call.message_id if call else None, body)
 
 
 class _NoDoctype(ElementTree.TreeBuilder):
@@ -124,7 +128,8 @@ def _parse(envelope: bytes) -> ElementTree.Element:
 def _envelope(action: str, relates_to: str | None, body: str) -> bytes:
     relation = f"<wsa:RelatesTo>{escape(relates_to)}</wsa:RelatesTo>" if relates_to is not None else ""
     return (
-        f'{DECLARATION}<soap:Envelope xmlns:soap="{SOAP}" xmlns:wsa="{ADDRESSING}"><soap:Header>'
+        f'{DECLARATION}<soap:Envelope xmlns:soap="{SOAP}" xmlns:wsa="{ADDRESSING}"'
+        f' xmlns:wsu="{UTILITY}"><soap:Header>'
         f"<wsa:Action>{action}</wsa:Action>"
         f"<wsa:MessageID>urn:uuid:{uuid4()}</wsa:MessageID><wsa:To>{ANONYMOUS}</wsa:To>{relation}"
         f"</soap:Header><soap:Body>{body}</soap:Body></soap:Envelope>"

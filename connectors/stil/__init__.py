@@ -39,7 +39,11 @@ def _soap_source(config: StilConfig, services: Services) -> SoapSource:
         _security(config, identity, services),
         base_url=config.base_url,
         system_id=config.udbydersystem_id,
-        pace=Pace(config.calls_per_minute),
+        pace=services.shared(
+            # STIL counts the calls of a provider system, whichever municipality they are for.
+            ("stil", config.base_url, config.udbydersystem_id, config.calls_per_minute),
+            lambda: Pace(config.calls_per_minute),
+        ),
         limits=limits,
     )
     wanted = Wanted(ZoneInfo(config.times_in), config.size, config.filters, config.protected_names)

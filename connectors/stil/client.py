@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from queue import LifoQueue
 from typing import Protocol
 from uuid import UUID, uuid4
@@ -24,6 +25,7 @@ from connectors.stil.services import Operation
 _WITH_ENVELOPE = frozenset({200, 400, 500})
 """Sender faults come with 400, others with 500 (stil.md §5)."""
 _REFUSED = frozenset({401, 403})
+_TOO_MANY, _A_WHILE = 429, timedelta(minutes=1)
 
 
 class MessageSecurity(Protocol):
@@ -79,11 +81,14 @@ class StilClient:
             return self._attempt(operation, content)
         except TargetUnavailable as error:
             if error.reason == "timeout":
-                raise _unavailable(error) from error
+                raise self._unavailable(error) from error
         try:
             return self._attempt(operation, content)  # it was a blink of the network, perhaps
         except TargetUnavailable as error:
-            raise _unavailable(error) from error
+            raise self._unavailable(error) from error
+
+    def _unavailable(self, error: TargetUnavailable) -> SourceUnavailable:
+        return SourceUnavailable(f"{error.reason}: no complete answer came from {self._base_url}")
 
     def _attempt(self, operation: Operation, content: str) -> tuple[bytes, Answer]:
         """Call with a new message: STIL refuses one that it has seen before, so none is sent twice."""
@@ -137,16 +142,13 @@ class StilClient:
             raise _status_error(response)
 
 
-def _unavailable(error: TargetUnavailable) -> SourceUnavailable:
-    return SourceUnavailable(f"{error.reason}: STIL gave no complete answer; it is tried again")
-
-
 def _status_error(response: HttpResponse) -> SourceUnavailable | SourceUnauthorised:
     status = response.status
     if status in _REFUSED:
         return SourceUnauthorised(
             f"http_refused: STIL, or a proxy before it, answered {status}; see client certificate and base_url"
         )
-    return SourceUnavailable(
-        f"http_{status}: STIL answered with this status; it is tried again", response.retry_after
-    )
+    wait = response.retry_after
+    if status == _TOO_MANY and not wait:
+        wait = _A_WHILE
+    return SourceUnavailable(f"http_{status}: STIL, or a proxy before it, answered with this status", wait)

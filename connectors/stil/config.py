@@ -72,6 +72,8 @@ class StilConfig(ConnectorConfig):
 
     @model_validator(mode="after")
     def _check_credentials(self) -> Self:
+        if self.udbydersystem_id == "CHANGE-ME":
+            raise ValueError("udbydersystem_id: still CHANGE-ME; set it to the provider system's id at STIL")
         if self.certificate_file is None and (self.key_file or self.password_file or self.oces_ca_files):
             raise ValueError("certificate_file: missing, though other parts of the message security are given")
         if self.certificate_file is not None and not self.oces_ca_files:

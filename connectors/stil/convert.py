@@ -24,6 +24,10 @@ from connectors.stil.values import read_token
 _USER_ID = re.compile(r"[A-Za-z0-9._@-]{1,64}")
 """STIL's facets of UserId are unknown; this is wide, and keeps what is no identifier out of keys and logs."""
 
+_RECORD_ATTRIBUTES = frozenset({"source"})
+_PERSON_ATTRIBUTES = frozenset({"protected"})
+_CONTACT_ATTRIBUTES = frozenset({"relation", "childCustody", "accessLevel"})
+
 ProtectedNames = Literal["real", "alias"]
 """What stands as the name of a protected person where the size has no alias of its own."""
 
@@ -45,6 +49,7 @@ class Converter:
 
     def __init__(self, size: v.Size, reader: Reader, protected_names: ProtectedNames | None) -> None:
         self._size, self._reader, self._protected_names = size, reader, protected_names
+        self.sources = {v.MANUAL_SOURCE}  # those that the document declares are added as they come
 
     @property
     def states_protection(self) -> bool:
@@ -62,7 +67,7 @@ class Converter:
                 group_id=texts["group_id"],
                 name=texts.get("name"),
                 type=reader.code(v.GROUP_TYPES, texts.get("type"), path, "group_type"),
-                level=texts.get("level"),
+                level=reader.checked(texts.get("level"), v.LEVELS, path, "level"),
                 line=texts.get("line"),
                 from_date=reader.date(texts, "from_date", path),
                 to_date=reader.date(texts, "to_date", path),
@@ -77,6 +82,10 @@ class Converter:
         source, local_id = read_token(element.get("source", "")), texts.get("local_person_id")
         if not source:
             self._reader.note(path, "missing_source")
+        elif source not in self.sources:
+            self.sources.add(source)
+            self._reader.note(path, "undeclared_source")
+        self._reader.attributes(element, _RECORD_ATTRIBUTES, path)
         try:
             person, affiliation = self._person_and_role(rest, path)
             yield PersonRecord(path, source, local_id, person, affiliation)
@@ -121,6 +130,8 @@ class Converter:
                 phones.setdefault(v.PHONES[part.tag], self._phone(part, f"{path}/{local_name(part.tag)}"))
             else:
                 reader.pass_over((part,), path)
+        reader.attributes(element, _PERSON_ATTRIBUTES, path)
+        number_type = get("civil_registration_number_type")
         is_protected = self._is_protected(element, path)
         has_alias_as_name = is_protected and not self._size.names_aliases and self._protected_names == "alias"
         return Person(
@@ -131,10 +142,12 @@ class Converter:
             alias_given_name=get("given_name" if has_alias_as_name else "alias_given_name"),
             alias_family_name=get("family_name" if has_alias_as_name else "alias_family_name"),
             civil_registration_number=get("civil_registration_number"),
-            civil_registration_number_type=get("civil_registration_number_type"),
+            civil_registration_number_type=reader.checked(
+                number_type, v.NUMBER_TYPES, path, "civil_registration_number_type"
+            ),
             email=get("email"),
             birth_date=reader.date(texts, "birth_date", path) if "birth_date" in texts else None,
-            gender=get("gender"),
+            gender=reader.checked(get("gender"), v.GENDERS, path, "gender"),
             photo_id=get("photo_id"),
             address=address,
             home_phone=phones.get("home_phone"),
@@ -164,6 +177,8 @@ class Converter:
         if not texts:
             return None
         get = texts.get
+        if "country_code" in texts and not v.COUNTRY_CODE.fullmatch(texts["country_code"]):
+            self._reader.note(path, "unknown_country_code")
         return Address(
             get("street"),
             get("postal_code"),
@@ -185,7 +200,7 @@ class Converter:
         return AffiliationRecord(
             role=Role.STUDENT,
             roles=(self._reader.code(v.STUDENT_ROLES, texts.get("role"), path, "role"),),
-            level=texts.get("level"),
+            level=self._reader.checked(texts.get("level"), v.LEVELS, path, "level"),
             main_group=main_group,
             group_ids=tuple(dict.fromkeys((main_group, *self._reader.plain(groups, path)))),
             student_number=texts.get("student_number"),
@@ -234,6 +249,7 @@ class Converter:
         parts = reader.first_of_each(element, path)
         person = self._person(parts.pop(self._size.person, None), f"{path}/Person")
         reader.pass_over(parts.values(), path)
+        reader.attributes(element, _CONTACT_ATTRIBUTES, path)
         return ContactRecord(
             path=path,
             person=person,

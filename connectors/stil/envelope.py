@@ -28,14 +28,24 @@ _REGNR = v.qualified(SHARED, "regnr")
 EXPORTED = frozenset(export(size).answer for size in SIZE_NAMES)
 _FAULT_CODES = frozenset({v.qualified(SHARED, "type"), v.qualified(SOAP, "Value")})
 
+_A_PAGE = frozenset({"not_well_formed", "doctype", "truncated"})
+"""Why a login page, say, cannot be read."""
+
 NO_AGREEMENT = "Rettigheder"
+_OURS = (
+    "signature_refused: register the certificate of certificate_file at STIL, on the provider system that"
+    " udbydersystem_id names"
+)
 _REFUSALS = {
-    "Signatur": "signature_refused: register the certificate of certificate_file on the provider system at STIL",
+    "Signatur": _OURS,
     "SignaturMangler": "request_unsigned: STIL takes signed messages only; set certificate_file",
     "UdbydersytemIdMangler": "provider_system_unknown: set udbydersystem_id to the provider system's id at STIL",
     "BrugeridEllerPassword": "credential_refused: ask STIL which access this service takes",
+    **dict.fromkeys(("FailedCheck", "InvalidSecurity", "InvalidSecurityToken", "FailedAuthentication"), _OURS),
+    "MessageExpired": "own_timestamp_refused: compare this machine's clock with a time server",
 }
-"""What STIL refuses us for, by AuthentificationError type (stil.md §5; the misspelling is the contract's)."""
+"""What STIL refuses us for, by AuthentificationError type (stil.md §5; the misspelling is the contract's), or
+by the fault codes of WSS 1.1 (§12)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +123,10 @@ def fault_error(answer: Answer) -> SourceUnavailable | SourceUnauthorised | Agre
 
 
 def agreements(answer: Answer) -> frozenset[str]:
-    """Return the institution numbers of an agreement list."""
+    """Return the institution numbers of an agreement list; what cannot be one (C3 Regnr) is passed over."""
     children = answer.element if answer.element is not None else ()
-    return frozenset(number for e in children if e.tag == _REGNR and (number := read_token(e.text or "")))
+    numbers = (read_token(e.text or "") for e in children if e.tag == _REGNR)
+    return frozenset(number for number in numbers if v.REGNR.fullmatch(number))
 
 
 def hello(answer: Answer) -> str:
@@ -143,6 +154,8 @@ def _opens(parent: str | None, name: str) -> bool:
 def _is_envelope(events: Iterator[Event]) -> bool:
     try:
         first = next(events, None)
-    except SnapshotInvalid:
-        return False  # a login page, say
+    except SnapshotInvalid as error:
+        if error.code in _A_PAGE:
+            return False
+        raise
     return isinstance(first, Opened) and first.name == ENVELOPE

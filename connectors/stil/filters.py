@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, TypeVar
 
+from bridge.domain.entities import Role
+from bridge.domain.records import ContactRecord, PersonRecord, Record
 from connectors.stil.services import SizeName
 
 Actor = Literal["students", "employees", "externals", "contacts"]
@@ -18,6 +20,11 @@ _ACTORS: dict[Actor, str] = {
     "employees": "inkluderMedarbejdere",
     "externals": "inkluderEksterne",
     "contacts": "inkluderKontaktpersoner",
+}
+_ROLES: Mapping[Role, Actor] = {
+    Role.STUDENT: "students",
+    Role.EMPLOYEE: "employees",
+    Role.EXTERNAL: "externals",
 }
 WITH_CONTACTS: tuple[SizeName, ...] = ("fuld", "fuldmyndighed")
 WITHOUT_NUMBERS: tuple[SizeName, ...] = ("lille",)
@@ -36,6 +43,27 @@ class Filters:
         parts = "".join(self._parts(size, prefix))
         return f"<{prefix}:filtre>{parts}</{prefix}:filtre>" if parts else ""
 
+    def applied(self, records: Iterable[Record]) -> Iterator[Record]:
+        """Yield the records without what is not asked for, whoever sent it: actors, contacts, CPR numbers."""
+        for record in records:
+            if not isinstance(record, PersonRecord):
+                yield record
+            elif (kept := self._kept(record)) is not None:
+                yield kept
+
+    def _kept(self, record: PersonRecord) -> PersonRecord | None:
+        role = record.affiliation
+        if self.actors is not None and role is not None:
+            if _ROLES[role.role] not in self.actors:
+                return None
+            if "contacts" not in self.actors and role.contacts:
+                role = replace(role, contacts=())
+        if not self.with_numbers and role is not None and role.contacts:
+            contacts = tuple(_without_number(contact) for contact in role.contacts)
+            role = replace(role, contacts=contacts) if contacts != role.contacts else role
+        record = record if role is record.affiliation else replace(record, affiliation=role)
+        return record if self.with_numbers else _without_number(record)
+
     def _parts(self, size: SizeName, prefix: str) -> Iterator[str]:
         if self.actors is not None:
             # Every child must be there: the schema's defaults are for empty elements, not for absent ones.
@@ -47,6 +75,17 @@ class Filters:
             yield _element(prefix, "klassetrinFilter", "".join(levels))
         if self.with_numbers:
             yield _element(prefix, "cprFilter", _element(prefix, "inkluderCpr", "true"))
+
+
+_Named = TypeVar("_Named", PersonRecord, ContactRecord)
+
+
+def _without_number(named: _Named) -> _Named:
+    person = named.person
+    if person.civil_registration_number is None and person.civil_registration_number_type is None:
+        return named
+    bare = replace(person, civil_registration_number=None, civil_registration_number_type=None)
+    return replace(named, person=bare)
 
 
 def _element(prefix: str, name: str, content: str) -> str:

@@ -6,14 +6,14 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 
 from bridge.connector import Record, Snapshot, SnapshotInvalid, SourceFailure, SourceUnavailable
 from connectors.stil.gate import Limits
-from connectors.stil.parse import ProtectedNames, parse
-from connectors.stil.payload import content_digest
+from connectors.stil.parse import ProtectedNames, parse, reading
+from connectors.stil.payload import content_digest, export_time
 
 TAKEN = "taken"
 
@@ -74,7 +74,8 @@ class FolderSource:
 
     def document(self, body: bytes, origin: str) -> Snapshot:
         """Return an export document that came on another way as a snapshot."""
-        return Snapshot(body, content_digest(body), origin)
+        digest = content_digest(body, reading(self._zone, self._protected_names))
+        return Snapshot(body, digest, origin, export_time=export_time(body, self._zone))
 
     def taken(self, snapshot: Snapshot) -> None:
         """Move the file into `taken`, unless it is gone or holds something newer than the snapshot.
@@ -110,7 +111,8 @@ class FolderSource:
         except OSError as error:
             return SourceFailure(number, SourceUnavailable(f"file_unreadable: {name} ({error.strerror})"), name)
         if content.is_stable and ends_with_its_root(content.body):
-            return Snapshot(content.body, content_digest(content.body), name, number, str(self._folder / name))
+            found = self.document(content.body, name)
+            return replace(found, expected_institution=number, handle=str(self._folder / name))
         if abs(self._now() - content.changed) < self._settle:
             return None
         return SourceFailure(number, SnapshotInvalid("incomplete", name), name)

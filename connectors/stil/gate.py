@@ -23,7 +23,8 @@ _DECODER = getincrementaldecoder("utf-8")
 class Limits:
     """What a document may cost. `token_bytes` bounds one tag or comment, `text_characters` one element's text.
 
-    `record_elements` bounds what is in memory at once: one group, one person with their contacts.
+    `record_elements` bounds what is in memory at once: one group, one person with their contacts. `names` bounds
+    the different names of elements, attributes and prefixes, which the parser never forgets.
     """
 
     document_bytes: int = 64 * 1024 * 1024
@@ -33,6 +34,7 @@ class Limits:
     token_bytes: int = 4 * 1024 * 1024
     elements: int = 2_000_000
     record_elements: int = 20_000
+    names: int = 5_000
 
 
 class Gate:
@@ -42,17 +44,21 @@ class Gate:
     both), XML versions other than 1.0, and every encoding but UTF-8 (a UTF-8 byte order mark may stand).
     """
 
-    __slots__ = ("_decoder", "_limits", "parser")
+    __slots__ = ("_decoder", "_limits", "_names", "_prefixes", "parser")
 
     def __init__(self, limits: Limits, *, is_namespace_aware: bool = True) -> None:
         self._limits = limits
         self._decoder = _DECODER("strict")
-        self.parser = expat.ParserCreate("utf-8", SEPARATOR if is_namespace_aware else None)
+        self._names: dict[str, str] = {}  # filled by the parser
+        self._prefixes: set[str | None] = set()
+        self.parser = expat.ParserCreate("utf-8", SEPARATOR if is_namespace_aware else None, self._names)
         self.parser.buffer_text = True
         self.parser.XmlDeclHandler = self._check_declaration
         self.parser.StartDoctypeDeclHandler = self._refuse_doctype
         self.parser.EntityDeclHandler = self._refuse_doctype
         self.parser.ProcessingInstructionHandler = self._refuse_instruction
+        if is_namespace_aware:
+            self.parser.StartNamespaceDeclHandler = self._note_prefix
 
     def feed(self, body: bytes) -> Iterator[bool]:
         """Parse the document piece by piece; yield after each piece, False until the end has been reached.
@@ -68,6 +74,8 @@ class Gate:
             # expat before 2.6 scans an unfinished token again with every piece: quadratic, if it may grow.
             if start + len(chunk) - self.parser.CurrentByteIndex > self._limits.token_bytes:
                 self.refuse("token_too_long")
+            if len(self._names) + len(self._prefixes) > self._limits.names:
+                self.refuse("too_many_names")
             yield False
         self._parse(b"", is_final=True)
         yield True
@@ -101,6 +109,9 @@ class Gate:
             self.refuse("xml_version")
         if encoding is not None and encoding.lower() != "utf-8":
             self.refuse("not_utf8")
+
+    def _note_prefix(self, prefix: str | None, _: str | None) -> None:
+        self._prefixes.add(prefix)
 
     def _refuse_doctype(self, *_: object) -> None:
         self.refuse("doctype")

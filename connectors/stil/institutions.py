@@ -8,6 +8,7 @@ from datetime import timedelta
 from xml.etree.ElementTree import Element
 from xml.sax.saxutils import escape
 
+from bridge.connector import AgreementMissing, SnapshotInvalid
 from bridge.domain.entities import Address, Code, Institution
 from connectors.stil.client import StilClient
 from connectors.stil.services import DESCRIBE, HIERARCHY, INSTITUTIONS
@@ -16,6 +17,7 @@ from connectors.stil.values import read_token
 from connectors.stil.vocabulary import qualified
 
 _BATCH = 50
+_LONGEST = 250  # characters; the contract bounds none of these texts
 
 
 class DescribingSource(SoapSource):
@@ -38,14 +40,20 @@ class DescribingSource(SoapSource):
         for numbers in (ordered[at : at + _BATCH] for at in range(0, len(ordered), _BATCH)):
             content = "".join(map(_asked, numbers))
             _, answer = self._client.call(DESCRIBE, content)
-            for element in answer.element if answer.element is not None else ():
-                found = _institution(element)
-                if found is not None and found.institution_number in numbers:
-                    yield self._placed(found)
+            told = map(_institution, answer.element if answer.element is not None else ())
+            by_number = {one.institution_number: one for one in told if one is not None}
+            for number in sorted(by_number.keys() & set(numbers)):
+                try:
+                    yield self._placed(by_number[number])
+                except SnapshotInvalid:
+                    continue  # what is known of it stays, and its turn comes again
 
     def _placed(self, institution: Institution) -> Institution:
         """Return the institution with its place in the hierarchy of main institution and departments."""
-        _, answer = self._client.call(HIERARCHY, _asked(institution.institution_number))
+        try:
+            _, answer = self._client.call(HIERARCHY, _asked(institution.institution_number))
+        except AgreementMissing:
+            return institution  # its main institution is known all the same
         main, departments = institution.main_institution, []
         for element in answer.element.iter() if answer.element is not None else ():
             text = read_token(element.text or "")
@@ -65,7 +73,7 @@ def _asked(number: str) -> str:
 
 
 def _institution(element: Element) -> Institution | None:
-    texts = {child.tag: text for child in element if (text := read_token(child.text or ""))}
+    texts = {child.tag: text[:_LONGEST] for child in element if (text := read_token(child.text or ""))}
 
     def get(local: str) -> str | None:
         return texts.get(_name(local))

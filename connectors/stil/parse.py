@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from datetime import tzinfo
 from typing import assert_never
@@ -22,7 +21,13 @@ __all__ = ["ProtectedNames", "parse"]
 
 _NAMESPACES = frozenset(map(namespace, v.SIZES))
 
-_REGNR = re.compile(r"[A-Za-z0-9]{1,6}")
+READER = 1
+"""Raise it when the same bytes are read otherwise than before: what is stored is then read anew."""
+
+
+def reading(zone: tzinfo, protected_names: ProtectedNames | None, size: SizeName | None = None) -> str:
+    """Return what `parse` depends on beside the document, so that another reading is no unchanged snapshot."""
+    return f"{READER} {zone} {protected_names} {size}"
 
 
 def parse(
@@ -131,7 +136,7 @@ class _Document:
         number = self._institution.get(v.INSTITUTION_NUMBER)
         if not number:
             raise SnapshotInvalid("no_institution")
-        if not _REGNR.fullmatch(number):
+        if not v.REGNR.fullmatch(number):
             raise SnapshotInvalid("bad_institution_number")
         time = read_moment(self._attributes.get("exportDateTime", ""), self._zone)
         if time is None:
@@ -157,6 +162,10 @@ class _Document:
             self._reader.note(place, "missing_source")
         if not school_year:
             self._reader.note(place, "missing_school_year")
+        elif not _is_school_year(school_year):
+            self._reader.note(place, "unreadable_school_year")
+        if self._converter is not None:
+            self._converter.sources.add(name)
         if time is None:
             self._reader.note(place, "unreadable_source_time")
         else:
@@ -174,3 +183,8 @@ class _Document:
         if self._has_header:
             self._reader.note("Institution/InstitutionName", "misplaced_element")
         self._institution[element.tag] = "".join(self._reader.plain([element], "Institution"))
+
+
+def _is_school_year(text: str) -> bool:
+    found = v.SCHOOL_YEAR.fullmatch(text)
+    return found is not None and int(found[2]) == int(found[1]) + 1

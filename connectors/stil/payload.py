@@ -6,6 +6,7 @@ What is kept is compared and read again later, so the envelope, which differs wi
 from __future__ import annotations
 
 import re
+from datetime import datetime, tzinfo
 from hashlib import sha256
 from xml.sax.saxutils import quoteattr
 
@@ -13,6 +14,7 @@ from bridge.connector import SnapshotInvalid
 from connectors.stil import vocabulary as v
 from connectors.stil.envelope import BODY, ENVELOPE, EXPORTED
 from connectors.stil.gate import Gate, Limits
+from connectors.stil.values import read_moment
 
 _DECLARATION = b'<?xml version="1.0" encoding="UTF-8"?>\n'
 _PATHS = [[ENVELOPE, BODY, exported, v.qualified(v.SERVICE, "xml")] for exported in EXPORTED]
@@ -38,9 +40,17 @@ def cut_payload(envelope: bytes, limits: Limits) -> bytes:
     raise SnapshotInvalid("unexpected_answer")
 
 
-def content_digest(payload: bytes) -> str:
-    """Return the SHA-256 of a payload document, its exportDateTime left out."""
-    return sha256(_EXPORT_TIME.sub(b"", payload[:_HEAD], count=1) + payload[_HEAD:]).hexdigest()
+def content_digest(payload: bytes, reading: str = "") -> str:
+    """Return the SHA-256 of a payload document, its exportDateTime left out, and of how it is read."""
+    digest = sha256(reading.encode() + _EXPORT_TIME.sub(b"", payload[:_HEAD], count=1))
+    digest.update(memoryview(payload)[_HEAD:])
+    return digest.hexdigest()
+
+
+def export_time(payload: bytes, zone: tzinfo) -> datetime | None:
+    """Return the exportDateTime of a payload document, None where its root does not say it readably."""
+    found = _EXPORT_TIME.search(payload[:_HEAD])
+    return read_moment(found[1][1:-1].decode(errors="replace"), zone) if found else None
 
 
 def _cut(envelope: bytes, wrapper_start: int, root_start: int, outer: dict[str, str]) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from xml.etree.ElementTree import Element
 
 from bridge.connector import SnapshotInvalid
@@ -11,7 +11,7 @@ from bridge.domain.entities import Code
 from bridge.domain.records import Noted, Quarantined
 from connectors.stil.stream import local_name, namespace
 from connectors.stil.values import read_date, read_token
-from connectors.stil.vocabulary import BOOLEANS, NAMESPACES
+from connectors.stil.vocabulary import BOOLEANS, NAMESPACES, XSI
 
 Texts = dict[str, str]
 """Texts of child elements, by our field names; what is absent or empty is not there."""
@@ -91,6 +91,21 @@ class Reader:
                 self._unknown.add(element.tag)
                 self.note(f"{path}/{_shown(element)}".lstrip("/"), "unknown_element")
 
+    def attributes(self, element: Element, known: frozenset[str], path: str) -> None:
+        """Note each attribute that the contract does not have once for the whole document."""
+        if known.issuperset(element.keys()):
+            return
+        for name in sorted(set(element.keys()) - known):
+            if not name.startswith(XSI) and (where := f"{element.tag}/@{name}") not in self._unknown:
+                self._unknown.add(where)
+                self.note(f"{path}/@{_plain(local_name(name))}", "unknown_attribute")
+
+    def checked(self, text: str | None, known: Container[str], path: str, what: str) -> str | None:
+        """Return a text as it is; one that is none of those known is noted."""
+        if text is not None and text not in known:
+            self.note(path, f"unknown_{what}")
+        return text
+
     def date(self, texts: Texts, field: str, path: str) -> str | None:
         """Return a date field as YYYY-MM-DD; one that cannot be read is noted and absent."""
         text = texts.get(field)
@@ -130,6 +145,9 @@ def picked(elements: list[Element], name: str) -> tuple[list[Element], list[Elem
 
 
 def _shown(element: Element) -> str:
+    return _plain(local_name(element.tag))
+
+
+def _plain(name: str) -> str:
     # A name made for the purpose could carry anything; one shaped like the schema's own helps the reader.
-    name = local_name(element.tag)
     return name if _PLAIN_NAME.fullmatch(name) else "*"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 from xml.sax.saxutils import escape
 
@@ -19,8 +19,8 @@ from bridge.connector import (
 from connectors.stil.client import StilClient
 from connectors.stil.envelope import agreements, hello
 from connectors.stil.filters import Filters
-from connectors.stil.parse import ProtectedNames, parse
-from connectors.stil.payload import content_digest, cut_payload
+from connectors.stil.parse import ProtectedNames, parse, reading
+from connectors.stil.payload import content_digest, cut_payload, export_time
 from connectors.stil.services import HELLO, SizeName
 from connectors.stil.services import agreements as agreements_for
 from connectors.stil.services import export as export_of
@@ -39,6 +39,12 @@ class Wanted:
     filters: Filters = field(default_factory=Filters)
     protected_names: ProtectedNames | None = None
 
+    @property
+    def reading(self) -> str:
+        """What the records depend on beside the document."""
+        kept = f"{sorted(self.filters.actors or ())} {self.filters.with_numbers}"
+        return f"{reading(self.zone, self.protected_names, self.size)} {kept}"
+
 
 class SoapSource:
     """`Subscribes` over the client: one export for each institution that is wanted and agreed upon."""
@@ -51,11 +57,17 @@ class SoapSource:
         self._export = export_of(wanted.size)
 
     def agreements(self) -> frozenset[str]:
-        """Return the institutions that STIL lists as agreed for the size; none when it knows no agreement."""
+        """Return the institutions that STIL lists as agreed for the size.
+
+        Raises `SourceUnauthorised` when it says that there is no agreement at all: faults are not signed, so that
+        one ends nothing.
+        """
         try:
             _, answer = self._client.call(agreements_for(self._wanted.size))
-        except AgreementMissing:
-            return frozenset()
+        except AgreementMissing as error:
+            raise SourceUnauthorised(
+                "connection_agreement_missing: STIL knows no connection agreement of our system for wsiEKSPORT"
+            ) from error
         return agreements(answer)
 
     def greeting(self) -> str:
@@ -68,9 +80,7 @@ class SoapSource:
         filters = self._wanted.filters.content(self._wanted.size, "e")
         envelope, _ = self._client.call(self._export, f"<e:instnr>{escape(institution)}</e:instnr>{filters}")
         body = cut_payload(envelope, self._client.limits)
-        return Snapshot(
-            body, content_digest(body), self._client.address(self._export), expected_institution=institution
-        )
+        return replace(self.document(body, self._client.address(self._export)), expected_institution=institution)
 
     def snapshots(self) -> Iterator[Snapshot | SourceFailure]:
         """Yield one institution at a time, lowest number first.
@@ -80,20 +90,22 @@ class SoapSource:
         try:
             agreed = self.agreements()
         except SnapshotInvalid as error:
-            raise SourceUnavailable(f"agreement_list_unreadable: {error.code}") from error
+            raise SourceUnavailable(f"{error.code}: the list of agreements could not be used") from error
         if not (agreed or self._institutions):
             yield SourceFailure(None, AgreementMissing("STIL lists no institution that we may export"))
         for number in sorted(agreed if self._institutions is None else self._institutions):
             yield self._attempt(number) if number in agreed else _without_agreement(number)
 
     def parse(self, snapshot: Snapshot) -> Iterator[Record]:
-        """Yield the records of a snapshot. Raises `SnapshotInvalid`."""
+        """Yield the records of a snapshot, without what is not asked for. Raises `SnapshotInvalid`."""
         wanted = self._wanted
-        return parse(snapshot.body, wanted.zone, size=wanted.size, protected_names=wanted.protected_names)
+        records = parse(snapshot.body, wanted.zone, size=wanted.size, protected_names=wanted.protected_names)
+        return wanted.filters.applied(records)
 
     def document(self, body: bytes, origin: str) -> Snapshot:
         """Return an export document that came on another way as a snapshot."""
-        return Snapshot(body, content_digest(body), origin)
+        digest = content_digest(body, self._wanted.reading)
+        return Snapshot(body, digest, origin, export_time=export_time(body, self._wanted.zone))
 
     def taken(self, snapshot: Snapshot) -> None:
         """Nothing is to be done: an export is made anew for each call."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,6 +12,9 @@ from connectors.stil.services import EXPORTS, SHARED, SizeName
 
 SERVICE = EXPORTS.namespace
 COMMON = f"{SERVICE}/common"
+
+
+REGNR = re.compile(r"[A-Za-z0-9]{1,6}")
 
 
 def qualified(namespace: str, name: str) -> str:
@@ -164,4 +168,12 @@ EMPLOYEE_ROLES = _codes(
     consultant="Konsulent",
 )
 EXTERNAL_ROLES = _codes(trainee="Praktikant", external="Ekstern")
+GENDERS = frozenset({"M", "K"})
+NUMBER_TYPES = frozenset({"CPR_VERIFIED", "CPR_UNVERIFIED", "CPR_REPLACEMENT_ID", "CPR_UNKNOWN_TYPE"})
+LEVELS = frozenset({"DT", *map(str, range(11)), "U1", "U2", "U3", "U4", "VU", "Andet"})
+SCHOOL_YEAR = re.compile(r"(\d{4})-(\d{4})")
+COUNTRY_CODE = re.compile(r"[A-Z]{2}")
+MANUAL_SOURCE = "HUGO Brugeradministrationen"
+"""The source of users that somebody made at STIL by hand; no import has it (stil.md §3.3)."""
+XSI = f"http://www.w3.org/2001/XMLSchema-instance{SEPARATOR}"
 BOOLEANS = {"true": True, "1": True, "false": False, "0": False}

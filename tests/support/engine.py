@@ -165,7 +165,8 @@ class FakeSource:
         content = repr((head.institution_number, head.institution_name, head.sources, records, refused))
         body = repr((head, content)).encode()
         self._documents[body] = refused or (head, *records)
-        snapshot = Snapshot(body, digest or sha256(content.encode()).hexdigest(), "fake://export", expected)
+        digest = digest or sha256(content.encode()).hexdigest()
+        snapshot = Snapshot(body, digest, "fake://export", expected, export_time=head.export_time)
         self.offered.append(snapshot)
         return snapshot
 

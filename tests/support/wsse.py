@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -103,7 +103,10 @@ def signed_by_signxml(
     security = _unsigned_security(root, signer, at)
     for name, path in parts.items():
         root.findall(path, PREFIXES)[0].set(f"{{{UTILITY}}}Id", f"id-{name}")
-    ids = [*(f"id-{name}" for name in parts), "id-Timestamp", "id-Token"]
+    return _signed(root, security, signer, [*(f"id-{name}" for name in parts), "id-Timestamp", "id-Token"])
+
+
+def _signed(root: etree._Element, security: etree._Element, signer: Issued, ids: Sequence[str]) -> bytes:
     references = [
         SignatureReference(URI=f"#{name}", c14n_method=CanonicalizationMethod.EXCLUSIVE_XML_CANONICALIZATION_1_0)
         for name in ids
@@ -120,6 +123,16 @@ def signed_by_signxml(
     info.append(_token_reference("id-Token"))
     security.append(signature)
     return etree.tostring(root)
+
+
+def signed_again(root: etree._Element, more: Sequence[etree._Element]) -> bytes:
+    """Sign the parts of an answer that have their ids already, and some more, with signxml."""
+    ids = [f"id-{name}" for name in (*_ANSWERED, "Timestamp", "Token")]
+    return _signed(root, root.findall("soap:Header/wsse:Security", PREFIXES)[0], stil(), [*ids, *map(_id, more)])
+
+
+def _id(element: etree._Element) -> str:
+    return element.get(f"{{{UTILITY}}}Id") or ""
 
 
 def verify_by_signxml(message: bytes, signer: Issued, parts: int) -> list[bytes]:

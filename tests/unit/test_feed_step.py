@@ -19,7 +19,7 @@ from bridge.domain.errors import ConfigError, SnapshotInvalid, SourceUnavailable
 from bridge.domain.records import Record
 from bridge.engine.feed import Inlet, feed_step
 from bridge.engine.guard import GuardPolicy
-from bridge.ports import Feed, FeedMessage, Reader, Store, Subscription, UnitOfWork
+from bridge.ports import FEED, WHOLE, Feed, FeedMessage, Reader, Store, Subscription, UnitOfWork
 from bridge.testing.memory_bus import MemoryBus
 from bridge.testing.memory_feed import MemoryFeed, MemoryQueue
 from tests.support.engine import MORNING, OTHER_SCHOOL, SCHOOL, STEADY, TOWN, Bench, FakeSource, header, pupil
@@ -104,9 +104,9 @@ class Town(Bench):
         with self.store.read() as reader:
             return next((row for row in reader.subscriptions(TOWN) if row.institution == institution), None)
 
-    def subscribe(self, **fields: Any) -> None:
+    def subscribe(self, institution: str = SCHOOL, **fields: Any) -> None:
         with self.store.write() as uow:
-            uow.put_subscriptions([Subscription(TOWN, SCHOOL, **fields)])
+            uow.put_subscriptions([Subscription(TOWN, institution, **fields)])
 
 
 @pytest.fixture
@@ -120,6 +120,28 @@ def subscribed() -> Town:
 
 
 class TestADocument:
+    @pytest.mark.parametrize(
+        ("institutions", "agreement", "end"),
+        [
+            (frozenset({SCHOOL}), "agreed", ("recorded", None)),
+            (frozenset({SCHOOL}), None, ("recorded", None)),  # nothing is known yet
+            (frozenset({SCHOOL}), "missing", ("refused", "institution_not_agreed")),
+            (frozenset({SCHOOL}), "withdrawn", ("refused", "institution_not_agreed")),
+            (None, "agreed", ("recorded", None)),
+            (None, "withdrawn", ("refused", "institution_not_agreed")),
+            (None, None, ("refused", "institution_not_agreed")),
+            (frozenset({OTHER_SCHOOL}), "unused", ("held", "wrong_institution")),
+        ],
+    )
+    def test_needs_an_agreement_where_the_source_knows_of_agreements(
+        self, institutions: frozenset[str] | None, agreement: str | None, end: tuple[str, str | None]
+    ) -> None:
+        town = Town(SubscribedSource(), institutions)
+        town.subscribe(agreement=agreement)
+        assert town.took(town.document(pupil("ane"))) == end
+        assert bool(town.users()) == (end[0] == "recorded")
+        assert town.dead == ([end[1]] if end[0] == "refused" else [])
+
     def test_is_recorded_and_gone_from_the_queue(self, town: Town) -> None:
         assert town.took(town.document(pupil("ane"))) == ("recorded", None)
         assert town.users() == {"ane"}
@@ -225,10 +247,24 @@ class TestANudge:
     @pytest.mark.parametrize(("agreement", "dead"), [("agreed", []), (None, ["institution_not_agreed"])])
     def test_where_all_are_configured_needs_an_agreement(self, agreement: str | None, dead: list[str]) -> None:
         town = Town(SubscribedSource())
+        town.subscribe(WHOLE, asked_at=MORNING)
         town.subscribe(agreement=agreement)
         town.send({"institution": SCHOOL})
         town.step()
         assert town.dead == dead
+
+    def test_before_anything_is_known_of_agreements_waits_for_the_first_pass(self) -> None:
+        town = Town(SubscribedSource())
+        town.send({"institution": SCHOOL})
+        town.step()
+        row = town.subscription()
+        assert not town.dead and row is not None and row.wanted_at is not None
+
+    @pytest.mark.parametrize("agreement", ["withdrawn", "missing"])
+    def test_for_an_institution_whose_agreement_ended_is_dead(self, subscribed: Town, agreement: str) -> None:
+        subscribed.subscribe(agreement=agreement)
+        assert subscribed.took({"institution": SCHOOL}) == ("refused", "institution_not_agreed")
+        assert subscribed.dead == ["institution_not_agreed"]
 
     def test_for_a_source_that_is_read_as_a_whole_just_wakes_the_intake(self, town: Town) -> None:
         town.send({"institution": SCHOOL})
@@ -319,6 +355,24 @@ class TestTrouble:
         assert town.diary.ends[-1] == ("unchanged", None)
         assert events(town) == before and town.is_empty
 
+    def test_with_the_broker_is_written_down_until_it_answers_again(self, town: Town) -> None:
+        feed = town.inlet.feed
+        town.inlet.feed = Refusing(SourceUnavailable("broker_refused: no"))
+        for _ in range(3):
+            with pytest.raises(SourceUnavailable):
+                town.step()
+        row = town.subscription(FEED)
+        assert row is not None and (row.failures, row.reason) == (3, "broker_refused")
+        town.inlet.feed = feed
+        assert town.took(town.document(pupil("ane"))) == ("recorded", None)
+        assert town.subscription(FEED) == Subscription(TOWN, FEED)
+
+    def test_with_ending_a_message_gives_it_back(self, town: Town) -> None:
+        letter = Clumsy(b"nonsense", "x/y")
+        with pytest.raises(TypeError):
+            feed_step(town.connected(OneLetter(letter)), town.diary, AT_ONCE)
+        assert letter.ends == ["dead", "later"]
+
     def test_of_our_own_making_is_tried_again_and_set_aside_at_last(self, town: Town) -> None:
         town.source.document = _raise(ZeroDivisionError)  # type: ignore[method-assign] - the bug
         town.send(town.document(pupil("ane")))
@@ -363,6 +417,26 @@ def test_a_source_that_cannot_read_documents_takes_no_feed() -> None:
 
 
 # ---------------------------------------------------------------- by hand
+
+
+@dataclass
+class Clumsy:
+    """A message that cannot be put to the dead letters."""
+
+    body: bytes
+    content_type: str = ""
+    origin: str = "by hand"
+    ends: list[str] = field(default_factory=list)
+
+    def done(self) -> None:
+        self.ends.append("done")
+
+    def dead(self, reason: str) -> None:
+        self.ends.append("dead")
+        raise TypeError
+
+    def later(self) -> None:
+        self.ends.append("later")
 
 
 @dataclass

@@ -10,7 +10,7 @@ import pytest
 from bridge.connector import SourceFailure
 from bridge.domain.entities import Kind
 from bridge.domain.errors import AgreementMissing, SnapshotInvalid, SourceUnavailable
-from bridge.domain.records import Header, PersonRecord, Record
+from bridge.domain.records import Header, ImportSource, PersonRecord, Record
 from bridge.engine.decide import NotOpen
 from tests.support.engine import MORNING, OTHER_SCHOOL, SCHOOL, Bench, group, header, pupil
 
@@ -23,6 +23,11 @@ def pupils(*names: str) -> list[PersonRecord]:
 
 def at(hours: int, number: str = SCHOOL) -> Header:
     return header(number, at=MORNING + timedelta(hours=hours))
+
+
+def exported(later: timedelta) -> Header:
+    """An export made so much later of the same data of the school."""
+    return Header(SCHOOL, "Skolen", MORNING + later, at(0).sources)
 
 
 @pytest.fixture
@@ -69,6 +74,34 @@ class TestAGoodSnapshot:
     def test_tells_how_many_changes_it_brought(self, bench: Bench) -> None:
         bench.take(*pupils(*FIVE, "frida"), head=at(1))
         assert bench.diary.runs[-1].changes == 3  # person, affiliation, membership
+
+
+class TestAnUnchangedSnapshot:
+    def test_moves_the_time_of_what_is_known_so_that_a_late_one_is_older(self, bench: Bench) -> None:
+        for hours in (10, 20):
+            assert bench.take(*pupils(*FIVE), head=exported(timedelta(hours=hours)))[0] == "unchanged"
+        late = exported(timedelta(hours=15))
+        assert bench.take(*pupils(*FIVE), pupil("new"), head=late) == ("held", "older")
+        assert bench.diary.runs[-2].export_time == MORNING + timedelta(hours=20)
+
+    def test_from_the_future_moves_nothing(self, bench: Bench) -> None:
+        bench.take(*pupils(*FIVE), head=exported(timedelta(days=1200)))
+        tomorrow = exported(timedelta(days=1))
+        assert bench.take(*pupils(*FIVE), pupil("new"), head=tomorrow) == ("recorded", None)
+
+
+class TestSeveralSourcesOfOneName:
+    def test_count_by_the_newest(self, bench: Bench) -> None:
+        sources = tuple(
+            ImportSource("KMD", MORNING + timedelta(hours=hours), f"20{hours}-20{hours + 1}") for hours in (30, 26)
+        )
+        for day in (2, 3):
+            head = replace(header(at=MORNING + timedelta(days=day)), sources=sources)
+            assert bench.take(*pupils(*FIVE), pupil(f"new{day}"), head=head) == ("recorded", None)
+        with bench.store.read() as reader:
+            (state,) = reader.institution_states()
+        assert state.source_times == {"KMD": MORNING + timedelta(hours=30)}
+        assert state.school_years == {"KMD": "2030-2031"}
 
 
 class TestAHold:
@@ -120,6 +153,32 @@ class TestAHold:
         mixed = bench.source.offer(pupil("x"), head=at(1, OTHER_SCHOOL), expected=SCHOOL)
         bench.source.offer(pupil("x"), head=at(1, OTHER_SCHOOL), expected=OTHER_SCHOOL, digest=mixed.digest)
         assert bench.fetch() == [("held", "wrong_institution"), ("recorded", None)]
+
+    def test_for_its_time_only_lets_the_same_content_pass_at_a_good_time(self, bench: Bench) -> None:
+        late = exported(timedelta(days=1200))
+        assert bench.take(*pupils(*FIVE), pupil("new"), head=late) == ("held", "from_future")
+        good = exported(timedelta(days=1))
+        assert bench.take(*pupils(*FIVE), pupil("new"), head=good) == ("recorded", None)
+        assert bench.holds("open") == []
+
+    @pytest.mark.parametrize("decided", [None, False])
+    def test_for_its_time_only_is_one_hold_however_often_the_snapshot_comes(
+        self, bench: Bench, decided: bool | None
+    ) -> None:
+        late = exported(timedelta(days=1200))
+        bench.take(*pupils(*FIVE), pupil("new"), head=late)
+        if decided is not None:
+            bench.decide(bench.holds("open")[0].id, approve=decided)
+        ends = [bench.take(*pupils(*FIVE), pupil("new"), head=late) for _ in range(3)]
+        assert set(ends) == ({("held", "from_future")} if decided is None else {("refused", "rejected")})
+        assert len(bench.holds()) == 1
+
+    def test_is_opened_for_an_import_source_from_the_future(self, bench: Bench) -> None:
+        times = {"KMD": MORNING + timedelta(days=20_000)}
+        assert bench.take(*pupils(*FIVE), head=header(at=MORNING + timedelta(days=1), times=times)) == (
+            "held",
+            "from_future",
+        )
 
 
 class TestAnApprovedHold:

@@ -61,6 +61,16 @@ class TestAProtection:
         assert "Rigtig" not in str(command.document) + str(command.previous)
         assert command.document is not None and "email" not in command.document
 
+    def test_goes_along_with_who_moves_to_a_school_whose_exports_cannot_state_it(self) -> None:
+        bench = Bench()
+        bench.take(pupil("ane", protected=True, email="ane.rigtig@x.example"))
+        silent = later(bench, OTHER_SCHOOL)
+        silent["head"] = replace(silent["head"], states_protection=False)
+        bench.take(pupil("ane", email="ane.rigtig@x.example"), **silent)
+        bench.take(pupil("bo"), **later(bench))
+        bench.drain()
+        assert (("ane",) in bench.entities(Kind.PERSON), "ane.rigtig" in sent(bench)) == (True, False)
+
     def test_of_a_number_at_one_school_holds_for_all(self) -> None:
         bench = Bench(mapping=mapping_of(PHONES))
         bench.take(teacher("ane", mobile_phone=Phone("20202020", protected=True)))

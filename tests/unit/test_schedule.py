@@ -44,6 +44,22 @@ def test_an_interval_counts_from_the_last_time() -> None:
     assert schedule().due_after(NOON - HOUR, NOON) == NOON + 5 * HOUR
 
 
+def test_a_last_time_that_is_yet_to_come_was_written_by_a_wrong_clock() -> None:
+    assert schedule().due_after(NOON + 400 * 24 * HOUR, NOON) == NOON
+
+
+@pytest.mark.parametrize(
+    "spans", [("00:00-12:00", "12:00-00:00"), ("22:00-10:00", "09:00-22:00"), ("00:00-23:00", "22:30-00:00")]
+)
+def test_quiet_hours_that_leave_no_minute_are_refused(spans: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigError, match="no minute of the day is left"):
+        schedule(quiet=spans)
+
+
+def test_quiet_hours_that_leave_a_minute_are_taken() -> None:
+    assert schedule(quiet=("00:00-12:00", "12:01-00:00")).is_quiet(NOON)
+
+
 def test_cron_is_read_by_the_clock_on_the_wall() -> None:
     weekdays = schedule(cron="30 5 * * 1-5")
     friday = datetime(2026, 8, 14, 9, 0, tzinfo=UTC)

@@ -12,7 +12,7 @@ import pytest
 from bridge.adapters.store_sql import open_throwaway
 from bridge.engine.status import read_status
 from bridge.observe import InstitutionStatus, Metrics, Status, as_json
-from bridge.ports import InstitutionState, Run, Store, Subscription
+from bridge.ports import PARTS, WHOLE, InstitutionState, Run, Store, Subscription
 from bridge.testing.memory import MemoryStore
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -34,8 +34,10 @@ def state(institution: str, at: datetime, **years: str) -> InstitutionState:
     return InstitutionState("101", institution, "digest", at, {}, at, "run", years)
 
 
-def run(institution: str | None, result: str, reason: str | None = None, at: datetime = NOW) -> Run:
-    return Run(f"{institution}{at}", "101", institution, at, result, reason, "stil", None)
+def run(
+    institution: str | None, result: str, reason: str | None = None, at: datetime = NOW, origin: str = "stil"
+) -> Run:
+    return Run(f"{institution}{at}{reason}", "101", institution, at, result, reason, origin, None)
 
 
 def subscribe(store: Store, *institutions: str, **fields: Any) -> None:
@@ -85,10 +87,21 @@ class TestAnAgreement:
         assert seen.is_well and [row.institution for row in seen.institutions] == ["101001"]
         assert seen.notes == ("Institutions 101002, 101003: agreed, but not configured; nothing is fetched.",)
 
-    def test_that_nobody_uses_any_more_does_not_make_old_data_stale(self, store: Store) -> None:
+    def test_that_nobody_uses_any_more_leaves_data_that_somebody_has_to_decide_on(self, store: Store) -> None:
         record(store, state("101001", ago(days=9)))
         subscribe(store, "101001", agreement="unused")
-        assert status(store).is_well
+        seen = status(store)
+        assert seen.notes == ()
+        assert seen.attention == (
+            "Institution 101001: not configured any more: nothing is fetched, what is stored stays, also at the "
+            "targets; configure it again, or have the data deleted.",
+        )
+
+    def test_that_is_listed_though_the_export_says_otherwise_is_told_at_once(self, store: Store) -> None:
+        record(store, state("101001", ago(hours=1)))
+        subscribe(store, "101001", agreement="agreed", failures=1, reason="agreement_missing")
+        (sentence,) = status(store).attention
+        assert "(agreement_missing), although the source lists one" in sentence
 
     def test_that_was_just_made_waits_for_the_first_snapshot_in_silence(self, store: Store) -> None:
         end(store, run("101001", "failed", "agreement_missing"))
@@ -116,7 +129,8 @@ class TestAFailure:
         """Let what was fresh an hour ago fail, and return what needs a person."""
         record(store, state("101001", ago(hours=1)))
         subscribe(store, institution, failures=failures, reason=reason, retry_at=SOON)
-        end(store, run(institution or None, "failed", reason))
+        if institution not in PARTS or institution == WHOLE:
+            end(store, run(institution or None, "failed", reason))
         return status(store).attention
 
     def test_of_the_network_needs_nobody_at_first(self, store: Store) -> None:
@@ -139,12 +153,24 @@ class TestAFailure:
             "provider system (signature_refused); what is stored stays; next try 2026-03-02 12:30 UTC.",
         )
 
-    def test_of_the_whole_source_is_not_hidden_by_a_message_of_the_feed_that_is_refused(
-        self, store: Store
-    ) -> None:
+    def test_of_the_whole_source_is_told_beside_a_message_of_the_feed_that_is_refused(self, store: Store) -> None:
         self.fail(store, "http_refused", 1, "")
-        end(store, run(None, "refused", "unknown_message", NOW + timedelta(seconds=1)))
-        assert only_source(status(store)).reason == "http_refused"
+        end(store, run(None, "refused", "unknown_message", NOW + timedelta(seconds=1), origin="amqp:queue"))
+        told = {(row.part, row.reason) for row in status(store).institutions if row.institution is None}
+        assert told == {("source", "http_refused"), ("feed", "unknown_message")}
+
+    @pytest.mark.parametrize(
+        ("part", "reason", "begins"),
+        [
+            ("feed", "broker_refused", "The feed of municipality 101: the broker refuses us"),
+            ("register", "register_refused", "The register of institutions of municipality 101: the register"),
+        ],
+    )
+    def test_of_what_is_beside_the_source_is_told_by_its_name(
+        self, store: Store, part: str, reason: str, begins: str
+    ) -> None:
+        (sentence,) = self.fail(store, reason, 1, part)
+        assert sentence.startswith(begins)
 
     def test_that_is_over_is_not_told(self, store: Store) -> None:
         record(store, state("101001", ago(hours=1)))
@@ -194,6 +220,22 @@ class TestARow:
         assert {name: getattr(row, name) for name in fields} == fields
         assert (row.export_time, row.school_year, row.reason) == (ago(hours=1), "2025/26", "timeout")
 
+    def test_tells_a_school_year_rather_than_what_is_none(self, store: Store) -> None:
+        record(store, state("101001", NOW, KMD="2026-2027", IST="ukendt"))
+        assert only_row(store).school_year == "2026-2027"
+
+    def test_of_refused_messages_tells_how_many_there_were_of_each_kind_within_a_day(self, store: Store) -> None:
+        record(store, state("101001", NOW))
+        reasons = ["unknown_message"] * 3 + ["too_large"]
+        end(store, run(None, "refused", "too_large", ago(hours=30), "amqp:q"))
+        end(store, *(run(None, "refused", r, ago(hours=n), "amqp:q") for n, r in enumerate(reasons)))
+        assert status(store).attention == (
+            "The feed of municipality 101: 1 refused within a day: the document is larger than is ever read; see "
+            "whether it is of one institution (too_large).",
+            "The feed of municipality 101: 3 refused within a day: a message is neither a document nor a nudge; "
+            "it is among the dead letters: mend its sender (unknown_message).",
+        )
+
     def test_is_plain_json(self, store: Store) -> None:
         subscribe(store, "101001", agreement="missing", agreement_at=ago(days=2))
         subscribe(store, "101002", agreement="unused")
@@ -215,7 +257,7 @@ class TestTheGauges:
         for agreement, count in {"agreed": 1, "missing": 0, "unused": 1, "withdrawn": 1}.items():
             assert f'bridge_source_agreements{{municipality="101",state="{agreement}"}} {count}.0' in lines
         assert 'bridge_source_failures{institution="101002",municipality="101"} 4.0' in lines
-        assert 'bridge_source_failures{institution="",municipality="101"} 1.0' in lines
+        assert 'bridge_source_failures{institution="source",municipality="101"} 1.0' in lines
 
     def test_say_nothing_of_agreements_where_none_is_known(self, store: Store) -> None:
         record(store, state("101001", NOW))

@@ -80,6 +80,50 @@ def test_an_oddity_is_reported_and_costs_nobody_anything(reason: str) -> None:
     assert people(made).keys() == people(PLAIN).keys()
 
 
+def test_a_value_that_nobody_knows_is_reported_where_it_stands_and_kept_as_it_came() -> None:
+    made = found(Knobs(unknown_values=True))
+    classes = sum(group.type == "Hovedgruppe" for group in TOWN.groups)
+    everybody = len(TOWN.records) + sum(len(r.role.contacts) for r in TOWN.records if isinstance(r.role, Student))
+    assert Counter(noted.reason for noted in made.noted) == {
+        "unknown_gender": everybody,
+        "unknown_level": classes + len(TOWN.records),
+        "unreadable_school_year": 1,
+    }
+    assert {each.level for each in affiliations(made)} == {"R7"}
+    assert {each.gender for each in people(made).values()} == {"X"}
+    assert made.quarantined == ()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("CPR_VERIFIED", "CPR_GUESSED", "unknown_civil_registration_number_type"),
+        ("<c:CountryCode>DK", "<c:CountryCode>Danmark", "unknown_country_code"),
+        ("<s:Person protected", '<s:Person novelty="1" protected', "unknown_attribute"),
+        ("<s:InstitutionPerson source", '<s:InstitutionPerson novelty="1" source', "unknown_attribute"),
+        ("<s:ContactPerson relation", '<s:ContactPerson novelty="1" relation', "unknown_attribute"),
+    ],
+)
+def test_an_oddity_of_one_place_is_reported_there(old: str, new: str, reason: str) -> None:
+    document = write_export(TOWN).decode().replace(old, new, 1)
+    (noted,) = normalise(parse(document.encode(), ZONE)).noted
+    assert noted.reason == reason and noted.path.startswith("Institution/InstitutionPerson[1]")
+
+
+def test_a_schema_location_is_no_oddity() -> None:
+    located = ' xmlns:x="http://www.w3.org/2001/XMLSchema-instance" x:nil="false" source'
+    document = write_export(TOWN).decode().replace("<s:InstitutionPerson source", f"<s:InstitutionPerson{located}")
+    assert normalise(parse(document.encode(), ZONE)).noted == ()
+
+
+def test_a_source_that_the_document_does_not_declare_is_reported_once() -> None:
+    document = write_export(TOWN).decode()
+    start = document.index("<c:ImportSource")
+    end = document.index("/>", start) + 2
+    made = normalise(parse((document[:start] + document[end:]).encode(), ZONE))
+    assert [noted.reason for noted in made.noted] == ["undeclared_source"]
+
+
 def test_a_main_group_of_another_type_is_reported_once() -> None:
     other = next(group.group_id for group in TOWN.groups if group.type == "Hold")
     town = replace(
@@ -166,7 +210,7 @@ def test_next_years_class_is_there_with_the_date_it_begins() -> None:
 def test_long_tokens_of_two_octets_a_letter_arrive_whole() -> None:
     made = found(Knobs(long_tokens=True))
     assert {len((each.local_person_id or "").encode()) for each in affiliations(made)} == {18}
-    assert {len(group.name.encode()) for group in groups(made).values() if group.name} == {75}
+    assert {len(group.name.encode()) for group in groups(made).values() if group.name} == {100}
 
 
 def test_an_export_of_nobody_says_so_and_is_no_error_of_the_reader() -> None:

@@ -78,6 +78,9 @@ def test_what_is_not_plain_xml_is_refused_by_its_code(body: bytes, code: str) ->
         (b"<a><b><![CDATA[" + b"x" * (MIB + 1) + b"]]></b></a>", "text_too_long"),
         (b"<a><!--" + b"x" * (5 * MIB) + b"--></a>", "token_too_long"),
         (b'<a b="' + b"x" * (5 * MIB) + b'"/>', "token_too_long"),
+        (b"<a>" + b"".join(b"<b%d/>" % n for n in range(50_000)) + b"</a>", "too_many_names"),
+        (b"<a>" + b"".join(b"<b x%d=''/>" % n for n in range(50_000)) + b"</a>", "too_many_names"),
+        (b"<a>" + b"".join(b"<b xmlns:p%d='u'/>" % n for n in range(50_000)) + b"</a>", "too_many_names"),
         (b"<a><record>" + b"<b/>" * 200_000 + b"</record></a>", "record_too_large"),
     ],
 )

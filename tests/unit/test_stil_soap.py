@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 from xml.etree import ElementTree
 
@@ -20,8 +20,10 @@ from bridge.connector import (
     SourceUnavailable,
     TargetUnavailable,
 )
-from bridge.domain.entities import Address, Code, Institution
-from bridge.domain.records import Header
+from bridge.domain.entities import Address, Code, Institution, Role
+from bridge.domain.records import Header, PersonRecord
+from bridge.testing.stil_export import write_export
+from bridge.testing.stil_municipality import Municipality
 from connectors.stil import services
 from connectors.stil.client import StilClient
 from connectors.stil.envelope import ADDRESSING, SOAP
@@ -313,10 +315,63 @@ def test_one_institutions_failure_does_not_end_the_others() -> None:
 
 
 @pytest.mark.parametrize("institutions", [None, frozenset({"101001"})])
-@pytest.mark.parametrize("answer", [(200, agreement_answer()), (400, fault("Rettigheder"))])
-def test_no_agreement_at_all_is_told(answer: tuple[int, bytes], institutions: frozenset[str] | None) -> None:
+def test_no_agreement_at_all_is_told(institutions: frozenset[str] | None) -> None:
     number = min(institutions) if institutions else None
-    assert failures(source(Recorded(answer), institutions).snapshots()) == [(number, "AgreementMissing")]
+    found = source(Recorded((200, agreement_answer())), institutions).snapshots()
+    assert failures(found) == [(number, "AgreementMissing")]
+
+
+def test_a_fault_which_nobody_has_signed_ends_no_agreement() -> None:
+    with pytest.raises(SourceUnauthorised, match="connection_agreement_missing"):
+        source(Recorded((400, fault("Rettigheder")))).agreements()
+
+
+def test_what_cannot_be_an_institution_number_is_no_agreement() -> None:
+    http = Recorded((200, agreement_answer("101001", "10100100", "x y", "../1")))
+    assert source(http).agreements() == {"101001"}
+
+
+@pytest.mark.parametrize("code", ["FailedCheck", "InvalidSecurity", "InvalidSecurityToken"])
+def test_a_fault_of_message_security_itself_is_one_that_a_person_mends(code: str) -> None:
+    with pytest.raises(SourceUnauthorised, match="signature_refused"):
+        export((500, fault(code)))
+
+
+def test_too_many_calls_are_waited_out_though_no_time_is_named() -> None:
+    with pytest.raises(SourceUnavailable) as busy:
+        export((429, b""))
+    assert busy.value.retry_after == timedelta(minutes=1)
+
+
+def test_another_way_to_read_the_same_document_is_another_snapshot() -> None:
+    document = export((200, export_answer()))
+    ways = [
+        Wanted(UTC, "fuld", Filters(), "alias"),
+        Wanted(UTC, "fuld", Filters(), "real"),
+        Wanted(UTC, "fuld", Filters(frozenset({"students"})), "real"),
+        Wanted(UTC, "fuld", Filters(with_numbers=True), "real"),
+    ]
+    digests = [SoapSource(client(Recorded()), None, way).document(document, "").digest for way in ways]
+    assert len(set(digests)) == len(ways)
+
+
+def test_a_snapshot_knows_when_its_export_was_made_before_it_is_read() -> None:
+    assert source(Recorded((200, export_answer()))).fetch("101001").export_time == datetime(
+        2026, 11, 20, 4, tzinfo=UTC
+    )
+
+
+def test_what_was_not_asked_for_is_not_kept_whoever_sent_it() -> None:
+    town = Municipality(7, schools=1, pupils=30)
+    document = write_export(town.institution(min(town.institutions())))
+    wanted = Wanted(UTC, "fuldmyndighed", Filters(frozenset({"students"})))
+    made = SoapSource(client(Recorded()), None, wanted)
+    records = [r for r in made.parse(made.document(document, "a queue")) if isinstance(r, PersonRecord)]
+    roles = [record.affiliation for record in records if record.affiliation]
+    assert {role.role for role in roles} == {Role.STUDENT}
+    assert not any(role.contacts for role in roles)
+    assert {record.person.civil_registration_number for record in records} == {None}
+    assert {record.person.civil_registration_number_type for record in records} == {None}
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
+from base64 import b64decode, b64encode
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 from lxml import etree
 
 from bridge.connector import ConfigError, SnapshotInvalid, SourceUnauthorised
@@ -24,6 +26,7 @@ from tests.support.wsse import (
     request,
     sealing,
     security,
+    signed_again,
     signed_by_signxml,
     signed_by_xmlsec1,
     stil,
@@ -31,6 +34,7 @@ from tests.support.wsse import (
     verify_by_xmlsec1,
 )
 
+CONFIRMATION = "{http://docs.oasis-open.org/wss/oasis-wss-wssecurity-secext-1.1.xsd}SignatureConfirmation"
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
 
@@ -131,6 +135,11 @@ def test_a_forged_answer_is_refused_by_its_own_name(forgery: str) -> None:
     assert code_of(FORGERIES[forgery](sealing(), answer())) in REFUSALS[forgery]
 
 
+@pytest.mark.parametrize("forgery", [name for name in WRAPPINGS if name != "wrapped_body_in_header_with_its_id"])
+def test_a_wrapping_keeps_every_signature_and_fools_who_only_verifies_them(forgery: str, tmp_path: Path) -> None:
+    assert "(ok/all): 5/5" in verify_by_xmlsec1(FORGERIES[forgery](sealing(), answer()), stil(), tmp_path)
+
+
 def test_every_forgery_but_that_of_the_relation_is_the_securitys_to_refuse() -> None:
     assert set(FORGERIES) - set(REFUSALS) == {"wrong_relates_to"}
 
@@ -197,7 +206,80 @@ def test_an_answer_is_fresh_within_the_skew_and_not_beyond() -> None:
         security(NOW + 10 * MINUTE).open(signed)
 
 
+@pytest.mark.parametrize(
+    ("created", "expires"),
+    [(-365 * DAY, 365 * DAY), (-60 * MINUTE, 60 * MINUTE), (MINUTE, -MINUTE), (MINUTE, MINUTE)],
+)
+def test_an_answer_is_no_fresher_for_a_late_or_an_impossible_end(created: timedelta, expires: timedelta) -> None:
+    times = [(NOW + late).strftime("%Y-%m-%dT%H:%M:%SZ") for late in (created, expires)]
+
+    def forge(root: etree._Element) -> None:
+        for name, text in zip(("wsu:Created", "wsu:Expires"), times, strict=True):
+            root.findall(f".//{name}", PREFIXES)[0].text = text
+
+    with pytest.raises(SnapshotInvalid, match="timestamp_stale"):
+        security().open(_resigned(forge))
+
+
+def test_who_has_no_key_cannot_have_us_digest_a_body() -> None:
+    """The signature is judged when SignedInfo has passed by: what is wrong in the Body is not even met."""
+    twin = '<wsu:e xmlns:wsu="' + PREFIXES["wsu"] + '" wsu:Id="X509-token"/></soap:Body>'
+    good, bad = sealing().seal(answer()), FORGERIES["wrong_signature"](sealing(), answer())
+    codes = [code_of(message.replace(b"</soap:Body>", twin.encode())) for message in (good, bad)]
+    assert codes == ["signature_wrapped", "signature_wrong"]
+
+
+def test_a_list_of_prefixes_without_end_is_refused() -> None:
+    signed = sealing().seal(answer())
+    many = " ".join(f"p{n}" for n in range(100_000)).encode()
+    assert code_of(signed.replace(b'PrefixList="soap"', b'PrefixList="' + many + b'"', 1)) == "algorithm_refused"
+
+
+def test_a_confirmation_of_our_signature_may_be_signed_too() -> None:
+    """WSS 1.1 §8.5: STIL's policy does not ask for it, and some stacks send it all the same."""
+
+    def confirm(root: etree._Element) -> None:
+        made = etree.SubElement(root.findall("soap:Header/wsse:Security", PREFIXES)[0], CONFIRMATION)
+        made.set(f"{{{PREFIXES['wsu']}}}Id", "confirmed")
+
+    assert code_of(_resigned(confirm, ".//{*}SignatureConfirmation")) == ""
+
+
+def _resigned(change: Callable[[etree._Element], None], *more: str) -> bytes:
+    """An answer that STIL's key signed after this change, with more parts if they are named."""
+    root = parse(signed_by_signxml(answer()))
+    change(root)
+    signature = root.findall(".//ds:Signature", PREFIXES)[0]
+    parent = signature.getparent()
+    assert parent is not None
+    parent.remove(signature)
+    return signed_again(root, [root.findall(path)[0] for path in more])
+
+
 # ---------------------------------------------------------------- whom we believe
+
+
+def test_a_certificate_that_cannot_be_read_at_all_is_refused_by_name() -> None:
+    der = bytearray(stil().certificate.public_bytes(Encoding.DER))
+    version = bytes(der).index(b"\xa0\x03\x02\x01\x02")
+    der[version + 4] = 9  # no version that there is
+    root = parse(sealing().seal(answer()))
+    root.findall(".//wsse:BinarySecurityToken", PREFIXES)[0].text = b64encode(der).decode()
+    assert code_of(etree.tostring(root)) == "token_unreadable"
+
+
+def test_a_renewed_authority_is_found_beside_the_old_one_of_the_same_name_and_key() -> None:
+    issuing = authority().issuing
+    expired = authority().issue_authority(issuing.key, begins=NOW - 400 * DAY, ends=NOW - DAY)
+    signed = sealing().seal(answer())
+    for files in ([expired, issuing.pem], [issuing.pem, expired]):
+        security(files=[authority().root.pem, *files]).open(signed)
+
+
+def test_an_authority_does_not_sign_messages() -> None:
+    forged = sealing().sealed(answer(), NOW, authority().root)
+    with pytest.raises(SnapshotInvalid, match="certificate_untrusted"):
+        security().open(forged)
 
 
 def test_a_pinned_signer_is_believed_and_another_is_not() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from threading import Barrier, Lock
+from threading import Barrier, Event, Lock
 
 import pytest
 
@@ -22,8 +22,8 @@ from bridge.domain.records import Snapshot
 from bridge.engine.fetch import Listener
 from bridge.engine.retry import RetryPolicy
 from bridge.engine.schedule import Schedule
-from bridge.engine.subscribe import Subscriber, ask_now, subscribe_step
-from bridge.ports import Subscription
+from bridge.engine.subscribe import Subscriber, ask_now, forget_institutions, subscribe_step, try_mended
+from bridge.ports import FEED, WHOLE, Subscription
 from tests.support.engine import MORNING, OTHER_SCHOOL, SCHOOL, TOWN, Bench, FakeSource, header, pupil
 
 HOUR = timedelta(hours=1)
@@ -89,6 +89,17 @@ class Desk:
     def change(self, institution: str, **fields: object) -> None:
         with self.subscriber.intake.store.write() as uow:
             uow.put_subscriptions([replace(self.row(institution), **fields)])  # type: ignore[arg-type]
+
+    def configure(self, institutions: frozenset[str]) -> None:
+        """Go on with other institutions, as after a restart."""
+        self.subscriber = replace(
+            self.subscriber, intake=replace(self.subscriber.intake, institutions=institutions)
+        )
+
+    @property
+    def failures(self) -> int:
+        """Of the source as a whole, in a row."""
+        return self.row(WHOLE).failures if self.told else 0
 
     @property
     def people(self) -> set[Key]:
@@ -200,11 +211,178 @@ def test_an_institution_that_fails_is_asked_again_alone_and_later(error: SourceE
     assert (desk.row(SCHOOL).failures, desk.row(SCHOOL).retry_at) == (0, None)
 
 
-def test_what_a_source_asks_for_by_retry_after_is_kept() -> None:
+def test_a_source_that_asks_for_patience_is_left_alone_as_a_whole_and_keeps_nobody_from_the_next_turn() -> None:
+    numbers = {f"10{n:04}" for n in range(9)}
     busy = SourceUnavailable("http_429: too many", timedelta(minutes=30))
-    desk = Desk(Register({SCHOOL}, trouble={SCHOOL: busy}))
+    register = Register(numbers, concurrency=1, trouble={"100000": busy})
+    desk = Desk(register)
+    assert desk.step() == 0
+    assert len(register.asked) <= 2
+    assert (desk.row(WHOLE).reason, desk.row(WHOLE).retry_at) == ("http_429", MORNING + timedelta(minutes=30))
+    assert desk.step(after=timedelta(minutes=29)) == 0
+    desk.step(after=timedelta(minutes=1))
+    assert numbers - {"100000"} <= set(register.asked)
+
+
+@pytest.mark.parametrize("asked", [timedelta(0), timedelta(seconds=1)])
+def test_a_source_that_asks_for_no_patience_gets_some_all_the_same(asked: timedelta) -> None:
+    desk = Desk(Register({SCHOOL}, list_trouble=SourceUnavailable("http_503: away", asked)))
+    tries = 0
+    for _ in range(100):
+        before = desk.failures
+        desk.step(after=timedelta(seconds=5))
+        tries += desk.failures > before
+    assert tries <= 5
+
+
+def test_institutions_that_always_fail_keep_nobody_from_being_served() -> None:
+    numbers = {f"10{n:04}" for n in range(9)}
+    broken = dict.fromkeys(sorted(numbers)[:3], SourceUnavailable("service_fault: broken"))
+    for concurrency in (1, 4):
+        register = Register(numbers, concurrency=concurrency, trouble=broken)
+        desk = Desk(register)
+        for _ in range(4):
+            desk.step(after=HOUR)
+        assert desk.people == {(f"p{number}",) for number in numbers - broken.keys()}
+        assert {desk.row(number).reason for number in broken} == {"service_fault"}
+        assert desk.row(WHOLE).failures == 0
+
+
+def test_a_bug_of_the_connector_stops_its_institution_only() -> None:
+    register = Register({SCHOOL, OTHER_SCHOOL}, concurrency=1, trouble={SCHOOL: ZeroDivisionError()})
+    desk = Desk(register)
+    assert desk.step() == 2
+    assert (desk.row(SCHOOL).reason, desk.row(OTHER_SCHOOL).reason) == ("reader_error", None)
+    assert (SCHOOL, "refused", "reader_error") in desk.told
+
+
+def test_a_refusal_of_ourselves_is_told_again_after_it_was_mended() -> None:
+    register = Register({SCHOOL})
+    desk = Desk(register)
+    refused = SourceUnauthorised("signature_refused: register it")
+    for trouble in (refused, refused, None, None, refused, refused):
+        register.list_trouble = trouble
+        desk.step(after=6 * HOUR)
+    assert desk.told.count((None, "failed", "signature_refused")) == 2
+    assert desk.listener.recovered == [TOWN]
+
+
+def test_a_restart_does_not_tell_the_same_refusal_again_and_asks_at_once() -> None:
+    register = Register({SCHOOL}, list_trouble=SourceUnauthorised("signature_refused: register it"))
+    desk = Desk(register)
     desk.step()
-    assert desk.row(SCHOOL).retry_at == MORNING + timedelta(minutes=30)
+    assert desk.step(after=timedelta(seconds=1)) == 0
+    try_mended(desk.subscriber.intake.store)  # as every start does
+    desk.step()
+    assert desk.told == [(None, "failed", "signature_refused")]
+    register.list_trouble = None
+    try_mended(desk.subscriber.intake.store)
+    assert desk.step() == 1
+
+
+def test_a_refused_list_of_agreements_ends_no_agreement() -> None:
+    register = Register({SCHOOL})
+    desk = Desk(register)
+    desk.step()
+    register.list_trouble = SourceUnauthorised("connection_agreement_missing: none")
+    desk.step(after=6 * HOUR)
+    assert desk.row(SCHOOL).agreement == "agreed"
+
+
+def test_an_institution_that_is_newly_configured_is_asked_for_at_once_and_alone() -> None:
+    register = Register({SCHOOL, OTHER_SCHOOL})
+    desk = Desk(register, frozenset({SCHOOL}))
+    desk.step()
+    desk.configure(frozenset({SCHOOL, OTHER_SCHOOL}))
+    assert [desk.step(after=HOUR), desk.step()] == [1, 0]
+    assert register.asked == [SCHOOL, OTHER_SCHOOL]
+
+
+def test_an_institution_that_is_not_configured_any_more_is_not_tried_again() -> None:
+    register = Register({SCHOOL, OTHER_SCHOOL}, trouble={OTHER_SCHOOL: SnapshotInvalid("digest_wrong")})
+    desk = Desk(register, frozenset({SCHOOL, OTHER_SCHOOL}))
+    desk.step()
+    desk.configure(frozenset({SCHOOL}))
+    register.asked.clear()
+    assert desk.step(after=HOUR) == 0
+    assert register.asked == []
+
+
+def test_a_withdrawal_is_remembered_though_nobody_configures_the_institution_any_more() -> None:
+    register = Register({SCHOOL, OTHER_SCHOOL})
+    desk = Desk(register, frozenset({SCHOOL, OTHER_SCHOOL}))
+    desk.step()
+    register.agreed = {SCHOOL}
+    desk.step(after=6 * HOUR)
+    desk.configure(frozenset({SCHOOL}))
+    desk.step(after=6 * HOUR)
+    row = desk.row(OTHER_SCHOOL)
+    assert (row.agreement, row.agreement_at) == ("withdrawn", MORNING + 6 * HOUR)
+
+
+def test_a_nudge_does_not_disturb_who_asked_for_patience_or_was_just_asked() -> None:
+    register = Register({SCHOOL}, trouble={SCHOOL: SnapshotInvalid("digest_wrong")})
+    desk = Desk(register)
+    desk.step()
+    desk.change(SCHOOL, retry_at=desk.at + HOUR)
+    desk.change(SCHOOL, wanted_at=desk.at)
+    assert desk.step(after=timedelta(minutes=30)) == 0
+    register.trouble.clear()
+    assert desk.step(after=timedelta(minutes=30)) == 1
+    asked = 0
+    for _ in range(60):
+        desk.change(SCHOOL, wanted_at=desk.at)
+        asked += desk.step(after=timedelta(seconds=1))
+    assert asked <= 1
+
+
+def test_a_nudge_that_comes_while_its_institution_is_fetched_is_kept() -> None:
+    register = Register({SCHOOL})
+    desk = Desk(register)
+    desk.step()
+    register.gate = lambda: desk.change(SCHOOL, wanted_at=desk.at + timedelta(seconds=1))
+    desk.change(SCHOOL, wanted_at=desk.at + timedelta(minutes=2))
+    desk.step(after=timedelta(minutes=2))
+    assert desk.row(SCHOOL).wanted_at == desk.at + timedelta(seconds=1)
+
+
+@pytest.mark.parametrize("jump", [timedelta(days=365), timedelta(hours=-1)])
+def test_a_clock_that_went_wrong_and_was_set_right_neither_stops_nor_floods_the_source(jump: timedelta) -> None:
+    register = Register({SCHOOL})
+    desk = Desk(register)
+    desk.step(after=HOUR)
+    desk.at += jump
+    desk.step(after=timedelta(seconds=1))
+    desk.change(SCHOOL, wanted_at=desk.at)
+    desk.at -= jump
+    register.asked.clear()
+    for _ in range(48):
+        desk.step(after=timedelta(minutes=15))
+    assert 1 <= len(register.asked) <= 4
+
+
+def test_a_process_that_is_to_stop_waits_for_no_answer_and_goes_on_later() -> None:
+    register = Register({SCHOOL, OTHER_SCHOOL}, concurrency=1)
+    desk = Desk(register)
+    silence = Event()
+    register.gate = lambda: silence.wait(30)
+    looks = iter([True] * 3)
+    desk.subscriber = replace(desk.subscriber, go_on=lambda: next(looks, False))
+    assert desk.step() == 0
+    silence.set()
+    desk.subscriber = replace(desk.subscriber, go_on=lambda: True)
+    assert desk.step() == 2
+    assert {run.result for run in desk.listener.runs} == {"recorded"}
+
+
+def test_what_another_source_left_behind_is_forgotten() -> None:
+    desk = Desk(Register({SCHOOL}, list_trouble=SourceUnauthorised("signature_refused: register it")))
+    desk.step()
+    with desk.subscriber.intake.store.write() as uow:
+        uow.put_subscriptions([Subscription(TOWN, FEED, failures=1, reason="broker_lost")])
+    forget_institutions(desk.subscriber.intake)
+    with desk.subscriber.intake.store.read() as reader:
+        assert [row.institution for row in reader.subscriptions()] == [FEED]
 
 
 def test_a_refusal_of_ourselves_ends_the_pass_and_is_told_once() -> None:

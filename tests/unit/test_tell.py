@@ -46,6 +46,25 @@ def test_a_failure_is_told_once_and_its_end_too(stream: io.StringIO) -> None:
     assert told(stream, *ends) == ["source.failed", "source.recovered", "snapshot.recorded"]
 
 
+def test_a_source_that_fails_as_a_whole_again_after_it_recovered_is_told_again(stream: io.StringIO) -> None:
+    teller = Teller(Metrics("0"), lambda: NOW)
+    down = Run("run", "101", None, NOW, "failed", "signature_refused", None, None)
+    teller.run_ended(down, None)
+    teller.source_recovered("101")
+    teller.run_ended(down, None)
+    events = [json.loads(line)["event"] for line in stream.getvalue().splitlines()]
+    assert events == ["source.failed", "source.recovered", "source.failed"]
+
+
+def test_a_message_of_the_feed_that_is_refused_says_nothing_of_the_source(stream: io.StringIO) -> None:
+    teller = Teller(Metrics("0"), lambda: NOW)
+    teller.run_ended(Run("1", "101", None, NOW, "failed", "signature_refused", None, None), None)
+    teller.run_ended(Run("2", "101", None, NOW, "refused", "unknown_message", "amqp:q", None), None)
+    teller.run_ended(Run("3", "101", None, NOW, "refused", "unknown_message", "amqp:q", None), None)
+    events = [json.loads(line)["event"] for line in stream.getvalue().splitlines()]
+    assert events == ["source.failed", "snapshot.refused"]
+
+
 @pytest.mark.parametrize(
     ("reason", "event"),
     [("agreement_missing", "agreement.missing"), ("agreement_withdrawn", "agreement.withdrawn")],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TypeVar
@@ -34,17 +34,25 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The parts of a document by their wsu:Id, and the digest of its SignedInfo, if it was asked for."""
+    """The parts of a document by their wsu:Id, and whether it has a SignedInfo where one was asked for."""
 
     by_id: Mapping[str, Part]
-    signed_info: bytes | None
+    has_signed_info: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SignedInfo:
+    """How SignedInfo is canonicalised; `check` is given its SHA-256 as soon as it has passed by."""
+
+    prefixes: Prefixes
+    check: Callable[[bytes], None]
 
 
 def digest_parts(
-    document: bytes, wanted: Mapping[str, Prefixes], signed_info: Prefixes | None, limits: Limits
+    document: bytes, wanted: Mapping[str, Prefixes], signed_info: SignedInfo | None, limits: Limits
 ) -> Parts:
     """Return the parts with these ids, each canonicalised with its prefix list (Exclusive XML
-    Canonicalization 1.0, §3, without comments), and SignedInfo where WS-Security wants it.
+    Canonicalization 1.0, §3, without comments), and check SignedInfo where WS-Security wants it.
 
     Raises `SnapshotInvalid`: `signature_wrapped` when an id stands twice or one part inside another, or when
     the envelope holds anything but one Header and then one Body; otherwise the gate's reason.
@@ -53,7 +61,7 @@ def digest_parts(
     walk.run(document)
     if walk.children != [n.HEADER, n.BODY]:
         raise SnapshotInvalid("signature_wrapped")
-    return Parts(walk.parts, walk.signed_info)
+    return Parts(walk.parts, walk.has_signed_info)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +149,9 @@ class _Scope:
 class _Walk:
     """One pass over a document; at most one part is written at a time."""
 
-    def __init__(self, wanted: Mapping[str, Prefixes], signed_info: Prefixes | None, limits: Limits) -> None:
+    def __init__(self, wanted: Mapping[str, Prefixes], signed_info: SignedInfo | None, limits: Limits) -> None:
         self._wanted, self._limits = wanted, limits
-        self._signed_info_prefixes = signed_info
+        self._signed_info = signed_info
         self._gate = Gate(limits, is_namespace_aware=False)
         self._gate.parser.ordered_attributes = True
         self._gate.parser.StartElementHandler = self._start
@@ -158,7 +166,7 @@ class _Walk:
         self._elements = 0
         self.children: list[str] = []
         self.parts: dict[str, Part] = {}
-        self.signed_info: bytes | None = None
+        self.has_signed_info = False
 
     def run(self, document: bytes) -> None:
         for _ in self._gate.feed(document):
@@ -208,7 +216,7 @@ class _Walk:
             self._part_id = identity
             return self._wanted[identity]
         is_signed_info = not self._part_depth and (*self._path, shape.name) == SIGNED_INFO_PATH
-        return self._signed_info_prefixes if is_signed_info else None
+        return self._signed_info.prefixes if is_signed_info and self._signed_info is not None else None
 
     def _count(self, attributes: list[str]) -> None:
         self._elements += 1
@@ -231,10 +239,11 @@ class _Walk:
     def _finish(self) -> None:
         self._flush()
         digest = self._hash.digest()
-        if self._part_id is None:
-            self.signed_info = digest
-        else:
+        if self._part_id is not None:
             self.parts[self._part_id] = Part(tuple(self._path), digest)
+        elif self._signed_info is not None:
+            self.has_signed_info = True
+            self._signed_info.check(digest)
         self._part_depth, self._part_id, self._hash = 0, None, sha256()
 
     def _flush(self) -> None:

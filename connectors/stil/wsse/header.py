@@ -16,7 +16,7 @@ from connectors.stil.values import read_moment, read_token
 from connectors.stil.wsse import names as n
 from connectors.stil.wsse.canonical import Prefixes
 
-_MOST_REFERENCES = 32
+_MOST_REFERENCES = _MOST_PREFIXES = 32
 _BLANKS = re.compile(r"[ \t\r\n]+")
 
 
@@ -143,6 +143,8 @@ def _canonicalisation(element: Element) -> Prefixes:
     if len(element) > 1 or any(child.tag != n.INCLUSIVE for child in element):
         raise SnapshotInvalid("algorithm_refused")
     words = read_token(element[0].get("PrefixList", "")).split() if len(element) else []
+    if len(words) > _MOST_PREFIXES:  # each costs something at every element
+        raise SnapshotInvalid("algorithm_refused")
     return frozenset("" if word == "#default" else word for word in words)
 
 

@@ -64,6 +64,10 @@ def load_identity(certificate: bytes, key: bytes | None, password: str | None) -
     belong to the certificate. Nothing of the files is in its text.
     """
     secret = password.encode() if password is not None else None
+    if key is not None and _PEM not in certificate:
+        raise ConfigError(
+            "key_file: certificate_file is no PEM; if it is PKCS#12, it brings its key: leave this out"
+        )
     found = _read_pem(certificate, key, secret) if _PEM in certificate else _read_pkcs12(certificate, secret)
     if found.key.key_size < LEAST_KEY_BITS:
         raise ConfigError(f"certificate_file: its key is shorter than {LEAST_KEY_BITS} bits")
@@ -76,8 +80,9 @@ def _read_pkcs12(data: bytes, password: bytes | None) -> Identity:
     try:
         key, certificate, others = pkcs12.load_key_and_certificates(data, password)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        why = "is the password the right one?" if password is not None else "does it need a password_file?"
         raise ConfigError(
-            "certificate_file: cannot be opened as PKCS#12; is it the right file, and the password the right one?"
+            f"certificate_file: cannot be opened as PKCS#12, and it is no PEM; is it the right file, and {why}"
         ) from error
     if certificate is None or key is None:
         raise ConfigError("certificate_file: this PKCS#12 file lacks the certificate or its key")
@@ -89,6 +94,8 @@ def _read_pem(data: bytes, key: bytes | None, password: bytes | None) -> Identit
         certificate, *others = x509.load_pem_x509_certificates(data)
     except ValueError as error:
         raise ConfigError("certificate_file: holds no certificate as PEM") from error
+    if key is None and b"PRIVATE KEY" not in data:
+        raise ConfigError("key_file: missing; certificate_file holds no key, so name the file that does")
     return Identity(certificate, _rsa(_private_key(key or data, password)), tuple(others))
 
 

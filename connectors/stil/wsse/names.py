@@ -9,6 +9,7 @@ ADDRESSING = "http://www.w3.org/2005/08/addressing"
 _WSS = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss"
 SECEXT = f"{_WSS}-wssecurity-secext-1.0.xsd"
 UTILITY = f"{_WSS}-wssecurity-utility-1.0.xsd"
+SECEXT_11 = "http://docs.oasis-open.org/wss/oasis-wss-wssecurity-secext-1.1.xsd"
 SIGNATURES = "http://www.w3.org/2000/09/xmldsig#"
 
 X509_TOKEN = f"{_WSS}-x509-token-profile-1.0#X509v3"
@@ -23,6 +24,7 @@ MESSAGE_ID, RELATES_TO = (qualified(ADDRESSING, name) for name in ("MessageID", 
 SECURITY, TOKEN, TOKEN_REFERENCE, REFERENCE_TO_TOKEN = (
     qualified(SECEXT, name) for name in ("Security", "BinarySecurityToken", "SecurityTokenReference", "Reference")
 )
+CONFIRMATION = qualified(SECEXT_11, "SignatureConfirmation")
 TIMESTAMP, CREATED, EXPIRES, ID = (qualified(UTILITY, name) for name in ("Timestamp", "Created", "Expires", "Id"))
 SIGNATURE, SIGNED_INFO, SIGNATURE_VALUE, KEY_INFO = (
     qualified(SIGNATURES, name) for name in ("Signature", "SignedInfo", "SignatureValue", "KeyInfo")

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from bridge.connector import SnapshotInvalid
 from connectors.stil.gate import Limits
 from connectors.stil.wsse import names as n
-from connectors.stil.wsse.canonical import Part, digest_parts
+from connectors.stil.wsse.canonical import Part, SignedInfo, digest_parts
 from connectors.stil.wsse.header import Claims, read_claims
 from connectors.stil.wsse.identity import Identity
 from connectors.stil.wsse.trust import Trust
@@ -90,13 +90,18 @@ class OcesSecurity:
         claims = read_claims(answer, self._limits)
         key = self._trust.signer_key(claims.token, now)
         wanted = {identity: reference.prefixes for identity, reference in claims.references.items()}
-        parts = digest_parts(answer, wanted, claims.signed_info_prefixes, self._limits)
-        if parts.signed_info is None:
+
+        def check_signature(signed_info: bytes) -> None:
+            try:
+                key.verify(claims.signature, signed_info, padding.PKCS1v15(), Prehashed(SHA256()))
+            except InvalidSignature:
+                raise SnapshotInvalid("signature_wrong") from None
+
+        # SignedInfo stands before the Body, so who has no key cannot have us digest one.
+        signed = SignedInfo(claims.signed_info_prefixes, check_signature)
+        parts = digest_parts(answer, wanted, signed, self._limits)
+        if not parts.has_signed_info:
             raise SnapshotInvalid("signature_malformed")
-        try:
-            key.verify(claims.signature, parts.signed_info, padding.PKCS1v15(), Prehashed(SHA256()))
-        except InvalidSignature:
-            raise SnapshotInvalid("signature_wrong") from None
         _check_parts(claims, dict(parts.by_id))
         self._check_time(claims, now)
         return answer
@@ -104,7 +109,9 @@ class OcesSecurity:
     def _check_time(self, claims: Claims, now: datetime) -> None:
         if claims.created - self._skew > now:
             raise SnapshotInvalid("timestamp_from_future")
-        if (claims.expires or claims.created + LIFETIME) + self._skew <= now:
+        usual = claims.created + LIFETIME
+        expires = usual if claims.expires is None else min(claims.expires, usual)
+        if expires <= claims.created or expires + self._skew <= now:
             raise SnapshotInvalid("timestamp_stale")
 
 
@@ -124,8 +131,9 @@ def _check_parts(claims: Claims, parts: dict[str, Part]) -> None:
 
 def _is_a_place(path: tuple[str, ...]) -> bool:
     is_header = len(path) == 3 and path[:2] == _IN_HEADER and path[2] != n.SECURITY
-    is_token = path in ((*_IN_SECURITY, n.TIMESTAMP), (*_IN_SECURITY, n.TOKEN))
-    return is_header or is_token or path == (n.ENVELOPE, n.BODY)
+    # SignatureConfirmation (WSS 1.1 §8.5) is no part of STIL's policy, and nothing of it is read.
+    is_security = path[:3] == _IN_SECURITY and path[3:] in ((n.TIMESTAMP,), (n.TOKEN,), (n.CONFIRMATION,))
+    return is_header or is_security or path == (n.ENVELOPE, n.BODY)
 
 
 # ---------------------------------------------------------------- what we write

@@ -26,7 +26,6 @@ _UNDERSTOOD = frozenset(
     {
         ExtensionOID.BASIC_CONSTRAINTS,
         ExtensionOID.KEY_USAGE,
-        ExtensionOID.EXTENDED_KEY_USAGE,
         ExtensionOID.CERTIFICATE_POLICIES,
         ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
     }
@@ -56,12 +55,15 @@ class Trust:
         """
         try:
             return self._believed(x509.load_der_x509_certificate(token), now)
-        except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension):
-            # Parts of a certificate are read only when they are looked at, and any may be unreadable.
+        except SnapshotInvalid:
+            raise
+        except Exception:
+            # Parts of a certificate are read only when they are looked at, any may be unreadable, and the library
+            # has errors of no common kind for that (InvalidVersion, UnsupportedGeneralNameType, …).
             raise SnapshotInvalid("token_unreadable") from None
 
     def _believed(self, leaf: x509.Certificate, now: datetime) -> RSAPublicKey:
-        chain = [leaf, *self._issuers(leaf)]
+        chain = [leaf, *self._issuers(leaf, now)]
         for certificate in chain:
             _check_validity(certificate, now)
         for below, authority in enumerate(chain[1:]):
@@ -73,12 +75,14 @@ class Trust:
             raise SnapshotInvalid("algorithm_refused")
         return key
 
-    def _issuers(self, leaf: x509.Certificate) -> list[x509.Certificate]:
+    def _issuers(self, leaf: x509.Certificate, now: datetime) -> list[x509.Certificate]:
         """The authorities above a certificate, up to a root (RFC 5280 §6.1)."""
         chain: list[x509.Certificate] = []
         current = leaf
         while len(chain) < _MOST_AUTHORITIES_IN_A_CHAIN:
-            issuer = next((a for a in self._authorities if _has_issued(a, current)), None)
+            # A renewed authority may have name and key of the old one, which is still among the files.
+            issuers = [a for a in self._authorities if _has_issued(a, current)]
+            issuer = next((a for a in issuers if _is_valid(a, now)), issuers[0] if issuers else None)
             if issuer is None:
                 break
             chain.append(issuer)
@@ -117,6 +121,10 @@ def _has_issued(authority: x509.Certificate, certificate: x509.Certificate) -> b
     return True
 
 
+def _is_valid(certificate: x509.Certificate, now: datetime) -> bool:
+    return certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc
+
+
 def _check_validity(certificate: x509.Certificate, now: datetime) -> None:
     if now < certificate.not_valid_before_utc:
         raise SnapshotInvalid("certificate_not_yet_valid")
@@ -139,8 +147,12 @@ def _check_authority(certificate: x509.Certificate, below: int) -> None:
 
 
 def _check_leaf(certificate: x509.Certificate) -> None:
-    usage = _extensions(certificate).get(ExtensionOID.KEY_USAGE)
-    if isinstance(usage, x509.KeyUsage) and not (usage.digital_signature or usage.content_commitment):
+    extensions = _extensions(certificate)
+    usage = extensions.get(ExtensionOID.KEY_USAGE)
+    may_sign = not isinstance(usage, x509.KeyUsage) or usage.digital_signature or usage.content_commitment
+    basic = extensions.get(ExtensionOID.BASIC_CONSTRAINTS)
+    is_authority = isinstance(basic, x509.BasicConstraints) and basic.ca
+    if is_authority or not may_sign:
         raise SnapshotInvalid("certificate_untrusted")
 
 
