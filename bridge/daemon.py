@@ -16,7 +16,7 @@ from bridge.engine.loop import Loop
 from bridge.engine.tell import Teller
 from bridge.observe import LogEvent, log
 
-_GRACE = 60.0
+_GRACE = 45.0
 
 
 class _Heart(Teller):
@@ -73,4 +73,5 @@ def _stop(loops: Sequence[Loop]) -> None:
         loop.stop()
     until = monotonic() + _GRACE  # for all of them together: a service manager does not wait for ever
     for loop in loops:
-        loop.join(max(0.0, until - monotonic()))
+        if not loop.join(max(0.0, until - monotonic())):
+            log.emit(LogEvent.LOOP_LEFT, loop=loop.name)

@@ -71,10 +71,11 @@ def _ask(bridge: Bridge, municipality: MunicipalitySettings, is_offline: bool) -
     if is_offline or not isinstance(intake.source, Subscribes):
         return None
     agreed = intake.source.agreements()
-    try:
-        return _agreed(agreed, municipality.institutions)
-    except AgreementMissing as error:
-        raise AgreementMissing(f"{error}{_greeting(intake.source)}") from None
+    wanted = agreed if municipality.institutions is None else municipality.institutions
+    if not agreed & wanted:
+        nothing = f"none of the institutions is agreed, so nothing comes; {_APPROVE}"
+        raise AgreementMissing(nothing + _greeting(intake.source))
+    return _agreed(agreed, municipality.institutions)
 
 
 def _greet(bridge: Bridge, municipality: MunicipalitySettings, feed: FeedSection, is_offline: bool) -> None:
@@ -96,14 +97,13 @@ def _greeting(source: object) -> str:
 
 
 def _agreed(agreed: frozenset[str], configured: frozenset[str] | None) -> str:
-    wanted = agreed if configured is None else configured
-    if not agreed & wanted:
-        raise AgreementMissing(f"none of the institutions is agreed, so nothing comes; {_APPROVE}")
+    """Say how many are agreed. Raises `AgreementMissing` when one that is configured is not."""
     if configured is None:
         return "1 institution is agreed" if len(agreed) == 1 else f"{len(agreed)} institutions are agreed"
-    of = f"{len(agreed & wanted)} of {len(wanted)} configured institutions are agreed"
-    missing = sorted(wanted - agreed)
-    return f"{of}; missing: {', '.join(missing)}" if missing else of
+    of = f"{len(agreed & configured)} of {len(configured)} configured institutions are agreed"
+    if missing := sorted(configured - agreed):
+        raise AgreementMissing(f"{of}; missing: {', '.join(missing)}; {_APPROVE}")
+    return of
 
 
 def _probe(

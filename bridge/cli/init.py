@@ -59,9 +59,11 @@ _SOURCES = {
       size: fuldmyndighed                      # the size that the data agreements are for
       certificate_file: secrets/oces3.p12      # the provider system's OCES3 certificate with its key
       password_file: secrets/oces3-password
-      oces_ca_files: [ca/oces-root-ca.pem, ca/oces-issuing-ca.pem]""",
+      oces_ca_files: [ca/oces-root-ca.pem, ca/oces-issuing-ca.pem]
+      # signer: {O: "..."}       # attributes of STIL's certificate; without, any under these CAs is believed""",
 }
 _FOLDERS = {SourceKind.FOLDER: ("incoming",), SourceKind.STIL: ("secrets", "ca")}
+_MODES = {"ca": 0o755}  # certificates are no secret, and the service may run as another user
 _FIRST = {
     SourceKind.FOLDER: "put exports into {folder}/incoming, then run",
     SourceKind.STIL: (
@@ -84,7 +86,7 @@ def write_example(folder: Path, code: str, name: str, source: SourceKind = Sourc
     quoted = '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
     try:
         for needed in _FOLDERS[source]:
-            (folder / needed).mkdir(mode=0o700, parents=True, exist_ok=True)
+            (folder / needed).mkdir(mode=_MODES.get(needed, 0o700), parents=True, exist_ok=True)
         text = _EXAMPLE.format(path=path, code=code, name=quoted, source=_SOURCES[source])
         path.write_text(text, encoding="utf-8")
     except OSError as error:

@@ -33,7 +33,7 @@ municipalities:
       certificate_file: client.p12
       password_file: client-password
       oces_ca_files: [oces-root-ca.pem, oces-issuing-ca.pem]
-      ca_file: tls-ca.pem
+      {trust}
       calls_per_minute: 6000
 web:
   listen: null
@@ -67,15 +67,16 @@ def stil(
     seed: int = 1,
     day_seconds: Annotated[float | None, typer.Option(help="Let a day with changes pass every so many.")] = None,
     folder: Annotated[
-        Path | None, typer.Option(help="Sign as STIL does, over TLS; a client's files and configuration go here.")
+        Path | None, typer.Option(help="Sign as STIL does; a client's files and configuration go here.")
     ] = None,
+    tls: Annotated[bool, typer.Option(help="With --folder: serve over TLS, as STIL does.")] = True,
 ) -> None:
-    """Serve wsiEKSPORT 7 and wsiINST 6 of a made-up municipality until Ctrl-C; plain HTTP without --folder."""
+    """Serve wsiEKSPORT 7 and wsiINST 6 of a made-up municipality until Ctrl-C; without --folder unsigned."""
     municipality = Municipality(seed, schools=schools, pupils=pupils)
     if folder is None:
         server = StilServer(municipality, port=port, day_seconds=day_seconds)
     else:
-        server = _signed(municipality, port, day_seconds, folder)
+        server = _signed(municipality, port, day_seconds, folder, with_tls=tls)
     _serve(
         server,
         lambda: (
@@ -85,7 +86,9 @@ def stil(
     )
 
 
-def _signed(municipality: Municipality, port: int, day_seconds: float | None, folder: Path) -> StilServer:
+def _signed(
+    municipality: Municipality, port: int, day_seconds: float | None, folder: Path, *, with_tls: bool
+) -> StilServer:
     """A server that signs, whose client finds all that it needs in the folder."""
     try:
         from bridge.testing.stil_signed import SYSTEM_ID, signed_stil  # lxml: a dependency of the extra `demo`
@@ -93,11 +96,13 @@ def _signed(municipality: Municipality, port: int, day_seconds: float | None, fo
         raise ConfigError("--folder: to sign, the simulator needs lxml: pip install 'skolebro[demo]'") from error
     if folder.exists() and not (folder / _MARK).is_file() and any(folder.iterdir()):
         raise ConfigError(f"--folder: {folder} holds other files; name a new folder")
-    made = signed_stil(municipality, port, day_seconds)
+    made = signed_stil(municipality, port, day_seconds, with_tls=with_tls)
     try:
         made.write_files(folder)
         made.server.start()  # the configuration names its port
-        (folder / _MARK).write_text(_CONFIGURATION.format(url=made.server.url, system=SYSTEM_ID), encoding="utf-8")
+        trust = "ca_file: tls-ca.pem" if with_tls else "# ca_file: tls-ca.pem"
+        text = _CONFIGURATION.format(url=made.server.url, system=SYSTEM_ID, trust=trust)
+        (folder / _MARK).write_text(text, encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"--folder: {folder} cannot be written ({error.strerror})") from error
     return made.server

@@ -162,8 +162,8 @@ class TargetSettings:
 class ScheduleSettings:
     """When a source is read: every `interval`, or by the `cron` expression in `zone`.
 
-    Each time is put off by a random part of `jitter`; what falls into `quiet_hours` ("22:00-05:30" each)
-    waits for their end.
+    Each time is put off by a part of `jitter`, by chance; what falls into `quiet_hours` ("22:00-05:30" each) waits
+    for their end, and as much again, so that not all ask at that moment.
     """
 
     interval: timedelta

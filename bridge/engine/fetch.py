@@ -16,6 +16,7 @@ from bridge.engine.desire import Rendering
 from bridge.engine.detect import Detection, detect
 from bridge.engine.guard import OF_THE_TIME, REJECTED, WRONG_INSTITUTION, GuardPolicy, held_for, is_from_future
 from bridge.engine.normalise import Normalised, normalise
+from bridge.engine.oddities import renamed
 from bridge.engine.record import record
 from bridge.observe import LogEvent, log
 from bridge.ports import Hold, InstitutionState, Run, Store, UnitOfWork
@@ -130,6 +131,7 @@ def _decide(
         export_time=found.header.export_time,
         sources=found.header.sources,
     )
+    found = replace(found, noted=(*found.noted, *renamed(detection.changes)))
     record(uow, intake.municipality, found, detection, intake.renderings, run, intake.book)
     _settle_holds(uow, intake, {number, snapshot.expected_institution or number}, approved)
     return run, detection

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from bridge.domain.entities import Person
+from bridge.domain.changes import Change, Operation
+from bridge.domain.entities import Affiliation, Person
 from bridge.domain.records import GroupRecord, Header, Noted, PersonRecord
 
 
@@ -31,6 +32,24 @@ def oddities(
         if person.civil_registration_number:
             shared[person.civil_registration_number] = shared.get(person.civil_registration_number, 0) + 1
     yield from (Noted("InstitutionPerson", "cpr_of_several_users") for users in shared.values() if users > 1)
+
+
+def renamed(changes: Iterable[Change]) -> Iterator[Noted]:
+    """Yield a note for each person who goes and comes under another user id, by source and LocalPersonId.
+
+    Who that is may be one person or two (stil.md §4), so they stay two; but a person should know why one went.
+    """
+    gone: set[tuple[str | None, str]] = set()
+    come: list[tuple[str | None, str]] = []
+    for change in changes:
+        told = change.after or change.before
+        if not isinstance(told, Affiliation) or told.local_person_id is None:
+            continue
+        if change.operation is Operation.DELETED:
+            gone.add((told.source, told.local_person_id))
+        elif change.operation is Operation.CREATED:
+            come.append((told.source, told.local_person_id))
+    yield from (Noted("InstitutionPerson", "user_id_changed") for one in come if one in gone)
 
 
 def _repeated_names(groups: Iterable[GroupRecord]) -> Iterator[Noted]:

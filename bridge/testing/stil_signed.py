@@ -46,7 +46,9 @@ class SignedStil:
             path.write_bytes(content)
 
 
-def signed_stil(municipality: Municipality, port: int = 0, day_seconds: float | None = None) -> SignedStil:
+def signed_stil(
+    municipality: Municipality, port: int = 0, day_seconds: float | None = None, *, with_tls: bool = True
+) -> SignedStil:
     """Return a server that is not started yet, with an authority made on the spot."""
     authority = StilAuthority.make(_now())
     sealing = WsSealing(authority, authority.issue("SkoleGrunddata", bits=3072), _now)
@@ -59,7 +61,7 @@ def signed_stil(municipality: Municipality, port: int = 0, day_seconds: float | 
         day_seconds=day_seconds,
         sealing=sealing,
         forgeries={name: partial(forge, sealing) for name, forge in FORGERIES.items()},
-        tls=_context(certificate),
+        tls=_context(certificate) if with_tls else None,
     )
     return SignedStil(server, authority, sealing.signer, client, tls_ca)
 

@@ -165,6 +165,10 @@ CASES: dict[str, Bad] = {
     "municipalities are a list": Bad(_put("municipalities", ["0751"]), ("municipalities: ", "dictionary")),
     "a municipality is a text": Bad(_put(AT, "Prøveby"), (f"{AT}: expected keys and values",)),
     "name is a number": Bad(_put(f"{AT}.name", 7), (f"{AT}.name: ", "string")),
+    "interval and cron": Bad(
+        lambda world: (_put(f"{AT}.interval", "1h")(world), _put(f"{AT}.cron", "30 5 * * 1-5")(world)),
+        (f"{AT}: cron: ", "interval are both given"),
+    ),
     "interval of nothing": Bad(_put(f"{AT}.interval", "0s"), (f"{AT}.interval: ", "greater than 0")),
     "interval below nothing": Bad(_put(f"{AT}.interval", -5), (f"{AT}.interval: ", "greater than 0")),
     "retry without a pause": Bad(_put("retry.base", "0s"), ("retry.base: ", "greater than 0")),

@@ -26,6 +26,14 @@ def test_a_newcomer_gets_from_the_simulators_certificate_to_its_institutions(tmp
         assert {path.stat().st_mode & 0o077 for path in folder.iterdir() if path.suffix in (".p12", ".key")} == {0}
 
 
+def test_signed_messages_need_no_tls_on_this_machine(tmp_path: Path) -> None:
+    folder = tmp_path / "try"
+    with background(["simulate", "stil", "--folder", "try", "--no-tls", *OPTIONS], tmp_path) as simulator:
+        simulated(simulator, folder)
+        assert "base_url: http://127.0.0.1:" in (folder / "skolebro.yaml").read_text()
+        assert f"{SCHOOLS} institutions are agreed" in start(["check"], folder).ended(0).stdout
+
+
 def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("precious")

@@ -16,6 +16,7 @@ from bridge.testing.stil_signed import SYSTEM_ID, SignedStil, signed_stil
 from tests.support.wsse import REQUESTED, signed_by_signxml, verify_by_xmlsec1
 
 C3 = "https://brugerdatabasen.stil.dk/bpi/common/3"
+WSA = "http://www.w3.org/2005/08/addressing"
 E7 = "https://brugerdatabasen.stil.dk/bpi/wsieksport/7"
 
 
@@ -69,3 +70,5 @@ def test_it_fetches_an_export_and_the_answers_signature_holds(stil: SignedStil, 
 def test_without_its_signature_it_is_told_so(stil: SignedStil, tmp_path: Path) -> None:
     answer = call(stil, tmp_path, "hentDataAftalerFuldMyndighed", "", signed=False)
     assert (answer.status_code, "SignaturMangler" in answer.text) == (400, True)
+    asked = etree.fromstring(answer.request.body).findtext(f".//{{{WSA}}}MessageID")
+    assert etree.fromstring(answer.content).findtext(f".//{{{WSA}}}RelatesTo") == asked

@@ -155,7 +155,7 @@ FAULT_REASONS = {
     "SignaturMangler": "request_unsigned",
     "UdbydersytemIdMangler": "provider_system_unknown",
     "BrugeridEllerPassword": "credential_refused",
-    "Rettigheder": "agreement_missing",
+    "Rettigheder": "connection_agreement_missing",
     "unsigned": "signature_missing",
     "wrong_digest": "digest_wrong",
     "wrong_signature": "signature_wrong",
@@ -259,8 +259,8 @@ def test_institutions_are_described_with_their_place_in_the_hierarchy(stil: Sign
     assert here.ask() is None
     source = here.subscriber.source
     assert isinstance(source, Describes)
-    describer = Describer(here.subscriber.intake, source, here.subscriber.schedule)
-    assert describe_step(describer, here.listener) == 2
+    describer = Describer(here.subscriber.intake, source, here.subscriber.schedule, here.subscriber.patience)
+    assert describe_step(describer) == 2
     assert here.ask() is None  # what the register says comes with the next snapshot
     with here.store.read() as reader:
         rows = [row.body for row in reader.scan(TOWN, Kind.INSTITUTION, None, 10)]
@@ -270,7 +270,7 @@ def test_institutions_are_described_with_their_place_in_the_hierarchy(stil: Sign
     assert known[main].departments == (department,)
     assert known[main].type == Code("Folkeskoler", "1012")
     assert known[main].municipality_code == "999"  # the made-up town itself
-    assert describe_step(describer, here.listener) == 0
+    assert describe_step(describer) == 0
     here.store.close()
 
 

@@ -16,7 +16,7 @@ from tests.support.process import PROGRAM
 
 _LOOKS = 1500
 _PAUSE = 0.02  # between two looks; the process may end meanwhile, which is noticed at once
-_STOP_LIMIT = 60
+_STOP_LIMIT = 90
 
 
 class Daemon:

@@ -70,19 +70,41 @@ Ask = Callable[..., Checked]
 def ask(tmp_path: Path) -> Ask:
     """Check a bridge with this source, and return what is said of it."""
 
-    def checked(source: PlainSource, institutions: str = "all", is_offline: bool = False) -> Checked:
-        (tmp_path / "skolebro.yaml").write_text(CONFIG.format(institutions=institutions))
+    def checked(
+        source: PlainSource, institutions: str = "all", is_offline: bool = False, feed: str | None = None
+    ) -> Checked:
+        text = CONFIG.format(institutions=institutions)
+        if feed is not None:
+            (tmp_path / "feed-url").touch(mode=0o600)
+            (tmp_path / "feed-url").write_text(feed)
+            text += "    feed: {url_file: feed-url, queue: skolebro.test.check}\n"
+        (tmp_path / "skolebro.yaml").write_text(text)
         connector = Connector("asked", ConnectorConfig, source=lambda config, services: source)
         bridge = open_bridge(load_settings(tmp_path / "skolebro.yaml", {"asked": connector}))
         found = {one.name: one for one in check(bridge, is_offline=is_offline)}
         bridge.store.close()
-        return found["source 0751"]
+        return found["source 0751" if feed is None else "feed 0751"]
 
     return checked
 
 
 def agreed(*institutions: str) -> AskedSource:
     return AskedSource(frozenset(institutions))
+
+
+@pytest.mark.parametrize(
+    ("address", "is_offline", "ok", "text"),
+    [
+        ("amqp://guest:guest@127.0.0.1:5672/", False, True, "works"),
+        ("amqp://guest:wrong@127.0.0.1:5672/", False, False, "(broker_refused"),
+        ("amqp://guest:guest@127.0.0.1:1/", False, False, "the broker cannot be reached"),
+        ("amqp://guest:guest@127.0.0.1:1/", True, True, "works"),
+    ],
+)
+def test_a_feed_is_greeted(ask: Ask, address: str, is_offline: bool, ok: bool, text: str) -> None:
+    found = ask(PlainSource(), is_offline=is_offline, feed=address)
+    assert found.ok is ok and text in found.text.replace("broker_refused:", "(broker_refused")
+    assert "wrong" not in found.text
 
 
 def test_a_source_that_is_read_as_a_whole_works(ask: Ask) -> None:
@@ -96,7 +118,10 @@ def test_all_institutions_are_counted(ask: Ask) -> None:
 
 def test_configured_institutions_without_an_agreement_are_named(ask: Ask) -> None:
     found = ask(agreed("101002", "101009"), '["101003", "101001", "101002"]')
-    assert (found.ok, found.text) == (True, "1 of 3 configured institutions are agreed; missing: 101001, 101003")
+    assert not found.ok
+    assert found.text.startswith(
+        "1 of 3 configured institutions are agreed; missing: 101001, 101003; the institution"
+    )
 
 
 def test_nothing_is_missing_where_all_are_agreed(ask: Ask) -> None:
@@ -114,7 +139,8 @@ def test_a_source_that_would_give_nothing_fails(ask: Ask, institutions: str) -> 
     ("error", "text"),
     [
         (SourceUnauthorised("signature_refused: register it"), "signature_refused: register it"),
-        (SourceUnavailable("timeout: no answer"), "timeout: no answer"),
+        (SourceUnavailable("timeout: no answer"), "the source did not answer in time (timeout): no answer"),
+        (SourceUnavailable("strange"), "strange"),
         (SnapshotInvalid("signature_missing"), "the answer is not signed;"),
     ],
 )

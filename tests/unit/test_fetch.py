@@ -90,6 +90,16 @@ class TestAnUnchangedSnapshot:
         assert bench.take(*pupils(*FIVE), pupil("new"), head=tomorrow) == ("recorded", None)
 
 
+class TestAChangedUserId:
+    def test_is_another_person_and_is_noted(self, bench: Bench) -> None:
+        known = pupils(*FIVE)
+        other = replace(known[0], person=replace(known[0].person, user_id="1000013b36"))
+        assert bench.take(other, *known[1:], head=at(1)) == ("recorded", None)
+        assert users(bench) == {*FIVE[1:], "1000013b36"}
+        with bench.store.read() as reader:
+            assert "user_id_changed" in [row.reason for row in reader.quarantine(10)]
+
+
 class TestSeveralSourcesOfOneName:
     def test_count_by_the_newest(self, bench: Bench) -> None:
         sources = tuple(

@@ -19,6 +19,7 @@ from bridge.domain.outcomes import Deferred, Rejected
 from bridge.domain.records import Record
 from bridge.engine.guard import GuardPolicy
 from bridge.engine.plan import Plan, Step, plan
+from bridge.observe import explained
 from tests.support.engine import (
     OTHER_SCHOOL,
     PLATFORM,
@@ -206,7 +207,7 @@ class TestAPlan:
         bench.fetch()
         bench.source.failure = failure
         told = planned(bench)
-        assert told.unavailable == {TOWN: str(failure)}
+        assert told.unavailable == {TOWN: explained(failure)}
         assert [step.key for step in told.targets[TARGET]] == [("ane",)]
 
     def test_has_what_waits_for_its_time(self, bench: Bench) -> None:

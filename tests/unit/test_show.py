@@ -29,7 +29,7 @@ def heads(lines: list[str]) -> list[str]:
 
 
 def test_a_source_without_agreements_has_no_column_for_them(capsys: pytest.CaptureFixture[str]) -> None:
-    assert heads(shown(status(ROW), capsys)) == ["municipality", "institution", "recorded", "last_run"]
+    assert heads(shown(status(ROW), capsys)) == ["municipality", "institution", "recorded", "last_run", "at"]
 
 
 def test_agreements_and_next_tries_have_a_column_where_there_are_some(capsys: pytest.CaptureFixture[str]) -> None:

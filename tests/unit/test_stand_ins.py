@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from standardwebhooks import Webhook
@@ -143,6 +144,23 @@ class Echo(LoopbackServer):
 
     def answer(self, request: Request) -> Response:
         return Response(201, request.body or request.path.encode(), {"X-Method": request.method, "ETag": "1"})
+
+
+def test_a_request_in_chunks_is_one_request() -> None:
+    """RFC 9112 §7.1: SOAP stacks send a long request in chunks."""
+    with (
+        Echo() as server,
+        socket.create_connection(("127.0.0.1", urlsplit(server.url).port or 0), timeout=10) as client,
+    ):
+        head = b"POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        client.sendall(head + b"3\r\nabc\r\n4;x=1\r\ndefg\r\n0\r\nTrailer: 1\r\n\r\n")
+        response = http.client.HTTPResponse(client)
+        response.begin()
+        assert response.read() == b"abcdefg"
+        client.sendall(head + b"ff\r\nabc")
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(1) == b""  # it never became a request
+        assert server.errors == []
 
 
 class Broken(LoopbackServer):

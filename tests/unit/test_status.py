@@ -139,6 +139,16 @@ class TestAllWell:
 
 
 class TestWhatNeedsAPerson:
+    def test_what_is_configured_and_was_never_heard_of(self, store: Store) -> None:
+        with store.write() as uow:
+            uow.put_institution_state(state("101001", ago(hours=1)))
+        expected = {"101": frozenset({"101001", "101002", "101009"}), "202": None}
+        told = read_status(store, [], NOW, expected=expected).attention
+        assert told == (
+            "Institutions 101002, 101009: configured, but nothing has come in yet.",
+            "Municipality 202: nothing has come in yet; `skolebro run` or `sync` asks for it.",
+        )
+
     def test_a_hold(self, store: Store) -> None:
         with store.write() as uow:
             number = uow.add_hold(hold("101001"), b"<xml/>")

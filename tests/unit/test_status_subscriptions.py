@@ -150,7 +150,8 @@ class TestAFailure:
     def test_that_a_person_must_mend_is_told_at_once_however_fresh_the_data_are(self, store: Store) -> None:
         assert self.fail(store, "signature_refused", 1, "") == (
             "The source of municipality 101: the source refuses our signature: register our certificate on the "
-            "provider system (signature_refused); what is stored stays; next try 2026-03-02 12:30 UTC.",
+            "provider system that udbydersystem_id names (signature_refused); what is stored stays; next try "
+            "2026-03-02 12:30 UTC.",
         )
 
     def test_of_the_whole_source_is_told_beside_a_message_of_the_feed_that_is_refused(self, store: Store) -> None:

@@ -68,6 +68,7 @@ def test_unsigned_messages_may_go_nowhere_else(url: str) -> None:
         ({"key_file": "key.pem"}, "certificate_file: missing"),
         ({"certificate_file": "own.pem"}, "oces_ca_files: missing"),
         ({"tls_client_certificate": True}, "needs certificate_file"),
+        ({"udbydersystem_id": "CHANGE-ME"}, "still CHANGE-ME"),
     ],
 )
 def test_what_nobody_may_guess_has_to_be_said(values: dict[str, object], text: str) -> None:

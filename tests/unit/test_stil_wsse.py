@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from datetime import timedelta
@@ -82,6 +83,13 @@ def test_a_request_that_is_sent_again_is_refused_by_the_simulator() -> None:
         (lambda sealed: sealed.replace(SYSTEM.encode(), b"AB999999"), "Signatur"),
         (lambda sealed: sealed.replace(SYSTEM.encode(), b""), "UdbydersytemIdMangler"),
         (lambda sealed: sealed.replace(b'wsu:Id="Body"', b'wsu:Id="Other"'), "Signatur"),
+        (
+            lambda sealed: sealed.replace(b'URI="#BinarySecurityToken" ValueType', b'URI="#nope" ValueType'),
+            "Signatur",
+        ),
+        (lambda sealed: re.sub(rb"<ds:KeyInfo>.*</ds:KeyInfo>", b"", sealed), "Signatur"),
+        (lambda _: security(NOW - 3 * 60 * MINUTE).seal(request()), "Signatur"),
+        (lambda _: security(NOW + 3 * 60 * MINUTE).seal(request()), "Signatur"),
     ],
 )
 def test_the_simulator_refuses_a_request_as_the_contract_says(changed: object, error: str) -> None:
@@ -332,6 +340,9 @@ def _as_pem(pem: tuple[bytes, bytes]) -> tuple[bytes, None, str]:
         (lambda: (provider().pkcs12("right"), None, "wrong"), "password"),
         (lambda: (b"junk", None, None), "PKCS#12"),
         (lambda: (provider().pem, b"junk", None), "key_file"),
+        (lambda: (provider().pem, None, None), "key_file: missing"),
+        (lambda: (provider().pkcs12("right"), None, None), "does it need a password_file"),
+        (lambda: (provider().pkcs12("right"), provider().key_pem, "right"), "leave this out"),
         (lambda: (provider().pem, stil().key_pem, None), "does not belong"),
         (lambda: (authority().issue("weak", bits=1024).pkcs12("x"), None, "x"), "2048 bits"),
     ],
