@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Sequence
-from threading import Event
 from time import monotonic
-from types import FrameType
 
 from bridge import __version__
 from bridge.app import Bridge, serve
@@ -15,6 +11,7 @@ from bridge.config import explained
 from bridge.engine.loop import Loop
 from bridge.engine.tell import Teller
 from bridge.observe import LogEvent, log
+from bridge.signals import until_signal
 
 _GRACE = 45.0
 
@@ -33,7 +30,7 @@ class _Heart(Teller):
 
 def run_daemon(bridge: Bridge) -> None:
     """Run until SIGTERM or SIGINT. Raises `AlreadyRunning`, and `ConfigError` before anything has begun."""
-    stopping = _stop_by_signal(bridge.stopping)
+    stopping = until_signal(bridge.stopping)
     bus = serve.bus()
     heart = _Heart(bridge)
     with bridge.alone():
@@ -53,19 +50,6 @@ def run_daemon(bridge: Bridge) -> None:
     bus.close()
     bridge.store.close()
     log.emit(LogEvent.APP_STOPPED)
-
-
-def _stop_by_signal(stopping: Event) -> Event:
-    """Have the first signal set the event; the second ends the process, which loses nothing."""
-
-    def on_signal(number: int, _: FrameType | None) -> None:
-        if stopping.is_set():
-            os._exit(128 + number)
-        stopping.set()
-
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)
-    return stopping
 
 
 def _stop(loops: Sequence[Loop]) -> None:

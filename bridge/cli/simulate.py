@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable
 from pathlib import Path
-from threading import Event
 from typing import Annotated
 
 import typer
 
 from bridge.config import read_secret
 from bridge.domain.errors import ConfigError
+from bridge.signals import until_signal
 from bridge.testing.aula_receiver import AulaReceiver
 from bridge.testing.loopback import LoopbackServer
 from bridge.testing.stil_municipality import Municipality
@@ -42,14 +41,6 @@ web:
 simulate = typer.Typer(help="Made-up systems to try the bridge against; loopback only.", no_args_is_help=True)
 
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")]
-
-
-def until_signal() -> Event:
-    """Return an event that Ctrl-C or SIGTERM sets."""
-    stopping = Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopping.set())
-    return stopping
 
 
 def _serve(server: LoopbackServer, says: Callable[[], str]) -> None:
