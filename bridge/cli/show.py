@@ -78,7 +78,7 @@ def _institutions(rows: Sequence[InstitutionStatus]) -> None:
         "municipality": lambda row: row.municipality,
         "institution": lambda row: row.institution or f"the {row.part}",
         "school year": lambda row: row.school_year,
-        "recorded": lambda row: _second(row.recorded_at) or "never",
+        "recorded": lambda row: _second(row.recorded_at) or ("never" if row.institution else None),
         "last run": lambda row: row.result,
         "at": lambda row: _second(row.last_run_at),
         "reason": lambda row: row.reason,
