@@ -62,7 +62,8 @@ def describe_step(describer: Describer) -> int:
         uow.put_subscriptions(
             [Subscription(intake.municipality, REGISTER, asked_at=now if is_turn else row.asked_at)]
         )
-        return _keep(uow, intake, {**dict.fromkeys(asked, _UNKNOWN), **found}, now)
+        # What was known of one that is not told of this time stays.
+        return _keep(uow, intake, {**dict.fromkeys(asked - known, _UNKNOWN), **found}, now)
 
 
 def _known(intake: Intake) -> tuple[Mapping[str, Subscription], frozenset[str], frozenset[str]]:

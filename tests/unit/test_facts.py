@@ -155,6 +155,16 @@ def test_a_new_institution_is_asked_about_at_once_and_once_though_the_register_k
     assert desk.bench.take(pupil("bo"), head=header(OTHER_SCHOOL), expected=OTHER_SCHOOL)[0] == "unchanged"
 
 
+def test_what_is_known_of_an_institution_that_the_register_leaves_out_stays() -> None:
+    desk = Desk()
+    desk.bench.take(pupil("anna"))
+    desk.step()
+    desk.register.says = []
+    assert desk.step(after=DAY) == 0
+    desk.bench.take(pupil("anna"), pupil("bo"))
+    assert desk.school() == SPECIAL
+
+
 def test_a_clock_that_was_in_the_future_does_not_silence_the_register() -> None:
     desk = Desk()
     desk.bench.take(pupil("anna"))
