@@ -179,7 +179,12 @@ def _may_be_taken(intake: Intake, snapshot: Snapshot) -> bool:
     """
     if not isinstance(intake.source, Subscribes):
         return True
-    head = next(iter(intake.source.parse(snapshot)), None)
+    try:
+        head = next(iter(intake.source.parse(snapshot)), None)
+    except SnapshotInvalid:
+        raise
+    except Exception:
+        return True  # a bug of the reader, which is told where the whole document is read
     if not isinstance(head, Header):
         raise SnapshotInvalid("no_institution")
     number = head.institution_number

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from bridge.connector import SnapshotSource, SourceFailure
@@ -14,13 +14,14 @@ from bridge.domain.records import Snapshot
 from bridge.engine.audit import AuditBook
 from bridge.engine.desire import Rendering
 from bridge.engine.detect import Detection, detect
-from bridge.engine.guard import OF_THE_TIME, REJECTED, WRONG_INSTITUTION, GuardPolicy, held_for, is_from_future
+from bridge.engine.guard import OF_THE_TIME, REJECTED, WRONG_INSTITUTION, GuardPolicy, held_for
 from bridge.engine.normalise import Normalised, normalise
 from bridge.engine.oddities import renamed
 from bridge.engine.record import record
 from bridge.observe import LogEvent, log
 from bridge.ports import Hold, InstitutionState, Run, Store, UnitOfWork
 
+_SOON = timedelta(days=1)
 _DECIDED = ("open", "approved", "rejected")
 READER_ERROR = "reader_error"
 """A bug of a connector."""
@@ -170,7 +171,7 @@ def _unchanged(uow: UnitOfWork, intake: Intake, snapshot: Snapshot, state: Insti
     )
     uow.add_run(run)
     at = snapshot.export_time
-    if at is not None and at > state.export_time and not is_from_future(at, intake.now()):
+    if at is not None and state.export_time < at <= intake.now() + _SOON:
         uow.put_institution_state(replace(state, export_time=at))
     _settle_holds(uow, intake, {state.institution}, None, ("open",))  # whatever it was is over
     return run

@@ -70,10 +70,12 @@ def subscribe_step(subscriber: Subscriber, witness: SourceWitness) -> int:
     if subscriber.schedule.is_quiet(now) or waits(whole, now):
         return 0
     try:
+        # After a failure of the whole everybody is asked again, or it would seem well because all are waiting.
+        is_patient = not whole.failures
         if now >= subscriber.schedule.due_after(whole.asked_at, now):
-            return _pass(subscriber, witness, is_turn=True)
+            return _pass(subscriber, witness, is_turn=True, is_patient=is_patient)
         if whole.failures or _has_news(intake, rows):
-            return _pass(subscriber, witness, is_turn=False)
+            return _pass(subscriber, witness, is_turn=False, is_patient=is_patient)
         return _fetch_due(subscriber, _due(intake, rows, now), witness, is_retry=True)
     except (SourceError, Stopped):
         return 0
@@ -155,7 +157,7 @@ def _pass(subscriber: Subscriber, witness: SourceWitness, *, is_turn: bool, is_p
         failed = SourceUnavailable(f"{error.code}: the list of agreements could not be used")
         _whole_failed(subscriber, failed, witness)
         raise failed from error
-    except (SourceUnavailable, SourceUnauthorised) as error:
+    except SourceError as error:
         _whole_failed(subscriber, error, witness)
         raise
     for row in note_agreements(intake, agreed, is_turn=is_turn):

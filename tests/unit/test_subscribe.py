@@ -248,6 +248,23 @@ def test_institutions_that_always_fail_keep_nobody_from_being_served() -> None:
         assert desk.row(WHOLE).failures == 0
 
 
+def test_a_source_whose_exports_all_fail_is_not_well_again_because_all_of_them_wait() -> None:
+    numbers = {f"10{n:04}" for n in range(5)}
+    away = SourceUnavailable("service_fault: down")
+    register = Register(numbers, concurrency=1, trouble=dict.fromkeys(numbers, away))
+    desk = Desk(register)
+    for _ in range(12 * 60):
+        desk.step(after=timedelta(minutes=1))
+    assert desk.listener.recovered == []
+    assert desk.told.count((None, "failed", "service_fault")) == 1
+    assert len(register.asked) < 100
+    register.trouble.clear()
+    for _ in range(7):
+        desk.step(after=HOUR)
+    assert desk.listener.recovered == [TOWN]
+    assert desk.people == {(f"p{number}",) for number in numbers}
+
+
 def test_a_bug_of_the_connector_stops_its_institution_only() -> None:
     register = Register({SCHOOL, OTHER_SCHOOL}, concurrency=1, trouble={SCHOOL: ZeroDivisionError()})
     desk = Desk(register)
