@@ -120,7 +120,7 @@ class TrappedBridge(Bridge):
 
     def _services(self, *given: Any) -> Services:
         services = super()._services(*given)
-        name = next((text for text in given if isinstance(text, str)), "the source")
+        name = next((text for text in given if isinstance(text, str)), "the/source")
         if name.endswith("/source"):
             return services
 
