@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import bindparam, delete, or_, select
 
 from bridge.adapters.sql_schema import audit, open_intents
 from bridge.adapters.sql_transaction import CHUNK, SqlPart, StoredRow, chunks
@@ -27,7 +27,7 @@ class SqlAudit(SqlPart):
         for expected, row in enumerate(rows, start=head + 1):
             if row.seq != expected:
                 raise StoreError(f"audit row {row.seq} was refused: the next one is {expected}")
-        self._tx.add(audit, [(r.seq, r.record, r.prev, r.hash, r.intent, r.closes) for r in rows])
+        self._tx.add(audit, [(r.seq, r.record, r.prev, r.hash, r.intent, r.closes, r.subject) for r in rows])
         self._tx.add(open_intents, [(row.seq, row.intent) for row in rows if row.intent is not None])
         for chunk in chunks(row.closes for row in rows if row.closes is not None):
             self._tx.run(_CLOSED, **{CHUNK: chunk})
@@ -36,6 +36,11 @@ class SqlAudit(SqlPart):
         page = select(audit).where(audit.c.seq > after).order_by(audit.c.seq).limit(limit)
         return [_audit_row(row) for row in self._tx.rows(page)]
 
+    def audit_about(self, subject: str) -> list[AuditRow]:
+        intents = select(audit.c.intent).where(audit.c.subject == subject, audit.c.intent.is_not(None))
+        about = or_(audit.c.subject == subject, audit.c.closes.in_(intents))
+        return [_audit_row(row) for row in self._tx.rows(select(audit).where(about).order_by(audit.c.seq))]
+
     def open_intents(self) -> list[AuditRow]:
         rows = self._tx.rows(select(audit).join(open_intents).order_by(audit.c.seq))
         return [_audit_row(row) for row in rows]
@@ -43,5 +48,11 @@ class SqlAudit(SqlPart):
 
 def _audit_row(row: StoredRow) -> AuditRow:
     return AuditRow(
-        seq=row.seq, record=row.record, prev=row.prev, hash=row.hash, intent=row.intent, closes=row.closes
+        seq=row.seq,
+        record=row.record,
+        prev=row.prev,
+        hash=row.hash,
+        intent=row.intent,
+        closes=row.closes,
+        subject=row.subject,
     )

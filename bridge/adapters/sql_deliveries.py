@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import Row, bindparam, case, func, literal_column, select, update
+from sqlalchemy import bindparam, case, func, literal_column, select, update
 
-from bridge.adapters.sql_schema import deliveries, from_stored, to_stored
+from bridge.adapters.sql_schema import deliveries, from_stored, ledgers, to_stored
 from bridge.adapters.sql_transaction import CHUNK, SqlPart, StoredRow, chunks
 from bridge.domain.entities import Kind
 from bridge.domain.errors import StoreError
 from bridge.domain.ids import CanonicalId, TargetId, join_key, split_key
-from bridge.ports import STUCK_AFTER, Delivery, DeliveryCounts, Desired
+from bridge.ports import STUCK_AFTER, URGENT, Delivery, DeliveryCounts, Desired, Ledger
 
 _C = deliveries.c
 # Spelt out, not bound: SQLite uses a partial index only for a condition that it can read.
@@ -21,7 +22,10 @@ _IS_REJECTED = _C.state == literal_column("'rejected'")
 _IS_IN_CHUNK = _C.id.in_(bindparam(CHUNK, expanding=True))
 _THIS = (_C.target == bindparam("b_target"), _C.id == bindparam("b_id"))
 
-_DESIRED = select(_C.id, _C.desired, _C.rank, _C.resource).where(_C.target == bindparam("target"), _IS_IN_CHUNK)
+_DESIRED = select(_C.id, _C.desired).where(_C.target == bindparam("target"), _IS_IN_CHUNK)
+_STEP = select(
+    _C.id, _C.desired, _C.confirmed, _C.rank, _C.resource, _C.in_doubt, _C.is_due, _C.carried, _C.version
+).where(_C.target == bindparam("target"), _IS_IN_CHUNK)
 _REMOTE = select(_C.id, _C.remote_id).where(
     _C.target == bindparam("target"), _IS_IN_CHUNK, _C.remote_id.is_not(None)
 )
@@ -42,7 +46,18 @@ _LANE = (
     .order_by(_C.next_attempt_at, _C.id)
 )
 
-_CHANGED = ("b_target", "b_id", "b_hash", "b_rank", "b_resource", "b_institution", "b_now")
+_CHANGED = (
+    "b_target",
+    "b_id",
+    "b_hash",
+    "b_rank",
+    "b_resource",
+    "b_institution",
+    "b_now",
+    "b_reason",
+    "b_due_at",
+    "b_carried",
+)
 _CHANGE = (
     update(deliveries)
     .where(*_THIS)
@@ -54,9 +69,10 @@ _CHANGE = (
         version=_C.version + 1,
         attempts=0,
         state="pending",
-        reason=None,
-        next_attempt_at=bindparam("b_now"),
+        reason=bindparam("b_reason"),
+        next_attempt_at=bindparam("b_due_at"),
         updated_at=bindparam("b_now"),
+        carried=bindparam("b_carried"),
     )
 )
 _MOVED = ("b_target", "b_id", "b_rank", "b_resource")
@@ -78,6 +94,7 @@ _WRITTEN_BACK = (
     "b_attempts",
     "b_next_attempt_at",
     "b_state",
+    "b_carried",
 )
 _WRITE_BACK = (
     update(deliveries)
@@ -93,6 +110,7 @@ _WRITE_BACK = (
         attempts=case((_IS_SAME_VERSION, bindparam("b_attempts")), else_=_C.attempts),
         next_attempt_at=case((_IS_SAME_VERSION, bindparam("b_next_attempt_at")), else_=_C.next_attempt_at),
         state=case((_IS_SAME_VERSION, bindparam("b_state")), else_=_C.state),
+        carried=case((_IS_SAME_VERSION, bindparam("b_carried")), else_=_C.carried),
     )
 )
 
@@ -102,22 +120,31 @@ class SqlDeliveries(SqlPart):
 
     def put_desired(self, rows: Iterable[Desired], now: datetime) -> int:
         wanted = {(row.target, row.id): row for row in rows}
-        stored = self._stored_desired(wanted)
+        stored = self._steps(wanted)
         moment = to_stored(now)
         new, changed, moved = [], [], []
+        superseded: Counter[TargetId] = Counter()
         for key, row in wanted.items():
-            match stored.get(key):
-                case None if row.hash is not None:
+            before = stored.get(key)
+            if before is None:
+                if row.hash is not None:
                     new.append(_new(row, moment))
-                case Row(desired=before) if before != row.hash:
-                    changed.append((*key, row.hash, row.rank, row.resource, row.institution, moment))
-                case Row(rank=rank, resource=resource) if (rank, resource) != (row.rank, row.resource):
-                    moved.append((*key, row.rank, row.resource))
-                case _:
-                    pass  # as it is already, or nothing of what was never there
+                continue
+            rank = _rank(before, row)
+            if before.desired != row.hash:
+                carried, overtaken = _carried(before, row)
+                superseded[row.target] += overtaken
+                due_at = to_stored(row.not_before) if row.not_before is not None else moment
+                changed.append(
+                    (*key, row.hash, rank, row.resource, row.institution, moment, row.reason, due_at, carried)
+                )
+            elif (before.rank, before.resource) != (rank, row.resource):
+                moved.append((*key, rank, row.resource))
         self._tx.add(deliveries, new)
         self._tx.change(_CHANGE, _CHANGED, changed)
         self._tx.change(_MOVE, _MOVED, moved)
+        for target, number in superseded.items():
+            self._count(target, superseded=number)
         return len(new) + len(changed) + len(moved)
 
     def desired_hashes(self, target: TargetId, ids: Iterable[CanonicalId]) -> dict[CanonicalId, bytes | None]:
@@ -135,7 +162,15 @@ class SqlDeliveries(SqlPart):
         self._tx.change(_BEGIN, ("b_target", "b_id"), [(target, identity) for identity in ids])
 
     def put_deliveries(self, rows: Sequence[Delivery]) -> None:
-        self._tx.change(_WRITE_BACK, _WRITTEN_BACK, map(_written_back, rows))
+        stored = self._steps((row.target, row.id) for row in rows)
+        delivered: Counter[TargetId] = Counter()
+        for row in rows:
+            before = stored.get((row.target, row.id))
+            if before is not None and _is_settled(before, row):
+                delivered[row.target] += before.carried
+        self._tx.change(_WRITE_BACK, _WRITTEN_BACK, [_written_back(row, stored) for row in rows])
+        for target, number in delivered.items():
+            self._count(target, delivered=number)
 
     def remote_ids(self, target: TargetId, ids: Iterable[CanonicalId]) -> dict[CanonicalId, str]:
         return {CanonicalId(row.id): row.remote_id for row in self._tx.rows_in(_REMOTE, ids, target=target)}
@@ -206,22 +241,79 @@ class SqlDeliveries(SqlPart):
 
     def _lane_heads(self, target: TargetId) -> Iterator[tuple[int, int]]:
         """Each lane with something due and its earliest time: one index look-up a lane, however long it is."""
-        lane = -1
+        lane = URGENT - 1
         while rows := self._tx.rows(_LANE_HEAD, target=target, lane=lane):
             lane, earliest = rows[0]
             yield lane, earliest
 
-    def _stored_desired(
+    def _steps(
         self, keys: Iterable[tuple[TargetId, CanonicalId]]
     ) -> dict[tuple[TargetId, CanonicalId], StoredRow]:
+        """The present step of each of these that has a row."""
         by_target: dict[TargetId, list[CanonicalId]] = {}
         for target, identity in keys:
             by_target.setdefault(target, []).append(identity)
         return {
             (target, CanonicalId(row.id)): row
             for target, ids in by_target.items()
-            for row in self._tx.rows_in(_DESIRED, ids, target=target)
+            for row in self._tx.rows_in(_STEP, ids, target=target)
         }
+
+    # ------------------------------------------------------------ the ledger
+
+    def ledger(self, target: TargetId) -> Ledger:
+        rows = self._tx.rows(select(ledgers).where(ledgers.c.target == target))
+        ended = rows[0] if rows else None
+        carried = select(_C.state, func.sum(_C.carried)).where(
+            _C.target == target, _C.carried > literal_column("0")
+        )
+        waiting = {state: int(number) for state, number in self._tx.rows(carried.group_by(_C.state))}
+        return Ledger(
+            target=target,
+            accepted=ended.accepted if ended else 0,
+            filtered=ended.filtered if ended else 0,
+            delivered=ended.delivered if ended else 0,
+            superseded=ended.superseded if ended else 0,
+            unapplied=ended.unapplied if ended else 0,
+            rejected=waiting.get("rejected", 0),
+            pending=waiting.get("pending", 0),
+        )
+
+    def count_changes(self, target: TargetId, *, accepted: int = 0, filtered: int = 0, unapplied: int = 0) -> None:
+        self._count(target, accepted=accepted, filtered=filtered, unapplied=unapplied)
+
+    def supersede_unapplied(self, target: TargetId) -> None:
+        values = {"superseded": ledgers.c.superseded + ledgers.c.unapplied, "unapplied": 0}
+        self._tx.run(update(ledgers).where(ledgers.c.target == target).values(values))
+
+    def _count(self, target: TargetId, **numbers: int) -> None:
+        grown = {name: ledgers.c[name] + number for name, number in numbers.items() if number}
+        if grown and not self._tx.run(update(ledgers).where(ledgers.c.target == target).values(grown)).rowcount:
+            names = (column.name for column in ledgers.columns if column.name != "target")
+            self._tx.add(ledgers, [(target, *(numbers.get(name, 0) for name in names))])
+
+
+def _rank(before: StoredRow, row: Desired) -> int:
+    """Urgent while it is asked for, or was and is still on its way."""
+    if row.hash is None:
+        return row.rank
+    is_still = before.rank == URGENT and bool(before.is_due) and before.desired is not None
+    return URGENT if row.is_urgent or is_still else row.rank
+
+
+def _carried(before: StoredRow, row: Desired) -> tuple[int, int]:
+    """How many changes the next step carries, and how many end superseded with it."""
+    is_done = row.hash == before.confirmed and not before.in_doubt
+    carried = before.carried if row.carried is None else row.carried
+    overtaken = 0 if row.carried is None else before.carried
+    return (0, overtaken + carried) if is_done else (carried, overtaken)
+
+
+def _is_settled(before: StoredRow, row: Delivery) -> bool:
+    """Whether nothing is due any more once a delivery is written back."""
+    return bool(before.version == row.version and row.state == "pending") and not (
+        row.in_doubt or before.desired != row.confirmed
+    )
 
 
 def _new(row: Desired, moment: int) -> tuple[object, ...]:
@@ -232,7 +324,7 @@ def _new(row: Desired, moment: int) -> tuple[object, ...]:
         join_key(row.key),
         row.institution,
         row.resource,
-        row.rank,
+        URGENT if row.is_urgent else row.rank,
         row.hash,
         None,  # confirmed
         None,  # remote_id
@@ -240,15 +332,18 @@ def _new(row: Desired, moment: int) -> tuple[object, ...]:
         1,  # version
         0,  # in_doubt
         0,  # attempts
-        moment,
+        to_stored(row.not_before) if row.not_before is not None else moment,
         "pending",
-        None,  # reason
+        row.reason,
         moment,
         None,  # confirmed_body
+        row.carried or 0,
     )
 
 
-def _written_back(row: Delivery) -> tuple[object, ...]:
+def _written_back(row: Delivery, stored: Mapping[tuple[TargetId, CanonicalId], StoredRow]) -> tuple[object, ...]:
+    before = stored.get((row.target, row.id))
+    carried = before.carried if before is not None and not _is_settled(before, row) else 0
     return (
         row.target,
         row.id,
@@ -263,6 +358,7 @@ def _written_back(row: Delivery) -> tuple[object, ...]:
         row.attempts,
         to_stored(row.next_attempt_at),
         row.state,
+        carried,
     )
 
 
@@ -287,4 +383,5 @@ def _delivery(row: StoredRow) -> Delivery:
         state=row.state,
         reason=row.reason,
         updated_at=from_stored(row.updated_at),
+        carried=row.carried,
     )

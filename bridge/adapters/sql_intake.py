@@ -68,6 +68,7 @@ class SqlIntake(SqlPart):
                 is_last=1,
                 export_time=to_stored(run.export_time),
                 sources=_write_sources(run.sources),
+                gone=json.dumps(dict(run.gone)),
             )
         )
 
@@ -77,6 +78,11 @@ class SqlIntake(SqlPart):
     def last_runs(self) -> list[Run]:
         last = [_run(row) for row in self._tx.rows(select(runs).where(_IS_LAST))]
         return sorted(last, key=lambda run: (run.municipality, run.institution or ""))
+
+    def runs_of(self, municipality: str, institution: str, since: datetime) -> list[Run]:
+        here = (runs.c.municipality == municipality, runs.c.institution == institution)
+        wanted = select(runs).where(*here, runs.c.at >= to_stored(since)).order_by(runs.c.number)
+        return [_run(row) for row in self._tx.rows(wanted)]
 
     def replace_quarantine(self, municipality: str, institution: str, rows: Sequence[QuarantineRow]) -> None:
         here = (quarantine.c.municipality == municipality, quarantine.c.institution == institution)
@@ -129,6 +135,7 @@ def _run(row: StoredRow) -> Run:
         quarantined=row.quarantined,
         export_time=from_stored(row.export_time),
         sources=_read_sources(row.sources),
+        gone=json.loads(row.gone),
     )
 
 

@@ -58,8 +58,14 @@ def _text(name: str, *, is_key: bool = False) -> Column[str]:
     return Column(name, Text, primary_key=is_key, nullable=False)
 
 
-def _number(name: str, *, is_key: bool = False, nullable: bool = False) -> Column[int]:
-    return Column(name, BigInteger, primary_key=is_key, nullable=nullable, autoincrement=False)
+def _number(name: str, *, is_key: bool = False, nullable: bool = False, default: str | None = None) -> Column[int]:
+    return Column(
+        name, BigInteger, primary_key=is_key, nullable=nullable, autoincrement=False, server_default=default
+    )
+
+
+def _json(name: str, empty: str) -> Column[str]:
+    return Column(name, Text, nullable=False, server_default=empty)
 
 
 def _serial(name: str) -> Column[int]:
@@ -145,6 +151,7 @@ runs = Table(
     Column("is_last", SmallInteger, nullable=False),
     _number("export_time", nullable=True),
     Column("sources", Text, nullable=False, server_default="[]"),
+    _json("gone", "{}"),
     _where("runs", "last", ("municipality", "institution"), "is_last = 1"),
 )
 
@@ -179,6 +186,12 @@ holds = Table(
     Column("origin", Text),
     _number("decided_at", nullable=True),
     Column("decided_by", Text),
+    _json("groups", "[]"),
+    _json("withheld", "[]"),
+    _json("approvals", "[]"),
+    _json("summary", "{}"),
+    _number("notified_at", nullable=True),
+    _number("reminded_at", nullable=True),
     Index("ix_holds_state", "state"),
 )
 
@@ -203,9 +216,12 @@ events = Table(
     _number("time"),
     _text("cause"),
     Column("data", LargeBinary, nullable=False),
+    Index("ix_events_subject", "municipality", "subject", "sequence"),
 )
 
-sequences = Table("sequences", metadata, _text("municipality", is_key=True), _number("last"))
+sequences = Table(
+    "sequences", metadata, _text("municipality", is_key=True), _number("last"), _number("floor", default="0")
+)
 
 cursors = Table("cursors", metadata, _text("name", is_key=True), _number("sequence"))
 
@@ -233,8 +249,56 @@ deliveries = Table(
     Column("is_due", SmallInteger, Computed(IS_DUE, persisted=True), nullable=False),
     Column("lane", BigInteger, Computed(LANE, persisted=True), nullable=False),
     Column("confirmed_body", LargeBinary),
+    _number("carried", default="0"),
     _where("deliveries", "due", ("target", "lane", "next_attempt_at", "id"), "is_due = 1"),
     _where("deliveries", "rejected", ("target", "id"), "state = 'rejected'"),
+    _where("deliveries", "carried", ("target", "state"), "carried > 0"),
+)
+
+ledgers = Table(
+    "ledgers",
+    metadata,
+    _text("target", is_key=True),
+    _number("accepted"),
+    _number("filtered"),
+    _number("delivered"),
+    _number("superseded"),
+    _number("unapplied"),
+)
+
+drift = Table(
+    "drift",
+    metadata,
+    _text("target", is_key=True),
+    _text("id", is_key=True),
+    _text("kind"),
+    _text("what"),
+    _json("fields", "[]"),
+    _number("rounds"),
+    _text("state"),
+    _number("seen_at"),
+)
+
+kept_people = Table(
+    "kept_people",
+    metadata,
+    _text("municipality", is_key=True),
+    _text("user_id", is_key=True),
+    _number("until", nullable=True),
+    _text("kept_by"),
+    _number("kept_at"),
+)
+
+expected_rolls = Table(
+    "expected_rolls",
+    metadata,
+    _serial("id"),
+    _text("municipality"),
+    _text("institution"),
+    _number("opens_at"),
+    _number("closes_at"),
+    _text("opened_by"),
+    _number("opened_at"),
 )
 
 target_states = Table(
@@ -246,6 +310,9 @@ target_states = Table(
     Column("pause_reason", Text),
     _number("failures"),
     _number("last_success_at", nullable=True),
+    _number("reconciled_at", nullable=True),
+    _number("drifted", default="0"),
+    _number("foreign", default="0"),
 )
 
 audit = Table(
@@ -257,6 +324,9 @@ audit = Table(
     Column("hash", LargeBinary, nullable=False),
     Column("intent", Text),
     Column("closes", Text),
+    Column("subject", Text),
+    _where("audit", "subject", ("subject", "seq"), "subject IS NOT NULL"),
+    _where("audit", "closes", ("closes",), "closes IS NOT NULL"),
 )
 
 open_intents = Table(

@@ -29,6 +29,9 @@ class SqlTargets(SqlPart):
             state.pause_reason,
             state.failures,
             to_stored(state.last_success_at),
+            to_stored(state.reconciled_at),
+            state.drifted,
+            state.foreign,
         )
         self._tx.put(target_states, [row])
 
@@ -41,4 +44,7 @@ def _target_state(row: StoredRow) -> TargetState:
         pause_reason=row.pause_reason,
         failures=row.failures,
         last_success_at=from_stored(row.last_success_at),
+        reconciled_at=from_stored(row.reconciled_at),
+        drifted=row.drifted,
+        foreign=row.foreign,
     )

@@ -13,6 +13,7 @@ from sqlalchemy import URL, Connection, make_url
 
 from bridge.adapters.sql_audit import SqlAudit
 from bridge.adapters.sql_deliveries import SqlDeliveries
+from bridge.adapters.sql_drift import SqlDrift
 from bridge.adapters.sql_entities import SqlEntities
 from bridge.adapters.sql_errors import translated, translated_files
 from bridge.adapters.sql_events import SqlEvents
@@ -30,7 +31,15 @@ BUSY_TIMEOUT = timedelta(seconds=30)
 
 
 class SqlUnitOfWork(
-    SqlEntities, SqlIntake, SqlSubscriptions, SqlHolds, SqlEvents, SqlDeliveries, SqlTargets, SqlAudit
+    SqlEntities,
+    SqlIntake,
+    SqlSubscriptions,
+    SqlHolds,
+    SqlEvents,
+    SqlDeliveries,
+    SqlTargets,
+    SqlDrift,
+    SqlAudit,
 ):
     """One transaction; after a rollback it still answers, and whatever it is told is forgotten."""
 

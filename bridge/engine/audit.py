@@ -50,7 +50,8 @@ class AuditBook:
             size += 1
             text = canonical({"seq": size, "ts": at, "actor": self.actor, **record})
             digest = link_hash(head, text)
-            rows.append(AuditRow(size, text, head, digest, record.get("intent"), record.get("closes")))
+            ties = (record.get("intent"), record.get("closes"), record.get("subject"))
+            rows.append(AuditRow(size, text, head, digest, *ties))
             kinds[record["kind"]] += 1
             head = digest
         if rows:
@@ -122,7 +123,8 @@ def _wrong(row: AuditRow, size: int, head: bytes) -> str | None:
     if row.hash != link_hash(row.prev, row.record):
         return f"link {row.seq} was changed after it was written"
     told = json.loads(row.record)
-    if (told.get("seq"), told.get("intent"), told.get("closes")) != (row.seq, row.intent, row.closes):
+    ties = ("seq", "intent", "closes", "subject")
+    if tuple(map(told.get, ties)) != (row.seq, row.intent, row.closes, row.subject):
         return f"link {row.seq} was changed after it was written"
     return None
 

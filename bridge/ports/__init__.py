@@ -1,7 +1,17 @@
 """Internal ports: what the engine needs of a store, a bus and a clock, and nothing of how they do it."""
 
 from bridge.ports.audit import AuditRow, AuditStore
-from bridge.ports.deliveries import STUCK_AFTER, Delivery, DeliveryCounts, DeliveryStore, Desired, TargetState
+from bridge.ports.deliveries import (
+    STUCK_AFTER,
+    URGENT,
+    Delivery,
+    DeliveryCounts,
+    DeliveryStore,
+    Desired,
+    Ledger,
+    TargetState,
+)
+from bridge.ports.drift import Drift, DriftStore
 from bridge.ports.entities import EntityRow, EntityStore
 from bridge.ports.events import EventLog
 from bridge.ports.intake import (
@@ -9,11 +19,15 @@ from bridge.ports.intake import (
     PARTS,
     REGISTER,
     WHOLE,
+    Approval,
+    ExpectedRoll,
     Hold,
     InstitutionState,
     IntakeStore,
+    KeptPerson,
     QuarantineRow,
     Run,
+    Subject,
     Subscription,
 )
 from bridge.ports.news import FROM_FEED, Bus, EventPublisher, Feed, FeedMessage
@@ -26,7 +40,9 @@ __all__ = [
     "PARTS",
     "REGISTER",
     "STUCK_AFTER",
+    "URGENT",
     "WHOLE",
+    "Approval",
     "AuditRow",
     "AuditStore",
     "Bus",
@@ -35,20 +51,26 @@ __all__ = [
     "DeliveryCounts",
     "DeliveryStore",
     "Desired",
+    "Drift",
+    "DriftStore",
     "EntityRow",
     "EntityStore",
     "EventLog",
     "EventPublisher",
+    "ExpectedRoll",
     "Feed",
     "FeedMessage",
     "Hold",
     "InstitutionState",
     "IntakeStore",
+    "KeptPerson",
+    "Ledger",
     "QuarantineRow",
     "Random",
     "Reader",
     "Run",
     "Store",
+    "Subject",
     "Subscription",
     "TargetState",
     "UnitOfWork",

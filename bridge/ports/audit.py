@@ -17,6 +17,7 @@ class AuditRow:
     hash: bytes
     intent: str | None = None  # set on an intent: the id that its outcome repeats
     closes: str | None = None  # set on an outcome
+    subject: str | None = None  # the keyed reference that a disclosure is about; not part of the hash by itself
 
 
 class AuditStore(Protocol):
@@ -32,4 +33,8 @@ class AuditStore(Protocol):
 
     def open_intents(self) -> list[AuditRow]:
         """Intent rows that no row closes."""
+        ...
+
+    def audit_about(self, subject: str) -> list[AuditRow]:
+        """The rows about one keyed reference, each intent with the outcome that closes it, in the chain's order."""
         ...

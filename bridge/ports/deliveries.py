@@ -13,7 +13,12 @@ from bridge.domain.ids import CanonicalId, Key, TargetId
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """What a target should have of one entity: the hash of its rendered body, None for nothing."""
+    """What a target should have of one entity: the hash of its rendered body, None for nothing.
+
+    `carried` is how many changes of the source come with this step (None: it is no change of the source's).
+    `not_before` puts a change off, told by `reason`. `is_urgent` puts an entity that does not go away before
+    everything else at its target.
+    """
 
     target: TargetId
     id: CanonicalId
@@ -23,6 +28,14 @@ class Desired:
     resource: str
     rank: int
     hash: bytes | None
+    carried: int | None = None
+    not_before: datetime | None = None
+    reason: str | None = None
+    is_urgent: bool = False
+
+
+URGENT = -1
+"""The rank of what goes before everything else; its own rank comes back with its next step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +44,8 @@ class Delivery:
 
     `version` grows whenever the desired hash changes. `state`: "pending" or "rejected"; a rejected
     delivery is not due until its desired hash changes or a person asks for a retry.
-    `confirmed_body` is the JSON of the document that the target last confirmed.
+    `confirmed_body` is the JSON of the document that the target last confirmed. `carried` is how many changes of
+    the source end with this step.
     """
 
     target: TargetId
@@ -53,6 +67,7 @@ class Delivery:
     state: str
     reason: str | None
     updated_at: datetime
+    carried: int = 0
 
     @property
     def is_due(self) -> bool:
@@ -61,7 +76,10 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class TargetState:
-    """What is known of a target as a whole. `rendering` is the digest of mapping and scope last applied."""
+    """What is known of a target as a whole. `rendering` is the digest of mapping and scope last applied.
+
+    `reconciled_at` is when all that it has was last read back; `drifted` of it differed, `foreign` was not ours.
+    """
 
     target: TargetId
     rendering: str | None = None
@@ -69,6 +87,33 @@ class TargetState:
     pause_reason: str | None = None
     failures: int = 0
     last_success_at: datetime | None = None
+    reconciled_at: datetime | None = None
+    drifted: int = 0
+    foreign: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What became of the source's changes at one target, each counted once.
+
+    `accepted` were recorded. `filtered` make no difference there, by scope or mapping. `delivered` were confirmed.
+    `superseded` were overtaken by a later change before they were. `unapplied` wait with a changed mapping.
+    `rejected` and `pending` are where deliveries stand now. Nothing is lost while `imbalance` is 0.
+    """
+
+    target: TargetId
+    accepted: int = 0
+    filtered: int = 0
+    delivered: int = 0
+    superseded: int = 0
+    unapplied: int = 0
+    rejected: int = 0
+    pending: int = 0
+
+    @property
+    def imbalance(self) -> int:
+        ended = self.filtered + self.delivered + self.superseded
+        return self.accepted - ended - self.unapplied - self.rejected - self.pending
 
 
 STUCK_AFTER = 10
@@ -95,8 +140,11 @@ class DeliveryStore(Protocol):
         """Set what targets should have and return how many rows changed.
 
         Unknown with hash None: nothing is stored. Same hash: nothing is written (but a changed rank or
-        resource is). Else: version + 1, attempts 0, state pending, no reason, due at `now`.
+        resource is). Else: version + 1, attempts 0, state pending, the row's reason, due at `not_before` or `now`.
         Of several rows for one entity the last counts. An empty institution leaves the stored one.
+        An urgent row that is not confirmed yet stays urgent, as long as it does not go away.
+        The changes that a step carried, and did not bring to the target, are superseded by the next one that
+        carries some, and by one that leaves nothing to be done.
         """
         ...
 
@@ -120,8 +168,21 @@ class DeliveryStore(Protocol):
         """Write back what an attempt brought: everything but `version` and the fields of `Desired`.
 
         Where the stored version is no longer the row's, the desired state changed meanwhile: then
-        `state`, `attempts` and `next_attempt_at` stay as stored too (pending and due at once).
+        `state`, `attempts` and `next_attempt_at` stay as stored too (pending and due at once). Else, where
+        nothing is due any more, the changes that the step carried are delivered.
         """
+        ...
+
+    def ledger(self, target: TargetId) -> Ledger:
+        """What became of the changes of the source at this target; all 0 before the first."""
+        ...
+
+    def count_changes(self, target: TargetId, *, accepted: int = 0, filtered: int = 0, unapplied: int = 0) -> None:
+        """Add to a target's ledger."""
+        ...
+
+    def supersede_unapplied(self, target: TargetId) -> None:
+        """What waited with a changed mapping has been overtaken by rendering everything."""
         ...
 
     def remote_ids(self, target: TargetId, ids: Iterable[CanonicalId]) -> dict[CanonicalId, str]: ...

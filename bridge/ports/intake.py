@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from bridge.domain.entities import Kind
+from bridge.domain.ids import Key
 from bridge.domain.records import ImportSource
 
 
@@ -58,6 +60,7 @@ class Run:
     """What became of one snapshot. `result`: recorded | unchanged | held | refused | failed.
 
     `export_time` and `sources` (name, time, school year) are what its header said, where it was read.
+    `gone` counts what was deleted, by label: a kind, or for affiliations a kind and a role.
     """
 
     id: str
@@ -72,6 +75,7 @@ class Run:
     quarantined: int = 0
     export_time: datetime | None = None
     sources: tuple[ImportSource, ...] = ()
+    gone: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,18 +92,35 @@ class QuarantineRow:
     run: str
 
 
+Subject = tuple[Kind, Key]
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """One person's yes to a hold: to all of it, or `only` to these (user ids, and "<institution>/<group id>")."""
+
+    by: str
+    at: datetime
+    only: tuple[str, ...] | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A snapshot (or a mapping change) that waits for a person.
+    """What waits for a person.
 
-    `state`: open | approved | applied | rejected | superseded. `reasons` are stable codes;
-    `counts` maps "<kind>.<operation>" to a number; `people` lists keys, never names.
+    `subject`: "snapshot" (nothing of it is recorded), "deletions" (all of it is recorded but what is `withheld`),
+    "target" (a changed mapping) or "drift" (what a target lost or changed by itself). `target` is set where one
+    target is concerned. `state`: open | approved | applied | rejected | superseded; approved ones carry
+    `approvals`, and so does an open one that waits for a second person. `reasons` are stable codes; `counts` maps
+    "<kind>.<operation>" to a number; `people` lists user ids, `groups` lists "<institution>/<group id>", never
+    names. `summary` is what a school-year roll would do, lists of keys by heading.
+    `notified_at` and `reminded_at`: when people were told of it, and that it grows old.
     """
 
     id: int
     municipality: str
     institution: str
-    subject: str  # "snapshot" | "target"
+    subject: str
     target: str | None
     digest: str
     reasons: tuple[str, ...]
@@ -110,6 +131,35 @@ class Hold:
     origin: str | None
     decided_at: datetime | None = None
     decided_by: str | None = None
+    groups: tuple[str, ...] = ()
+    withheld: tuple[Subject, ...] = ()
+    approvals: tuple[Approval, ...] = ()
+    summary: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    notified_at: datetime | None = None
+    reminded_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPerson:
+    """A person whom no target loses before `until` (for good when None), whatever the sources say."""
+
+    municipality: str
+    user_id: str
+    until: datetime | None
+    kept_by: str
+    kept_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedRoll:
+    """Between two moments a school-year roll of an institution ("": of any) is expected and needs no decision."""
+
+    municipality: str
+    institution: str
+    opens_at: datetime
+    closes_at: datetime
+    opened_by: str
+    opened_at: datetime
 
 
 class IntakeStore(Protocol):
@@ -149,6 +199,10 @@ class IntakeStore(Protocol):
         """The newest run of each (municipality, institution)."""
         ...
 
+    def runs_of(self, municipality: str, institution: str, since: datetime) -> list[Run]:
+        """The runs of one institution from a moment on, the oldest first."""
+        ...
+
     def replace_quarantine(self, municipality: str, institution: str, rows: Sequence[QuarantineRow]) -> None: ...
 
     def quarantine(self, limit: int) -> list[QuarantineRow]: ...
@@ -165,7 +219,29 @@ class IntakeStore(Protocol):
 
     def hold_body(self, number: int) -> bytes | None: ...
 
+    def put_hold(self, hold: Hold) -> None:
+        """Write back a hold by its id; its stored bytes stay. Raises `StoreError` for a number that is no hold's."""
+        ...
+
     def set_hold_state(self, number: int, state: str, by: str | None, at: datetime) -> None:
         """Write `by` and `at` as the decision, and forget the stored bytes when the state is a final one
         (applied, rejected, superseded). Raises `StoreError` for a number that is no hold's."""
         ...
+
+    def kept_people(self, municipality: str) -> list[KeptPerson]:
+        """By user id."""
+        ...
+
+    def put_kept_person(self, kept: KeptPerson) -> None:
+        """Insert or replace by (municipality, user id)."""
+        ...
+
+    def drop_kept_person(self, municipality: str, user_id: str) -> bool:
+        """Forget that somebody is kept; whether they were."""
+        ...
+
+    def expected_rolls(self, municipality: str) -> list[ExpectedRoll]:
+        """All that were ever opened, the oldest first."""
+        ...
+
+    def add_expected_roll(self, roll: ExpectedRoll) -> None: ...

@@ -7,12 +7,13 @@ from typing import Protocol
 
 from bridge.ports.audit import AuditStore
 from bridge.ports.deliveries import DeliveryStore
+from bridge.ports.drift import DriftStore
 from bridge.ports.entities import EntityStore
 from bridge.ports.events import EventLog
 from bridge.ports.intake import IntakeStore
 
 
-class Reader(EntityStore, IntakeStore, EventLog, DeliveryStore, AuditStore, Protocol):
+class Reader(EntityStore, IntakeStore, EventLog, DeliveryStore, DriftStore, AuditStore, Protocol):
     """All look-ups see one consistent state; writing through it is an error."""
 
 

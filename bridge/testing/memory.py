@@ -16,13 +16,18 @@ from bridge.domain.events import Event
 from bridge.domain.ids import CanonicalId, Key, TargetId, join_key
 from bridge.ports import (
     STUCK_AFTER,
+    URGENT,
     AuditRow,
     Delivery,
     DeliveryCounts,
     Desired,
+    Drift,
     EntityRow,
+    ExpectedRoll,
     Hold,
     InstitutionState,
+    KeptPerson,
+    Ledger,
     QuarantineRow,
     Reader,
     Run,
@@ -52,8 +57,13 @@ class _Tables:
     hold_bodies: dict[int, bytes] = field(default_factory=dict)
     events: dict[tuple[str, int], Event] = field(default_factory=dict)
     sequences: dict[str, int] = field(default_factory=dict)
+    floors: dict[str, int] = field(default_factory=dict)
     cursors: dict[str, int] = field(default_factory=dict)
     deliveries: dict[tuple[TargetId, CanonicalId], Delivery] = field(default_factory=dict)
+    ledgers: dict[TargetId, Ledger] = field(default_factory=dict)
+    drift: dict[tuple[TargetId, CanonicalId], Drift] = field(default_factory=dict)
+    kept: dict[tuple[str, str], KeptPerson] = field(default_factory=dict)
+    rolls: dict[int, ExpectedRoll] = field(default_factory=dict)
     targets: dict[TargetId, TargetState] = field(default_factory=dict)
     audit: dict[int, AuditRow] = field(default_factory=dict)
 
@@ -193,6 +203,11 @@ class _Intake(_Part):
         last = {(run.municipality, run.institution or ""): run for run in self._tables.runs.values()}
         return [last[place] for place in sorted(last)]
 
+    def runs_of(self, municipality: str, institution: str, since: datetime) -> list[Run]:
+        here = (municipality, institution)
+        runs = self._tables.runs.values()
+        return [run for run in runs if (run.municipality, run.institution) == here and run.at >= since]
+
     def replace_quarantine(self, municipality: str, institution: str, rows: Sequence[QuarantineRow]) -> None:
         self._writing().quarantine[municipality, institution] = tuple(rows)
 
@@ -217,6 +232,12 @@ class _Intake(_Part):
     def hold_body(self, number: int) -> bytes | None:
         return self._tables.hold_bodies.get(number)
 
+    def put_hold(self, hold: Hold) -> None:
+        tables = self._writing()
+        if hold.id not in tables.holds:
+            raise StoreError(f"there is no hold {hold.id}")
+        tables.holds[hold.id] = hold
+
     def set_hold_state(self, number: int, state: str, by: str | None, at: datetime) -> None:
         tables = self._writing()
         if number not in tables.holds:
@@ -224,6 +245,22 @@ class _Intake(_Part):
         tables.holds[number] = replace(tables.holds[number], state=state, decided_by=by, decided_at=at)
         if state in _FINAL_HOLDS:
             tables.hold_bodies.pop(number, None)
+
+    def kept_people(self, municipality: str) -> list[KeptPerson]:
+        return [row for place, row in sorted(self._tables.kept.items()) if place[0] == municipality]
+
+    def put_kept_person(self, kept: KeptPerson) -> None:
+        self._writing().kept[kept.municipality, kept.user_id] = kept
+
+    def drop_kept_person(self, municipality: str, user_id: str) -> bool:
+        return self._writing().kept.pop((municipality, user_id), None) is not None
+
+    def expected_rolls(self, municipality: str) -> list[ExpectedRoll]:
+        return [roll for roll in self._tables.rolls.values() if roll.municipality == municipality]
+
+    def add_expected_roll(self, roll: ExpectedRoll) -> None:
+        rolls = self._writing().rolls
+        rolls[len(rolls) + 1] = roll
 
 
 class _Logs(_Part):
@@ -234,15 +271,53 @@ class _Logs(_Part):
             tables.sequences[municipality] = number
         return self.last_sequence(municipality)
 
-    def events(self, municipality: str, after: int, limit: int) -> list[Event]:
-        numbers = range(max(after, 0) + 1, self.last_sequence(municipality) + 1)[:limit]
-        return [self._tables.events[municipality, number] for number in numbers]
+    def events(
+        self,
+        municipality: str,
+        after: int,
+        limit: int,
+        *,
+        institution: str | None = None,
+        subject: str | None = None,
+    ) -> list[Event]:
+        found = (
+            event
+            for (home, number), event in sorted(self._tables.events.items())
+            if home == municipality
+            and number > after
+            and institution in (None, event.institution)
+            and subject in (None, event.subject)
+        )
+        return list(islice(found, limit))
 
     def last_sequence(self, municipality: str) -> int:
         return self._tables.sequences.get(municipality, 0)
 
+    def sequence_at(self, municipality: str, moment: datetime) -> int:
+        log = self._tables.events.items()
+        return max((n for (home, n), event in log if home == municipality and event.time <= moment), default=0)
+
+    def log_floor(self, municipality: str) -> int:
+        return self._tables.floors.get(municipality, 0)
+
+    def compact_events(self, municipality: str, up_to: int) -> int:
+        floor = min(up_to, self.last_sequence(municipality))
+        if floor <= self.log_floor(municipality):
+            return 0
+        tables = self._writing()
+        old = {key: e for key, e in sorted(tables.events.items()) if key[0] == municipality and key[1] <= floor}
+        last = {event.subject: key for key, event in old.items()}
+        removed = [key for key, e in old.items() if last[e.subject] != key or ".deleted." in e.type]
+        for key in removed:
+            del tables.events[key]
+        tables.floors[municipality] = floor
+        return len(removed)
+
     def cursor(self, name: str) -> int:
         return self._tables.cursors.get(name, 0)
+
+    def cursors(self) -> dict[str, int]:
+        return dict(sorted(self._tables.cursors.items()))
 
     def set_cursor(self, name: str, sequence: int) -> None:
         self._writing().cursors[name] = sequence
@@ -261,6 +336,11 @@ class _Logs(_Part):
     def audit_rows(self, after: int, limit: int) -> list[AuditRow]:
         return list(islice((row for row in self._tables.audit.values() if row.seq > after), limit))
 
+    def audit_about(self, subject: str) -> list[AuditRow]:
+        rows = self._tables.audit.values()
+        intents = {row.intent for row in rows if row.subject == subject and row.intent is not None}
+        return [row for row in rows if row.subject == subject or row.closes in intents]
+
     def open_intents(self) -> list[AuditRow]:
         closed = {row.closes for row in self._tables.audit.values()}
         rows = self._tables.audit.values()
@@ -273,8 +353,12 @@ class _Deliveries(_Part):
         for key, row in {(row.target, row.id): row for row in rows}.items():
             before = table.get(key)
             after = _desired(before, row, now)
-            if after is not None and after != before:
-                table[key], written = after, written + 1
+            if after is None or after == before:
+                continue
+            table[key], written = after, written + 1
+            if before is not None and before.desired != after.desired:
+                accepted = before.carried + (row.carried or 0)
+                self._count(row.target, superseded=accepted - after.carried)
         return written
 
     def desired_hashes(self, target: TargetId, ids: Iterable[CanonicalId]) -> dict[CanonicalId, bytes | None]:
@@ -293,7 +377,9 @@ class _Deliveries(_Part):
         table = self._writing().deliveries
         for row in rows:
             if stored := table.get((row.target, row.id)):
-                table[row.target, row.id] = _written_back(stored, row)
+                after = _written_back(stored, row)
+                table[row.target, row.id] = after
+                self._count(row.target, delivered=stored.carried - after.carried)
 
     def remote_ids(self, target: TargetId, ids: Iterable[CanonicalId]) -> dict[CanonicalId, str]:
         return {row.id: row.remote_id for row in self._some(target, ids) if row.remote_id is not None}
@@ -344,6 +430,27 @@ class _Deliveries(_Part):
     def next_due_at(self, target: TargetId) -> datetime | None:
         return min((row.next_attempt_at for row in self._due(target)), default=None)
 
+    def ledger(self, target: TargetId) -> Ledger:
+        carried: Counter[str] = Counter()
+        for row in self._tables.deliveries.values():
+            if row.target == target:
+                carried[row.state] += row.carried
+        ended = self._tables.ledgers.get(target, Ledger(target))
+        return replace(ended, rejected=carried["rejected"], pending=carried["pending"])
+
+    def count_changes(self, target: TargetId, *, accepted: int = 0, filtered: int = 0, unapplied: int = 0) -> None:
+        self._count(target, accepted=accepted, filtered=filtered, unapplied=unapplied)
+
+    def supersede_unapplied(self, target: TargetId) -> None:
+        waiting = self._tables.ledgers.get(target, Ledger(target)).unapplied
+        self._count(target, superseded=waiting, unapplied=-waiting)
+
+    def _count(self, target: TargetId, **numbers: int) -> None:
+        if any(numbers.values()):
+            before = self._tables.ledgers.get(target, Ledger(target))
+            grown = {name: getattr(before, name) + number for name, number in numbers.items()}
+            self._writing().ledgers[target] = replace(before, **grown)
+
     def target_state(self, target: TargetId) -> TargetState:
         return self._tables.targets.get(target, TargetState(target))
 
@@ -366,7 +473,20 @@ class _Deliveries(_Part):
         return len(changed)
 
 
-class MemoryUnitOfWork(_Entities, _Intake, _Logs, _Deliveries):
+class _Drift(_Part):
+    def drift(self, target: TargetId) -> list[Drift]:
+        return [row for place, row in sorted(self._tables.drift.items()) if place[0] == target]
+
+    def put_drift(self, rows: Iterable[Drift]) -> None:
+        self._writing().drift.update({(row.target, row.id): row for row in rows})
+
+    def drop_drift(self, target: TargetId, ids: Iterable[CanonicalId]) -> None:
+        known = self._writing().drift
+        for identity in ids:
+            known.pop((target, identity), None)
+
+
+class MemoryUnitOfWork(_Entities, _Intake, _Logs, _Deliveries, _Drift):
     """One transaction; after a rollback it still answers, and whatever it is told is forgotten."""
 
 
@@ -377,9 +497,12 @@ def _lane(row: Delivery) -> tuple[bool, int]:
 def _desired(before: Delivery | None, row: Desired, now: datetime) -> Delivery | None:
     if before is None:
         return None if row.hash is None else _first(row, now)
-    after = replace(before, rank=row.rank, resource=row.resource)
+    is_still = before.rank == URGENT and before.is_due and before.desired is not None
+    rank = URGENT if row.hash is not None and (row.is_urgent or is_still) else row.rank
+    after = replace(before, rank=rank, resource=row.resource)
     if before.desired == row.hash:
         return after
+    is_done = row.hash == before.confirmed and not before.in_doubt
     return replace(
         after,
         desired=row.hash,
@@ -387,9 +510,10 @@ def _desired(before: Delivery | None, row: Desired, now: datetime) -> Delivery |
         version=before.version + 1,
         attempts=0,
         state="pending",
-        reason=None,
-        next_attempt_at=now,
+        reason=row.reason,
+        next_attempt_at=row.not_before or now,
         updated_at=now,
+        carried=0 if is_done else before.carried if row.carried is None else row.carried,
     )
 
 
@@ -401,7 +525,7 @@ def _first(row: Desired, now: datetime) -> Delivery:
         key=row.key,
         institution=row.institution,
         resource=row.resource,
-        rank=row.rank,
+        rank=URGENT if row.is_urgent else row.rank,
         desired=row.hash,
         confirmed=None,
         confirmed_body=None,
@@ -410,10 +534,11 @@ def _first(row: Desired, now: datetime) -> Delivery:
         version=1,
         in_doubt=False,
         attempts=0,
-        next_attempt_at=now,
+        next_attempt_at=row.not_before or now,
         state="pending",
-        reason=None,
+        reason=row.reason,
         updated_at=now,
+        carried=row.carried or 0,
     )
 
 
@@ -430,4 +555,6 @@ def _written_back(stored: Delivery, row: Delivery) -> Delivery:
     )
     if stored.version != row.version:
         return after
-    return replace(after, attempts=row.attempts, next_attempt_at=row.next_attempt_at, state=row.state)
+    after = replace(after, attempts=row.attempts, next_attempt_at=row.next_attempt_at, state=row.state)
+    is_settled = after.state == "pending" and not after.is_due
+    return replace(after, carried=0) if is_settled else after
