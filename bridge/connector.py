@@ -250,13 +250,15 @@ class Capabilities:
     `references`: "remote" when bodies must carry the target's own ids, "canonical" when ours.
     `max_batch`: how many commands one `apply` may get. `idempotent_create`: repeating a create whose
     outcome is unknown does no harm. `in_order`: commands are sent one by one, so when `apply` raises,
-    those after the first without an outcome were never sent.
+    those after the first without an outcome were never sent. `inactive`: by resource, the fields of a body that
+    put an account to sleep; what leaves is updated with them first, and deleted later.
     """
 
     references: Literal["remote", "canonical"] = "canonical"
     max_batch: int = 50
     idempotent_create: bool = True
     in_order: bool = True
+    inactive: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

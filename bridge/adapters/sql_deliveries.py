@@ -24,7 +24,16 @@ _THIS = (_C.target == bindparam("b_target"), _C.id == bindparam("b_id"))
 
 _DESIRED = select(_C.id, _C.desired).where(_C.target == bindparam("target"), _IS_IN_CHUNK)
 _STEP = select(
-    _C.id, _C.desired, _C.confirmed, _C.rank, _C.resource, _C.in_doubt, _C.is_due, _C.carried, _C.version
+    _C.id,
+    _C.desired,
+    _C.confirmed,
+    _C.rank,
+    _C.resource,
+    _C.in_doubt,
+    _C.is_due,
+    _C.carried,
+    _C.version,
+    _C.state,
 ).where(_C.target == bindparam("target"), _IS_IN_CHUNK)
 _REMOTE = select(_C.id, _C.remote_id).where(
     _C.target == bindparam("target"), _IS_IN_CHUNK, _C.remote_id.is_not(None)
@@ -57,6 +66,7 @@ _CHANGED = (
     "b_reason",
     "b_due_at",
     "b_carried",
+    "b_cleared",
 )
 _CHANGE = (
     update(deliveries)
@@ -73,10 +83,12 @@ _CHANGE = (
         next_attempt_at=bindparam("b_due_at"),
         updated_at=bindparam("b_now"),
         carried=bindparam("b_carried"),
+        cleared=bindparam("b_cleared"),
     )
 )
 _MOVED = ("b_target", "b_id", "b_rank", "b_resource")
 _MOVE = update(deliveries).where(*_THIS).values(rank=bindparam("b_rank"), resource=bindparam("b_resource"))
+_CARRY = update(deliveries).where(*_THIS).values(carried=_C.carried + bindparam("b_carried"))
 _BEGIN = update(deliveries).where(*_THIS).values(in_doubt=1)
 
 _IS_SAME_VERSION = _C.version == bindparam("b_version")
@@ -118,7 +130,7 @@ _WRITE_BACK = (
 class SqlDeliveries(SqlPart):
     """`DeliveryStore` without the targets' own states."""
 
-    def put_desired(self, rows: Iterable[Desired], now: datetime) -> int:
+    def put_desired(self, rows: Iterable[Desired], now: datetime) -> set[CanonicalId]:
         wanted = {(row.target, row.id): row for row in rows}
         stored = self._steps(wanted)
         moment = to_stored(now)
@@ -135,9 +147,8 @@ class SqlDeliveries(SqlPart):
                 carried, overtaken = _carried(before, row)
                 superseded[row.target] += overtaken
                 due_at = to_stored(row.not_before) if row.not_before is not None else moment
-                changed.append(
-                    (*key, row.hash, rank, row.resource, row.institution, moment, row.reason, due_at, carried)
-                )
+                told = (row.institution, moment, row.reason, due_at, carried, int(row.is_cleared))
+                changed.append((*key, row.hash, rank, row.resource, *told))
             elif (before.rank, before.resource) != (rank, row.resource):
                 moved.append((*key, rank, row.resource))
         self._tx.add(deliveries, new)
@@ -145,7 +156,7 @@ class SqlDeliveries(SqlPart):
         self._tx.change(_MOVE, _MOVED, moved)
         for target, number in superseded.items():
             self._count(target, superseded=number)
-        return len(new) + len(changed) + len(moved)
+        return {CanonicalId(str(row[1])) for row in (*new, *changed)}
 
     def desired_hashes(self, target: TargetId, ids: Iterable[CanonicalId]) -> dict[CanonicalId, bytes | None]:
         return {CanonicalId(row.id): row.desired for row in self._tx.rows_in(_DESIRED, ids, target=target)}
@@ -259,7 +270,36 @@ class SqlDeliveries(SqlPart):
             for row in self._tx.rows_in(_STEP, ids, target=target)
         }
 
+    # ------------------------------------------------------------ what a person may have to allow
+
+    def clear(self, target: TargetId, ids: Iterable[CanonicalId], reason: str, now: datetime) -> None:
+        moment = to_stored(now)
+        is_waiting = _C.reason == reason
+        freed = update(deliveries).where(_C.target == target, _IS_IN_CHUNK)
+        freed = freed.values(
+            cleared=1,
+            next_attempt_at=case((is_waiting, moment), else_=_C.next_attempt_at),
+            reason=case((is_waiting, None), else_=_C.reason),
+        )
+        for chunk in chunks(ids):
+            self._tx.run(freed, **{CHUNK: chunk})
+
+    def due_steps(self, target: TargetId) -> list[Delivery]:
+        wanted = select(deliveries).where(_C.target == target, _IS_DUE, _C.cleared == literal_column("0"))
+        return [_delivery(row) for row in self._tx.rows(wanted.order_by(_C.id))]
+
+    def living(self, target: TargetId) -> dict[Kind, int]:
+        counted = select(_C.kind, func.count()).where(_C.target == target, _C.confirmed.is_not(None))
+        return {Kind(kind): number for kind, number in self._tx.rows(counted.group_by(_C.kind))}
+
     # ------------------------------------------------------------ the ledger
+
+    def carry(self, target: TargetId, numbers: Mapping[CanonicalId, int]) -> None:
+        steps = self._steps((target, identity) for identity in numbers)
+        is_open = {key[1]: bool(row.is_due) or row.state == "rejected" for key, row in steps.items()}
+        grown = [(target, identity, number) for identity, number in numbers.items() if is_open.get(identity)]
+        self._tx.change(_CARRY, ("b_target", "b_id", "b_carried"), grown)
+        self._count(target, superseded=sum(numbers.values()) - sum(number for _, _, number in grown))
 
     def ledger(self, target: TargetId) -> Ledger:
         rows = self._tx.rows(select(ledgers).where(ledgers.c.target == target))
@@ -338,6 +378,7 @@ def _new(row: Desired, moment: int) -> tuple[object, ...]:
         moment,
         None,  # confirmed_body
         row.carried or 0,
+        int(row.is_cleared),
     )
 
 
@@ -384,4 +425,5 @@ def _delivery(row: StoredRow) -> Delivery:
         reason=row.reason,
         updated_at=from_stored(row.updated_at),
         carried=row.carried,
+        is_cleared=bool(row.cleared),
     )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, insert, literal_column, select, update
+from sqlalchemy import bindparam, delete, insert, literal_column, select, update
 
 from bridge.adapters.sql_schema import (
     from_stored,
@@ -15,7 +15,7 @@ from bridge.adapters.sql_schema import (
     runs,
     to_stored,
 )
-from bridge.adapters.sql_transaction import SqlPart, StoredRow
+from bridge.adapters.sql_transaction import CHUNK, SqlPart, StoredRow
 from bridge.domain.records import ImportSource
 from bridge.ports import InstitutionState, QuarantineRow, Run
 
@@ -75,6 +75,10 @@ class SqlIntake(SqlPart):
     def runs(self, limit: int) -> list[Run]:
         return [_run(row) for row in self._tx.rows(select(runs).order_by(runs.c.number.desc()).limit(limit))]
 
+    def runs_by_id(self, ids: Iterable[str]) -> dict[str, Run]:
+        wanted = select(runs).where(runs.c.id.in_(bindparam(CHUNK, expanding=True)))
+        return {row.id: _run(row) for row in self._tx.rows_in(wanted, ids)}
+
     def last_runs(self) -> list[Run]:
         last = [_run(row) for row in self._tx.rows(select(runs).where(_IS_LAST))]
         return sorted(last, key=lambda run: (run.municipality, run.institution or ""))
@@ -90,9 +94,17 @@ class SqlIntake(SqlPart):
         places = enumerate(rows)
         self._tx.add(quarantine, [_stored_record(municipality, institution, n, row) for n, row in places])
 
-    def quarantine(self, limit: int) -> list[QuarantineRow]:
+    def quarantine(self, limit: int, severity: str | None = None) -> list[QuarantineRow]:
         order = (quarantine.c.municipality, quarantine.c.institution, quarantine.c.position)
-        return [_record(row) for row in self._tx.rows(select(quarantine).order_by(*order).limit(limit))]
+        wanted = select(quarantine).order_by(*order).limit(limit)
+        if severity is not None:
+            wanted = wanted.where(quarantine.c.severity == severity)
+        return [_record(row) for row in self._tx.rows(wanted)]
+
+    def quarantine_of(self, municipality: str, institution: str) -> list[QuarantineRow]:
+        here = (quarantine.c.municipality == municipality, quarantine.c.institution == institution)
+        wanted = select(quarantine).where(*here).order_by(quarantine.c.position)
+        return [_record(row) for row in self._tx.rows(wanted)]
 
 
 def _write_times(times: Mapping[str, datetime]) -> str:

@@ -250,6 +250,7 @@ deliveries = Table(
     Column("lane", BigInteger, Computed(LANE, persisted=True), nullable=False),
     Column("confirmed_body", LargeBinary),
     _number("carried", default="0"),
+    Column("cleared", SmallInteger, nullable=False, server_default="0"),
     _where("deliveries", "due", ("target", "lane", "next_attempt_at", "id"), "is_due = 1"),
     _where("deliveries", "rejected", ("target", "id"), "state = 'rejected'"),
     _where("deliveries", "carried", ("target", "state"), "carried > 0"),

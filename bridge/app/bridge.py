@@ -15,11 +15,14 @@ from bridge.app.parts import Parts
 from bridge.config import MunicipalitySettings, Settings
 from bridge.domain.errors import SourceUnauthorised, SourceUnavailable
 from bridge.engine.attention import StaleAt, a_day_later
+from bridge.engine.brake import release
+from bridge.engine.breaker import unpause
+from bridge.engine.decide import NotOpen
 from bridge.engine.deliver import Lane, deliver
 from bridge.engine.facts import describe_step
 from bridge.engine.fetch import Intake, apply_approved, fetch
-from bridge.engine.plan import Plan, plan
-from bridge.engine.refresh import refresh
+from bridge.engine.plan import Plan, foresee, plan
+from bridge.engine.refresh import announce, refresh
 from bridge.engine.status import read_status
 from bridge.engine.subscribe import ask_now, forget_institutions, try_mended
 from bridge.engine.tell import Teller
@@ -86,7 +89,18 @@ class Bridge(Parts):
 
     def plan(self) -> Plan:
         municipalities = self.settings.municipalities
-        return plan(self.store, [self.intake(m) for m in municipalities], self.all_renderings())
+        return plan(self.store, [self.intake(m) for m in municipalities], self.lanes(every=True))
+
+    def foresee(self, number: int) -> Plan:
+        """What approving a hold would do in each target of its municipality. Raises `NotOpen`."""
+        with self.store.read() as reader:
+            hold = reader.hold(number)
+        code = hold.municipality if hold is not None else None
+        here = [m for m in self.settings.municipalities if m.code == code]
+        if not here:
+            raise NotOpen(f"there is no hold {number} of a municipality that is configured")
+        lanes = [lane for lane in self.lanes(every=True) if lane.rendering.scope.municipality == code]
+        return foresee(self.store, [self.intake(m) for m in here], lanes, number)
 
     def take_in(self, municipality: MunicipalitySettings, teller: Teller) -> int:
         """One pass of intake: changed mappings, approved holds, then the source."""
@@ -104,15 +118,12 @@ class Bridge(Parts):
 
     def settle(self, intake: Intake, teller: Teller) -> int:
         """Carry out what a person changed or decided: mappings, scopes, approved holds."""
+        done = 0
         for rendering in intake.renderings:
             refresh(self.store, rendering, intake.policy, intake.book, self.clock.now)
-        return apply_approved(intake, teller)
-
-    def _try_mended(self) -> None:
-        with self.store.write() as uow:
-            for state in uow.target_states():
-                if state.pause_reason in ("unauthorised", "contract_broken"):
-                    uow.put_target_state(replace(state, paused_until=None))
+            done += announce(self.store, rendering, self.clock.now)
+            done += release(self.store, rendering, self.clock.now())
+        return done + apply_approved(intake, teller)
 
     def sync(self) -> list[str]:
         """One pass until nothing is due; returns plain sentences for what could not be done.
@@ -121,7 +132,8 @@ class Bridge(Parts):
         """
         teller, problems = self.teller, []
         lanes = self.lanes()  # before anything is taken in: a bad secret shall not be found half way
-        self._try_mended()
+        with self.store.write() as uow:
+            unpause(uow)
         for municipality in self.settings.municipalities:
             try:
                 self.take_in(municipality, teller)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -14,6 +14,7 @@ from bridge.adapters.clock import SystemClock
 from bridge.config import (
     MunicipalitySettings,
     Settings,
+    TargetGuardSection,
     TargetSettings,
     credential_reader,
     explained,
@@ -24,12 +25,14 @@ from bridge.domain.errors import ConfigError
 from bridge.domain.ids import TargetId
 from bridge.engine.asking import GoOn, always
 from bridge.engine.audit import AuditBook
+from bridge.engine.brake import AT_TARGETS
 from bridge.engine.breaker import Breaker
 from bridge.engine.deliver import Lane
-from bridge.engine.desire import Rendering
+from bridge.engine.desire import Early, Rendering
 from bridge.engine.facts import Describer
 from bridge.engine.fetch import Intake
-from bridge.engine.guard import GuardPolicy
+from bridge.engine.guard import GuardPolicy, Limits
+from bridge.engine.leavers import Leaving
 from bridge.engine.retry import RetryPolicy
 from bridge.engine.schedule import Schedule
 from bridge.engine.subscribe import LONGEST, Subscriber
@@ -75,7 +78,11 @@ class Parts:
     def renderings(self, municipality: MunicipalitySettings) -> list[Rendering]:
         return [
             Rendering(
-                target.id, Scope(municipality.code, target.institutions), target.mapping, target.config.system
+                target.id,
+                Scope(municipality.code, target.institutions),
+                target.mapping,
+                target.config.system,
+                Early(target.groups_early, self.clock.now) if target.groups_early is not None else None,
             )
             for target in municipality.targets
         ]
@@ -95,7 +102,7 @@ class Parts:
             institutions=municipality.institutions,
             store=self.store,
             source=source,
-            policy=self._policy(municipality),
+            policy=self.policy(municipality),
             renderings=self.renderings(municipality),
             book=self.book(),
             now=self.clock.now,
@@ -164,15 +171,20 @@ class Parts:
             chance=self.clock.random,
             new_id=self.clock.new_id,
             may_delete=lambda: municipality.code not in self.in_pass,
+            policy=_limited(AT_TARGETS, target.guard),
+            leaving=Leaving(target.leavers.retention, built.capabilities.inactive),
         )
 
-    def lanes(self) -> list[Lane]:
-        """The lane of every target that is sent anything; their secrets are read. Raises `ConfigError`."""
+    def lanes(self, *, every: bool = False) -> list[Lane]:
+        """The lane of every target that is sent anything, or of `every` one; secrets are read.
+
+        Raises `ConfigError`.
+        """
         return [
             self.lane(municipality, target, rendering)
             for municipality in self.settings.municipalities
             for target, rendering in zip(municipality.targets, self.renderings(municipality), strict=True)
-            if target.config.discloses
+            if every or target.config.discloses
         ]
 
     def _breaker(self) -> Breaker:
@@ -182,8 +194,18 @@ class Parts:
             person=RetryPolicy(waits.person_base, waits.person_ceiling, cap),
         )
 
-    def _policy(self, municipality: MunicipalitySettings) -> GuardPolicy:
-        return GuardPolicy(municipality.guard.max_deleted_percent, municipality.guard.min_deleted)
+    def policy(self, municipality: MunicipalitySettings) -> GuardPolicy:
+        guard = municipality.guard
+        base = replace(
+            _limited(GuardPolicy(), guard),
+            window=guard.window,
+            max_roll_leavers_percent=guard.max_roll_leavers_percent,
+            people_needed=2 if guard.two_people else 1,
+            approval_lifetime=guard.approval_lifetime,
+            deletion_grace=guard.deletion_grace,
+        )
+        own = {number: replace(base, **limits.given) for number, limits in guard.institutions.items()}
+        return replace(base, institutions=own)
 
     def _services(
         self,
@@ -220,3 +242,10 @@ class Parts:
             self.metrics.source_took(code, took)
         else:
             self.metrics.delivery_took(target, took)
+
+
+def _limited(base: GuardPolicy, section: TargetGuardSection) -> GuardPolicy:
+    """The policy with the limits that a section of the configuration gives."""
+    known = replace(base, **section.given)
+    common = {limit.name: getattr(known, limit.name) for limit in fields(Limits)}
+    return replace(known, kinds={label: Limits(**(common | own.given)) for label, own in section.kinds.items()})

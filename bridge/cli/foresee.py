@@ -7,11 +7,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bridge.cli.printing import add_row, console, line, new_table, print_json
+from bridge.engine.brake import HELD
+from bridge.engine.confirm import WAITING
 from bridge.engine.guard import REASON_TEXTS
+from bridge.engine.leavers import DEACTIVATED, GRACE, KEPT
 from bridge.engine.plan import Plan
 from bridge.observe import in_words
 from bridge.ports import Run
 
+_LATER = {
+    DEACTIVATED: "put to sleep, to be deleted when their time has come",
+    GRACE: "deletions that wait in case the person turns up at another institution",
+    HELD: "held, a person has to allow them: skolebro holds list",
+    KEPT: "deletions of people who are kept: skolebro kept list",
+    WAITING: "waiting for what they refer to",
+}
 _WOULD = {"held": "would be held:", "refused": "would be refused:", "failed": "gives nothing:"}
 
 
@@ -52,6 +62,8 @@ def planned(found: Plan, json: bool) -> None:
                 "targets": found.targets,
                 "held": found.held,
                 "unavailable": found.unavailable,
+                "later": found.later,
+                "paused": found.paused,
             }
         )
         return
@@ -70,6 +82,10 @@ def planned(found: Plan, json: bool) -> None:
         line(f"{target}: " + (f"{len(steps)} to send" if steps else "nothing to send"))
         if steps:
             console.print(table)
+        if target in found.paused:
+            line(f"! {target} pauses ({found.paused[target]}): nothing is sent before it answers again")
+        for reason, number in sorted(Counter(one.reason for one in found.later.get(target, ())).items(), key=str):
+            line(f"  later: {number}, {_LATER.get(reason or '', reason or 'when their time comes')}")
 
 
 def _snapshots(runs: Sequence[Run]) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pwd
-import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -14,21 +11,35 @@ import typer
 
 from bridge import __version__
 from bridge import app as bridge_app
-from bridge.app import AlreadyRunning, Bridge, open_bridge, preview_folders
+from bridge.app import AlreadyRunning, Bridge, preview_folders
 from bridge.cli import foresee, show
+from bridge.cli.common import (
+    BAD_CONFIG,
+    BROKEN_AUDIT,
+    BUSY,
+    CONFIG,
+    DONE,
+    INTERRUPTED,
+    UNAVAILABLE,
+    UNFINISHED,
+    Config,
+    Json,
+    Limit,
+    fail,
+    open_configured,
+)
+from bridge.cli.holds import holds_app, kept_app
 from bridge.cli.init import SourceKind, write_example
 from bridge.cli.printing import line
+from bridge.cli.quarantine import quarantine_app
 from bridge.cli.simulate import simulate
-from bridge.config import load_settings
+from bridge.cli.trace import trace_person
 from bridge.domain.errors import BridgeError, ConfigError, MappingError, SourceError, StoreError
 from bridge.domain.ids import CanonicalId, TargetId
 from bridge.engine.audit import verify
-from bridge.engine.decide import NotOpen, decide_hold
 from bridge.engine.guard import REJECTED
-from bridge.observe import configure_logging, install_excepthook
+from bridge.observe import install_excepthook
 from bridge.registry import Registry
-
-DONE, UNFINISHED, BAD_CONFIG, UNAVAILABLE, BUSY, BROKEN_AUDIT, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
 EXIT_CODES = """Exit codes: 0 done · 1 finished, but something failed or still waits · 2 the configuration or the
 command is wrong · 3 state or source cannot be used now · 4 another skolebro works on this state ·
@@ -41,19 +52,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-holds_app = typer.Typer(help="Snapshots and mapping changes that wait for a person.", no_args_is_help=True)
 deliveries_app = typer.Typer(help="What each target should have and what it confirmed.", no_args_is_help=True)
 audit_app = typer.Typer(help="The chain of every disclosure.", no_args_is_help=True)
 app.add_typer(holds_app, name="holds")
+app.add_typer(kept_app, name="kept")
 app.add_typer(deliveries_app, name="deliveries")
 app.add_typer(audit_app, name="audit")
+app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(simulate, name="simulate")
+app.command("trace")(trace_person)
 
-Config = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
-Limit = Annotated[int, typer.Option(min=1, max=100_000, help="At most so many.")]
 Target = Annotated[str | None, typer.Option(help="A target's id, <municipality>/<name>.")]
-CONFIG = Path("skolebro.yaml")
 
 
 def main() -> None:
@@ -62,9 +71,9 @@ def main() -> None:
     try:
         typer.main.get_command(app)()  # app() would put its own excepthook over ours, which quotes values
     except KeyboardInterrupt:
-        _fail("interrupted; what was confirmed is kept, the rest goes on next time", INTERRUPTED)
+        fail("interrupted; what was confirmed is kept, the rest goes on next time", INTERRUPTED)
     except BridgeError as error:
-        _fail(str(error), _code(error))
+        fail(str(error), _code(error))
 
 
 def _code(error: BridgeError) -> int:
@@ -79,24 +88,6 @@ def _code(error: BridgeError) -> int:
             return UNFINISHED
 
 
-def _fail(text: str, code: int) -> None:
-    sys.stderr.write(f"skolebro: {text}\n")
-    sys.stderr.flush()
-    raise SystemExit(code)
-
-
-def _open(config: Path) -> Bridge:
-    settings = load_settings(config, Registry())
-    json = None if settings.log.format == "auto" else settings.log.format == "json"
-    bridge = open_bridge(settings)
-    configure_logging(settings.log.level, json=json, on_dropped=bridge.metrics.log_keys_dropped)
-    return bridge
-
-
-def _person() -> str:
-    return pwd.getpwuid(os.getuid()).pw_name
-
-
 # ---------------------------------------------------------------- the way of the data
 
 
@@ -105,7 +96,7 @@ def run(config: Config = CONFIG) -> None:
     """Run as a daemon until SIGTERM or Ctrl-C; a second signal ends it at once, which loses nothing."""
     from bridge.daemon import run_daemon  # web server and broker clients: no other verb needs them
 
-    run_daemon(_open(config))
+    run_daemon(open_configured(config))
 
 
 @app.command()
@@ -115,7 +106,7 @@ def sync(config: Config = CONFIG, json: Json = False) -> None:
     Exit code 1 when something was refused or failed, or deliveries still wait; a held snapshot is shown and is
     no failure.
     """
-    bridge = _open(config)
+    bridge = open_configured(config)
     with bridge.alone():
         problems = _with_progress(bridge)
     status = bridge.status()
@@ -167,7 +158,7 @@ def plan(config: Config = CONFIG, json: Json = False) -> None:
 
     Exit code 1 when a source or an institution gives nothing that can be used.
     """
-    found = _open(config).plan()
+    found = open_configured(config).plan()
     foresee.planned(found, json)
     is_refused = any(run.result in ("refused", "failed") and run.reason != REJECTED for run in found.snapshots)
     raise SystemExit(UNFINISHED if found.unavailable or is_refused else DONE)
@@ -179,7 +170,7 @@ def plan(config: Config = CONFIG, json: Json = False) -> None:
 @app.command()
 def status(config: Config = CONFIG, json: Json = False) -> None:
     """Show what the bridge does and what needs a person. Exit code 1 when something does."""
-    now = _open(config).status()
+    now = open_configured(config).status()
     show.status(now, json)
     raise SystemExit(DONE if now.is_well else UNFINISHED)
 
@@ -191,7 +182,7 @@ def check(
     offline: Annotated[bool, typer.Option(help="Do not call any target.")] = False,
 ) -> None:
     """Check configuration, secrets, state and (unless --offline) every target; changes nothing."""
-    found = bridge_app.check(_open(config), is_offline=offline)
+    found = bridge_app.check(open_configured(config), is_offline=offline)
     show.checked(found, json)
     raise SystemExit(DONE if all(result.ok for result in found) else UNFINISHED)
 
@@ -206,7 +197,7 @@ def events(
     json: Json = False,
 ) -> None:
     """Show the event log: identifiers and field names, without --data no values."""
-    bridge = _open(config)
+    bridge = open_configured(config)
     codes = [m.code for m in bridge.settings.municipalities]
     if municipality is not None and municipality not in codes:
         raise ConfigError(f"no municipality {municipality!r} in {config}; there are {', '.join(codes)}")
@@ -214,54 +205,7 @@ def events(
         show.events(reader.events(municipality or codes[0], after, limit), data, json)
 
 
-# ---------------------------------------------------------------- deciding
-
-
-@holds_app.command("list")
-def holds_list(
-    config: Config = CONFIG,
-    every: Annotated[bool, typer.Option("--all", help="Decided ones too.")] = False,
-    json: Json = False,
-) -> None:
-    """List what waits for a decision."""
-    with _open(config).store.read() as reader:
-        show.holds(reader.holds(None if every else ("open", "approved")), json)
-
-
-@holds_app.command("show")
-def holds_show(number: int, config: Config = CONFIG, json: Json = False) -> None:
-    """Show one hold: why, how much of what, and whom by user id."""
-    with _open(config).store.read() as reader:
-        hold = reader.hold(number)
-    if hold is None:
-        raise ConfigError(f"there is no hold {number}; `skolebro holds list --all` shows them")
-    show.hold(hold, json)
-
-
-def _decide(config: Path, number: int, approve: bool, by: str | None, json: bool) -> None:
-    bridge = _open(config)
-    book, now = bridge.book(_person()), bridge.clock.now()
-    try:
-        decide_hold(bridge.store, book, number, approve=approve, by=by or _person(), now=now)
-    except NotOpen as error:
-        _fail(str(error), UNFINISHED)
-    with bridge.store.read() as reader:
-        show.decided(reader.hold(number), json)
-
-
-By = Annotated[str | None, typer.Option(help="Who decides; default: the user of this session.")]
-
-
-@holds_app.command("approve")
-def holds_approve(number: int, config: Config = CONFIG, by: By = None, json: Json = False) -> None:
-    """Let exactly this snapshot through; the running daemon or the next sync carries it out."""
-    _decide(config, number, True, by, json)
-
-
-@holds_app.command("reject")
-def holds_reject(number: int, config: Config = CONFIG, by: By = None, json: Json = False) -> None:
-    """Refuse this snapshot for good; what is stored and delivered stays as it is."""
-    _decide(config, number, False, by, json)
+# ---------------------------------------------------------------- deliveries and audit
 
 
 @deliveries_app.command("list")
@@ -275,7 +219,7 @@ def deliveries_list(
     """List deliveries by target, without personal values."""
     if state not in (None, "due", "rejected", "confirmed"):
         raise ConfigError(f"--state {state}: allowed are due, rejected, confirmed")
-    bridge = _open(config)
+    bridge = open_configured(config)
     rows: list[Any] = []
     with bridge.store.read() as reader:
         for name in _targets(bridge, target):
@@ -291,7 +235,7 @@ def deliveries_retry(
     json: Json = False,
 ) -> None:
     """Try rejected deliveries again and those that wait, now instead of later; without ids it also ends pauses."""
-    bridge = _open(config)
+    bridge = open_configured(config)
     now = bridge.clock.now()
     wanted = [CanonicalId(identity) for identity in ids] if ids else None
     with bridge.store.write() as uow:
@@ -320,7 +264,7 @@ def audit_verify(
     json: Json = False,
 ) -> None:
     """Walk the whole chain. Exit code 5 when it does not hold."""
-    with _open(config).store.read() as reader:
+    with open_configured(config).store.read() as reader:
         verdict = verify(reader, expect)
     show.verdict(verdict, json)
     raise SystemExit(DONE if verdict.ok else BROKEN_AUDIT)

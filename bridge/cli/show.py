@@ -17,7 +17,7 @@ from bridge.domain.events import Event, attributes
 from bridge.engine.audit import Verdict
 from bridge.engine.guard import REASON_TEXTS
 from bridge.observe import InstitutionStatus, Status, as_json
-from bridge.ports import Delivery, Hold
+from bridge.ports import Delivery, Hold, KeptPerson
 
 
 @contextmanager
@@ -189,22 +189,52 @@ def hold(one: Hold, json: bool) -> None:
         line(f"  {reason}: {REASON_TEXTS.get(reason, reason)}")
     for label, number in one.counts.items():
         line(f"  {label}: {number}")
+    for heading, keys in one.summary.items():
+        if keys:
+            line(f"  {heading.replace('_', ' ')} ({len(keys)}): " + ", ".join(keys))
     if one.people:
-        line("  would go: " + ", ".join(one.people))
+        line(f"  would go ({len(one.people)}): " + ", ".join(one.people))
+    if one.groups:
+        line(f"  groups that would go ({len(one.groups)}): " + ", ".join(one.groups))
+    for approval in one.approvals:
+        part = "all of it" if approval.only is None else f"{len(approval.only)} of it"
+        line(f"  approved by {approval.by} at {_second(approval.at)}: {part}")
     if one.state == "open":
-        line(f"Nothing is changed until you decide: skolebro holds approve {one.id}, or reject {one.id}")
+        rest = "Everything else goes on. " if one.subject == "deletions" else ""
+        line(f"{rest}Nothing of this is changed until you decide:")
+        line(f"skolebro holds approve {one.id}, or reject {one.id}")
+        line(f"What it would do in each target: skolebro holds preview {one.id}")
 
 
-def decided(one: Hold | None, json: bool) -> None:
+def decided(one: Hold | None, json: bool, people_needed: int = 1) -> None:
     if one is None:
         return
     if json:
         print_json(_hold(one))
         return
+    if one.state == "open":
+        missing = people_needed - len(one.approvals)
+        line(f"Hold {one.id} is approved by {one.approvals[-1].by}; {missing} more person has to approve it too.")
+        return
     follows = (
         "the running daemon or the next sync carries it out" if one.state == "approved" else "nothing is changed"
     )
     line(f"Hold {one.id} is {one.state} by {one.decided_by}: {follows}.")
+
+
+def kept(people: Sequence[KeptPerson], now: datetime, json: bool) -> None:
+    if json:
+        print_json({"kept": people})
+        return
+    if not people:
+        line("Nobody is kept.")
+        return
+    table = new_table("user id", "until", "by", "since")
+    for one in people:
+        is_over = one.until is not None and one.until <= now
+        until = "over" if is_over else _second(one.until) or "for good"
+        add_row(table, one.user_id, until, one.kept_by, _second(one.kept_at))
+    console.print(table)
 
 
 def deliveries(rows: Sequence[Delivery], json: bool) -> None:

@@ -8,6 +8,7 @@ from bridge.config.sections import (
     ScheduleSettings,
     Settings,
     SourceSettings,
+    TargetGuardSection,
     TargetSettings,
 )
 
@@ -17,6 +18,7 @@ __all__ = [
     "ScheduleSettings",
     "Settings",
     "SourceSettings",
+    "TargetGuardSection",
     "TargetSettings",
     "credential_reader",
     "explained",

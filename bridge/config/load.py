@@ -17,6 +17,7 @@ from bridge.config.sections import (
     BrokerSection,
     FeedSection,
     GuardSection,
+    LeaversSection,
     LogSection,
     MunicipalitySection,
     MunicipalitySettings,
@@ -25,6 +26,7 @@ from bridge.config.sections import (
     Settings,
     SourceSettings,
     TargetCommon,
+    TargetGuardSection,
     TargetSettings,
     Top,
     WebSection,
@@ -132,6 +134,9 @@ class _Loader:
             config=self._section(connector.config, rest, at, extra=common),
             mapping=self._mapping(shared.mapping or connector.default_mapping, at),
             institutions=shared.institutions if shared.institutions is not None else known,
+            guard=self._section(TargetGuardSection, shared.guard or {}, (*at, "guard")),
+            leavers=self._section(LeaversSection, shared.leavers or {}, (*at, "leavers")),
+            groups_early=shared.groups_early,
         )
 
     def _connector(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -63,9 +63,65 @@ class LogSection(_Section):
     format: Literal["auto", "json", "console"] = "auto"
 
 
-class GuardSection(_Section):
-    max_deleted_percent: float = Field(default=25.0, ge=0, le=100)
-    min_deleted: int = Field(default=3, ge=1)
+Percent = Annotated[float | None, Field(ge=0)]
+Number = Annotated[int | None, Field(ge=0)]
+AtLeast = Annotated[int, Field(ge=1)]
+_KINDS = ("group", "affiliation", "membership", "guardianship", "contribution", "person")
+_LABELS = frozenset((*_KINDS, *(f"affiliation.{role}" for role in ("student", "employee", "external"))))
+
+
+class LimitsSection(_Section):
+    """How much may change at once; what is not given is as one floor up. `null`: no such limit.
+
+    More than `max_..._percent` of what is stored, and at least `min_...`, is held; more than `max_...` always.
+    """
+
+    max_deleted_percent: Percent = None
+    min_deleted: AtLeast = 1
+    max_deleted: Number = None
+    max_created_percent: Percent = None
+    min_created: AtLeast = 1
+    max_created: Number = None
+    max_updated_percent: Percent = None
+    min_updated: AtLeast = 1
+    max_updated: Number = None
+    max_unprotected: Number = None
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The limits that stand in the file."""
+        return {name: getattr(self, name) for name in LimitsSection.model_fields if name in self.model_fields_set}
+
+
+class TargetGuardSection(LimitsSection):
+    """Limits of a target; `kinds` are limits of one kind of entity ("person", "group", "membership")."""
+
+    kinds: Annotated[dict[str, LimitsSection], AfterValidator(lambda kinds: _known(kinds))] = Field(
+        default_factory=dict
+    )
+
+
+class GuardSection(TargetGuardSection):
+    """Limits of a municipality's institutions, and how what they hold is decided."""
+
+    institutions: dict[str, LimitsSection] = Field(default_factory=dict)
+    window: Duration = Field(default=timedelta(hours=24), ge=timedelta(0))
+    max_roll_leavers_percent: float = Field(default=35.0, ge=0, le=100)
+    two_people: bool = False
+    approval_lifetime: Duration = Field(default=timedelta(hours=24), gt=timedelta(0))
+    deletion_grace: Duration = Field(default=timedelta(hours=24), ge=timedelta(0))
+
+
+def _known(kinds: dict[str, LimitsSection]) -> dict[str, LimitsSection]:
+    if strangers := sorted(kinds.keys() - _LABELS):
+        raise ValueError(f"there is no kind {strangers[0]!r}; allowed are {', '.join(sorted(_LABELS))}")
+    return kinds
+
+
+class LeaversSection(_Section):
+    """How long an account sleeps at a target that can put it to sleep, before it is deleted; 0s: not at all."""
+
+    retention: Duration = Field(default=timedelta(days=30), ge=timedelta(0))
 
 
 class RetrySection(_Section):
@@ -140,6 +196,9 @@ class TargetCommon(_Section):
     connector: str
     mapping: str | None = None
     institutions: Institutions = None
+    guard: Any = None
+    leavers: Any = None
+    groups_early: Annotated[Duration | None, Field(ge=timedelta(0))] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +215,9 @@ class TargetSettings:
     config: ConnectorConfig
     mapping: TargetMapping
     institutions: frozenset[str] | None
+    guard: TargetGuardSection = field(default_factory=TargetGuardSection)
+    leavers: LeaversSection = field(default_factory=LeaversSection)
+    groups_early: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)

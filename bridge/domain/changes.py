@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, is_dataclass
 from enum import StrEnum
+from unicodedata import normalize
 
 from bridge.domain.entities import VALUE_FIELDS, Entity, Kind
 from bridge.domain.ids import Key
@@ -29,8 +30,23 @@ class Change:
 
 
 def changed_fields(before: Entity, after: Entity) -> tuple[str, ...]:
-    """Name the value fields in which two states of one entity differ, in declaration order."""
-    return tuple(name for name in VALUE_FIELDS[after.kind] if getattr(before, name) != getattr(after, name))
+    """Name the value fields in which two states of one entity differ, in declaration order.
+
+    The same letters composed otherwise (é in one sign or in two) are no difference.
+    """
+    return tuple(name for name in VALUE_FIELDS[after.kind] if _differ(getattr(before, name), getattr(after, name)))
+
+
+def _differ(one: object, other: object) -> bool:
+    return one != other and _composed(one) != _composed(other)
+
+
+def _composed(value: object) -> object:
+    if isinstance(value, str):
+        return normalize("NFC", value)
+    if isinstance(value, tuple):
+        return tuple(map(_composed, value))
+    return _composed(astuple(value)) if is_dataclass(value) and not isinstance(value, type) else value
 
 
 def change(before: Entity | None, after: Entity | None) -> Change | None:

@@ -1,9 +1,16 @@
-"""What happened to one change at a target, as a value."""
+"""What happened to one change at a target, as a value.
+
+`status` is the HTTP status that decided, where one did: it tells people more, and makes no other outcome.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from dataclasses import field as told  # `Rejected` has a field of that name
 from datetime import timedelta
+
+_STATUS = re.compile(r"(?:status_|refused_|server_error_|answers |redirects \()([1-5]\d\d)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +19,7 @@ class Delivered:
 
     remote_id: str | None = None
     etag: str | None = None
+    status: int | None = told(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +28,7 @@ class Unchanged:
 
     remote_id: str | None = None
     etag: str | None = None
+    status: int | None = told(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +37,7 @@ class Rejected:
 
     reason: str
     field: str | None = None
+    status: int | None = told(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +46,13 @@ class Deferred:
 
     reason: str
     after: timedelta | None = None
+    status: int | None = told(default=None, compare=False)
 
 
 Outcome = Delivered | Unchanged | Rejected | Deferred
+
+
+def status_in(text: str | None) -> int | None:
+    """Return the HTTP status that a reason such as ``status_503``, or the text of a `TargetError`, names."""
+    found = _STATUS.search(text or "")
+    return int(found[1]) if found else None

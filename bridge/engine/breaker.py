@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from bridge.domain.errors import ContractBroken, TargetError, TargetUnauthorised, TargetUnavailable
 from bridge.engine.retry import RetryPolicy
-from bridge.ports import TargetState
+from bridge.ports import TargetState, UnitOfWork
 
 MANY_DEFERRED = 5
 _PATIENCE = RetryPolicy(base=timedelta(seconds=2), ceiling=timedelta(minutes=10))
@@ -50,3 +50,10 @@ def reason_of(error: TargetError) -> str:
 
 def is_paused(state: TargetState, now: datetime) -> bool:
     return state.paused_until is not None and state.paused_until > now
+
+
+def unpause(uow: UnitOfWork) -> None:
+    """Try targets again that wait for a person: whoever asks for it may have mended them."""
+    for state in uow.target_states():
+        if state.pause_reason in ("unauthorised", "contract_broken"):
+            uow.put_target_state(replace(state, paused_until=None))

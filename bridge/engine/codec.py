@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any
+from unicodedata import normalize
 
 import msgspec
 
@@ -28,6 +29,11 @@ _body_encoder = msgspec.json.Encoder(order="sorted", enc_hook=_encode_reference)
 def hash_bytes(body: bytes) -> bytes:
     """Return the 16 bytes that stand for a body when states are compared."""
     return blake2b(body, digest_size=16).digest()
+
+
+def hash_entity(body: bytes) -> bytes:
+    """Return the hash of an entity's bytes, the same however its letters are composed (é in one sign or two)."""
+    return hash_bytes(body if body.isascii() else normalize("NFC", body.decode()).encode())
 
 
 def encode_entity(entity: Entity) -> bytes:

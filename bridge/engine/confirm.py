@@ -20,12 +20,16 @@ WAITING = "waiting_for_reference"
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One command on its way. `sent` is the hash that is confirmed when it arrives, None for a deletion."""
+    """One command on its way. `sent` is the hash that is confirmed when it arrives, None for a deletion.
+
+    `again`: why, and after how long, the same entity is due again when it has arrived.
+    """
 
     row: Delivery
     command: Command = field(repr=False)
     sent: bytes | None
     intent: str
+    again: tuple[str, timedelta] | None = None
 
 
 def confirm(
@@ -51,7 +55,8 @@ def settle(attempt: Attempt, outcome: Outcome, retry: RetryPolicy, now: datetime
     row = replace(attempt.row, updated_at=now, reason=None)
     match outcome:
         case Delivered(remote_id=remote_id, etag=etag) | Unchanged(remote_id=remote_id, etag=etag):
-            return _confirmed(row, attempt, remote_id, etag, now + retry.retry_after_cap)
+            reason, wait = attempt.again or (WAITING, retry.retry_after_cap)
+            return _confirmed(row, attempt, remote_id, etag, reason, now + wait)
         case Rejected(reason=reason, field=field_name):
             told = f"{reason}:{field_name}" if field_name else reason
             return replace(row, state="rejected", reason=told, in_doubt=False, attempts=row.attempts + 1)
@@ -65,7 +70,7 @@ def settle(attempt: Attempt, outcome: Outcome, retry: RetryPolicy, now: datetime
 
 
 def _confirmed(
-    row: Delivery, attempt: Attempt, remote_id: str | None, etag: str | None, again_at: datetime
+    row: Delivery, attempt: Attempt, remote_id: str | None, etag: str | None, reason: str, again_at: datetime
 ) -> Delivery:
     document = attempt.command.document
     is_there = document is not None
@@ -79,7 +84,7 @@ def _confirmed(
         in_doubt=False,
         attempts=0,
         state="pending",
-        reason=WAITING if is_partial else None,
+        reason=reason if is_partial else None,
         next_attempt_at=again_at if is_partial else row.next_attempt_at,
     )
 

@@ -2,37 +2,101 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from bridge.engine.audit import AuditBook
-from bridge.ports import Hold, Store
+from bridge.ports import Approval, Hold, Store, UnitOfWork
+
+_IN_PARTS = ("snapshot", "deletions")
 
 
 class NotOpen(Exception):
     """The hold does not exist or was decided before; nothing was changed."""
 
 
-def decide_hold(store: Store, book: AuditBook, number: int, *, approve: bool, by: str, now: datetime) -> Hold:
+class NotAllowed(Exception):
+    """The decision cannot be taken like this, by this person or in this part; nothing was changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How many different people must approve the same part, and how long each yes counts."""
+
+    people_needed: int = 1
+    lifetime: timedelta = timedelta(hours=24)
+
+
+def decide_hold(
+    store: Store,
+    book: AuditBook,
+    number: int,
+    *,
+    approve: bool,
+    by: str,
+    now: datetime,
+    only: Collection[str] | None = None,
+    rule: Rule | None = None,
+) -> Hold:
     """Approve or reject an open hold and return it as it was.
 
-    Raises `NotOpen` when there is no such hold or it is no longer open.
+    `only`: approve no more than these (user ids, and "<institution>/<group id>"); the rest waits on. Deletions
+    that were rejected may be approved after all.
+    Raises `NotOpen` when there is no such hold or it is no longer open, `NotAllowed` when somebody or something
+    else is needed.
     """
     with store.write() as uow:
         hold = uow.hold(number)
         if hold is None:
             raise NotOpen(f"there is no hold {number}; `skolebro holds list` shows the open ones")
-        if hold.state != "open":
+        if hold.state != "open" and not (approve and hold.state == "rejected" and hold.subject == "deletions"):
             raise NotOpen(f"hold {number} is not open any more: it is {hold.state}; nothing was changed")
-        uow.set_hold_state(number, "approved" if approve else "rejected", by, now)
-        book.write(
-            uow,
-            [
-                {
-                    "kind": "hold.approved" if approve else "hold.rejected",
-                    "hold": number,
-                    "by": by,
-                    "digest": hold.digest,
-                }
-            ],
-        )
+        if approve:
+            _approve(uow, book, hold, Approval(by, now, _part(hold, only)), rule or Rule())
+        else:
+            uow.set_hold_state(number, "rejected", by, now)
+            _write(uow, book, hold, "hold.rejected", by)
     return hold
+
+
+def agreed_part(hold: Hold) -> tuple[str, ...] | None:
+    """The part of an approved hold that was agreed to, None for all of it."""
+    return hold.approvals[-1].only if hold.approvals else None
+
+
+def _part(hold: Hold, only: Collection[str] | None) -> tuple[str, ...] | None:
+    if only is None:
+        return None
+    if hold.subject not in _IN_PARTS or not hold.people + hold.groups:
+        raise NotAllowed(f"hold {hold.id} can only be approved as a whole; nothing was changed")
+    strangers = sorted(set(only) - {*hold.people, *hold.groups})
+    if strangers or not only:
+        told = f"{strangers[0]} is not" if strangers else "nobody is"
+        raise NotAllowed(f"{told} among those of hold {hold.id}; `skolebro holds show {hold.id}` lists them")
+    part = tuple(sorted(set(only)))
+    return None if len(part) == len(hold.people + hold.groups) else part
+
+
+def _approve(uow: UnitOfWork, book: AuditBook, hold: Hold, approval: Approval, rule: Rule) -> None:
+    live = tuple(one for one in hold.approvals if one.at + rule.lifetime >= approval.at)
+    same = tuple(one for one in live if one.only == approval.only)
+    if any(one.by == approval.by for one in same):
+        raise NotAllowed(
+            f"hold {hold.id} needs {rule.people_needed} different people, and {approval.by} has approved it "
+            "already; nothing was changed"
+        )
+    approvals = (*same, approval)
+    is_agreed = len(approvals) >= rule.people_needed
+    hold = replace(hold, approvals=approvals, state="open")
+    if is_agreed:
+        hold = replace(hold, state="approved", decided_by=approval.by, decided_at=approval.at)
+    uow.put_hold(hold)
+    _write(uow, book, hold, "hold.approved" if is_agreed else "hold.approval", approval.by, approval.only)
+
+
+def _write(
+    uow: UnitOfWork, book: AuditBook, hold: Hold, kind: str, by: str, only: tuple[str, ...] | None = None
+) -> None:
+    part = {} if only is None else {"of": len(hold.people) + len(hold.groups), "approved": len(only)}
+    book.write(uow, [{"kind": kind, "hold": hold.id, "by": by, "digest": hold.digest, **part}])

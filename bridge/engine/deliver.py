@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
 from bridge.connector import Command, Target
-from bridge.domain.changes import Operation
+from bridge.domain.entities import Kind
 from bridge.domain.errors import ContractBroken, TargetError, TargetUnavailable
 from bridge.domain.ids import CanonicalId, Key, name_uuid
-from bridge.domain.outcomes import Deferred, Outcome, Rejected
+from bridge.domain.outcomes import Deferred, Outcome, Rejected, status_in
 from bridge.engine.audit import AuditBook
+from bridge.engine.brake import AT_TARGETS, brake, operation_of
 from bridge.engine.breaker import MANY_DEFERRED, Breaker, is_paused
 from bridge.engine.codec import decode_body, encode_body, hash_bytes, identity_fields
 from bridge.engine.confirm import WAITING, Attempt, confirm, undo
 from bridge.engine.desire import Rendered, Rendering, desired_row, render
+from bridge.engine.guard import GuardPolicy
+from bridge.engine.leavers import DEACTIVATED, KEPT, Leaving, kept_until
 from bridge.engine.retry import RetryPolicy
 from bridge.mapping import field_names, narrow, references, resolve
 from bridge.ports import Delivery, InstitutionState, Store, TargetState, UnitOfWork
@@ -39,6 +42,8 @@ class Lane:
     chance: Callable[[], float]
     new_id: Callable[[], str]
     may_delete: Callable[[], bool] = lambda: True
+    policy: GuardPolicy = AT_TARGETS
+    leaving: Leaving = field(default_factory=Leaving)
 
 
 class DeliveryWitness(Protocol):
@@ -74,7 +79,8 @@ def deliver(lane: Lane, witness: DeliveryWitness) -> int:
     limit = 1 if state.failures else lane.target.capabilities.max_batch
     with lane.store.write() as uow:
         due = [row for row in uow.due(name, now, limit) if row.desired is not None or lane.may_delete()]
-        attempts = prepare(uow, lane, due)
+        allowed = brake(uow, name, lane.policy, lane.book, due, now)
+        attempts = prepare(uow, lane, _not_kept(uow, lane, allowed, now))
         uow.begin_attempts(name, [attempt.row.id for attempt in attempts])
         lane.book.write(uow, [_intent(lane, attempt) for attempt in attempts])
     patience = 1 if state.failures else MANY_DEFERRED  # else a target that has failed would never pause longer
@@ -149,6 +155,19 @@ def _next_state(
 # ---------------------------------------------------------------- preparing
 
 
+def _not_kept(uow: UnitOfWork, lane: Lane, due: Sequence[Delivery], now: datetime) -> list[Delivery]:
+    """Put off the deletion of people who are to stay for now; return the rest."""
+    kept = {one.user_id: kept_until(one, now) for one in uow.kept_people(lane.rendering.scope.municipality)}
+    again = {
+        row.id: until
+        for row in due
+        if row.desired is None and row.kind is Kind.PERSON and (until := kept.get(row.key[0])) is not None
+    }
+    rows = [row for row in due if row.id in again]
+    uow.put_deliveries([replace(row, reason=KEPT, next_attempt_at=again[row.id], updated_at=now) for row in rows])
+    return [row for row in due if row.id not in again]
+
+
 def prepare(uow: UnitOfWork, lane: Lane, due: Sequence[Delivery]) -> list[Attempt]:
     """Render what is due and leave out what has nothing to be sent: it waits for what it refers to."""
     rendered, due = _render_due(uow, lane.rendering, due)
@@ -207,10 +226,11 @@ def _attempt(
     told_by: InstitutionState | None,
     sequence: int,
 ) -> Attempt | None:
-    body = resolve(rendered.body, known) if rendered else None
+    asleep = lane.leaving.sleeping(row) if rendered is None else None
+    body = resolve(rendered.body, known) if rendered else asleep
     if rendered is not None and body is None:
         return None
-    sent = _sent_hash(rendered, known)
+    sent = _sent_hash(rendered, known) if asleep is None else hash_bytes(encode_body(asleep))
     if sent == row.confirmed and not row.in_doubt:
         return None
     # What was confirmed before a protection was set must not be told again as the old value.
@@ -236,19 +256,13 @@ def _attempt(
         time=told_by.recorded_at if told_by else row.updated_at,
         delivery_key=_delivery_key(row, sent),
     )
-    return Attempt(row, command, sent, lane.new_id())
+    again = (DEACTIVATED, lane.leaving.retention) if asleep is not None else None
+    return Attempt(row, command, sent, lane.new_id(), again)
 
 
 def _sent_hash(rendered: Rendered | None, known: Mapping[str, str]) -> bytes | None:
     """The hash of what can be sent now: not all that is desired while something it refers to is not there."""
     return hash_bytes(encode_body(narrow(rendered.body, known))) if rendered else None
-
-
-def operation_of(row: Delivery, wanted: bool) -> Operation:
-    """Name the step that leads from what the target confirmed to what it should have."""
-    if not wanted:
-        return Operation.DELETED
-    return Operation.UPDATED if row.confirmed is not None or row.remote_id else Operation.CREATED
 
 
 def _delivery_key(row: Delivery, sent: bytes | None) -> str:
@@ -296,18 +310,23 @@ def _outcome_records(
 ) -> list[dict[str, object]]:
     records: list[dict[str, object]] = []
     for index, attempt in enumerate(attempts):
+        status: int | None = None
         if index < len(outcomes):
             outcome = outcomes[index]
             told, reason = type(outcome).__name__.lower(), getattr(outcome, "reason", None)
+            status = getattr(outcome, "status", None) or status_in(reason)
         else:
             told = "not_sent" if index >= len(attempts) - untouched else "unknown"
             reason = type(failure).__name__ if failure is not None else "connector_error"
+            if index == len(outcomes) and failure is not None:  # the one that the answer was to
+                status = status_in(str(failure))
         records.append(
             {
                 "kind": "disclosure.outcome",
                 "closes": attempt.intent,
                 "outcome": told,
                 **({"reason": reason} if reason else {}),
+                **({"status": status} if status is not None else {}),
             }
         )
     return records

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from bridge.domain.entities import Kind
+from bridge.domain.entities import Group, Kind
 from bridge.domain.ids import CanonicalId, Key, TargetId, split_key
-from bridge.engine.codec import encode_body, hash_bytes
+from bridge.engine.codec import decode_entity, encode_body, hash_bytes
+from bridge.engine.leavers import GRACE
 from bridge.engine.views import Scope, views
 from bridge.mapping import Resource, TargetMapping, narrow, references
-from bridge.ports import Delivery, Desired, Reader, UnitOfWork
+from bridge.ports import URGENT, Delivery, Desired, Reader, Subject, UnitOfWork
 
 _PAGE = 500
 _REFERRERS_LAST = (
@@ -26,22 +27,38 @@ _REFERRERS_LAST = (
 
 
 @dataclass(frozen=True, slots=True)
+class Early:
+    """Groups that begin later than `by` from now do not go to the target yet, nor does who is in them."""
+
+    by: timedelta
+    now: Callable[[], datetime]
+
+    @property
+    def until(self) -> str:
+        """The last date on which a group may begin to be there, as groups tell their dates."""
+        return (self.now() + self.by).date().isoformat()
+
+
+@dataclass(frozen=True, slots=True)
 class Rendering:
     """How entities look at one target: its scope and its mapping, and which `system` it is.
 
-    `digest` tells when any of these changed.
+    `early`: how long before they begin groups go there; None: as soon as they are known. `digest` tells when any
+    of these changed.
     """
 
     target: TargetId
     scope: Scope
     mapping: TargetMapping
     system: str = ""
+    early: Early | None = None
 
     @property
     def digest(self) -> str:
         institutions = self.scope.institutions
         seen = ",".join(sorted(institutions)) if institutions is not None else "*"
-        return f"{self.mapping.digest}|{seen}|{self.system}"
+        early = f"~{self.early.by.days}" if self.early else ""
+        return f"{self.mapping.digest}{early}|{seen}|{self.system}"
 
 
 def system_of(digest: str) -> str:
@@ -63,9 +80,42 @@ class Rendered:
         return hash_bytes(encode_body(self.body))
 
 
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """Why something is rendered anew.
+
+    `changed` is what a source changed, None where it is not the source. `urgent` are persons of whom something is
+    protected now, or no longer. A person who goes stays for `grace`. `is_cleared`: a person has allowed all of it.
+    """
+
+    changed: frozenset[Subject] | None = None
+    urgent: frozenset[Key] = frozenset()
+    grace: timedelta = timedelta(0)
+    is_cleared: bool = False
+
+    def step(self, row: Desired, now: datetime) -> Desired:
+        """Return the row with what this occasion says of it."""
+        carried = None if self.changed is None else int((row.kind, row.key) in self.changed)
+        is_person = row.kind is Kind.PERSON
+        row = replace(
+            row,
+            carried=carried,
+            is_cleared=self.is_cleared,
+            is_urgent=is_person and row.hash is not None and row.key in self.urgent,
+        )
+        if is_person and row.hash is None and self.grace > timedelta(0):
+            return replace(row, not_before=now + self.grace, reason=GRACE)
+        return row
+
+
+SET_RIGHT = Occasion()
+"""Nothing happened at the source: mapping, scope or what a reference leads to is another."""
+
+
 def render(reader: Reader, rendering: Rendering, kind: Kind, keys: Collection[Key]) -> dict[Key, Rendered]:
     """Render those of these entities that go to the target, without references to what does not go there."""
-    found = views(reader, rendering.scope, kind, keys)
+    begun = _begun(reader, rendering, kind, keys) if rendering.early else keys
+    found = views(reader, rendering.scope, kind, begun)
     rendered: dict[Key, Rendered] = {}
     for key, view in found.items():
         made = rendering.mapping.render(kind, view)
@@ -80,30 +130,48 @@ def render(reader: Reader, rendering: Rendering, kind: Kind, keys: Collection[Ke
     return {key: one for key, one in narrowed.items() if one.resource.is_whole(one.body)}
 
 
+def _begun(reader: Reader, rendering: Rendering, kind: Kind, keys: Collection[Key]) -> Collection[Key]:
+    """Leave out the groups that begin too late, and the memberships in them."""
+    if rendering.early is None or kind not in (Kind.GROUP, Kind.MEMBERSHIP):
+        return keys
+    until = rendering.early.until
+    rows = reader.entities(rendering.scope.municipality, Kind.GROUP, {key[:2] for key in keys})
+    groups = {key: decode_entity(Kind.GROUP, row.body) for key, row in rows.items() if row.body is not None}
+    late = {key for key, one in groups.items() if isinstance(one, Group) and (one.from_date or "") > until}
+    return [key for key in keys if key[:2] not in late]
+
+
 def _institution(view: Mapping[str, Any]) -> str:
     """A person speaks for the institution of their best affiliation; everything else has one of its own."""
     own = view.get("institution_number") or (view["affiliations"] or [{}])[0].get("institution_number")
     return str(own or view["institutions"][0])
 
 
-def desire(uow: UnitOfWork, rendering: Rendering, subjects: Mapping[Kind, Collection[Key]], now: datetime) -> int:
-    """Render these entities for one target and store what it should have; return how many rows changed.
+def desire(
+    uow: UnitOfWork,
+    rendering: Rendering,
+    subjects: Mapping[Kind, Collection[Key]],
+    now: datetime,
+    occasion: Occasion = SET_RIGHT,
+) -> set[CanonicalId]:
+    """Render these entities for one target and store what it should have; return the ids of which that is new.
 
     Persons come first, so that what refers to them is rendered when it is known which of them go there.
     """
-    changed = 0
+    stepped: set[CanonicalId] = set()
     pending = {kind: set(keys) for kind, keys in subjects.items()}
     kinds = rendering.mapping.kinds()
     for kind in (kind for kind in _REFERRERS_LAST if kind in kinds):
         keys = pending.get(kind, set())
         before = _presence(uow, rendering, kind, keys if kind is Kind.PERSON else ())
-        for page in _pages(sorted(keys)):
-            changed += uow.put_desired(_rows(uow, rendering, kind, page), now)
+        for page in pages(sorted(keys)):
+            rows = [occasion.step(row, now) for row in _rows(uow, rendering, kind, page)]
+            stepped |= uow.put_desired(rows, now)
         if kind is Kind.PERSON:
             flipped = [key for key, there in _presence(uow, rendering, kind, keys).items() if there != before[key]]
             for referrer, there in referrers(uow, rendering, [key[0] for key in flipped]).items():
                 pending.setdefault(referrer, set()).update(there)
-    return changed
+    return stepped
 
 
 def _presence(reader: Reader, rendering: Rendering, kind: Kind, keys: Iterable[Key]) -> dict[Key, bool]:
@@ -119,8 +187,15 @@ def _rows(reader: Reader, rendering: Rendering, kind: Kind, keys: Collection[Key
     known = [row for identity in ids if (row := reader.delivery(rendering.target, identity)) is not None]
     return [
         *(desired_row(rendering, kind, key, one, one.resource.name, 0) for key, one in rendered.items()),
-        *(desired_row(rendering, kind, row.key, None, row.resource, row.rank) for row in known),
+        *(desired_row(rendering, kind, row.key, None, row.resource, _last_rank(rendering, row)) for row in known),
     ]
+
+
+def _last_rank(rendering: Rendering, row: Delivery) -> int:
+    """The rank of what goes away; the mark of a protection that never arrived stays."""
+    if row.rank != URGENT or row.is_due:
+        return row.rank
+    return rendering.mapping.rank(row.resource)
 
 
 def desired_row(
@@ -143,7 +218,7 @@ def desired_row(
     )
 
 
-def _pages(keys: list[Key]) -> Iterable[list[Key]]:
+def pages(keys: list[Key]) -> Iterable[list[Key]]:
     return (keys[start : start + _PAGE] for start in range(0, len(keys), _PAGE))
 
 
@@ -151,14 +226,18 @@ def everything(reader: Reader, rendering: Rendering) -> dict[Kind, set[Key]]:
     """Every living entity of the kinds that the mapping sends, and everything that the target has a row of."""
     subjects: dict[Kind, set[Key]] = {}
     for kind in rendering.mapping.kinds():
-        keys = subjects.setdefault(kind, set())
-        after: Key | None = None
-        while page := reader.scan(rendering.scope.municipality, kind, after, _PAGE):
-            keys.update(row.key for row in page)
-            after = page[-1].key
+        subjects.setdefault(kind, set()).update(living(reader, rendering.scope.municipality, kind))
     for row in deliveries_of(reader, rendering.target):
         subjects.setdefault(row.kind, set()).add(row.key)
     return subjects
+
+
+def living(reader: Reader, municipality: str, kind: Kind) -> Iterator[Key]:
+    """The keys of all living entities of a kind, read in pages."""
+    after: Key | None = None
+    while page := reader.scan(municipality, kind, after, _PAGE):
+        yield from (row.key for row in page)
+        after = page[-1].key
 
 
 def deliveries_of(reader: Reader, target: TargetId, state: str | None = None) -> list[Delivery]:

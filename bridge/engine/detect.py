@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from bridge.domain.changes import Change, Operation, change
@@ -16,15 +16,13 @@ from bridge.domain.entities import (
     Institution,
     Kind,
     Membership,
-    Person,
 )
 from bridge.domain.ids import Key, canonical_id, join_key
-from bridge.domain.privacy import united
-from bridge.domain.records import Quarantined
 from bridge.engine.codec import decode_entity, encode_entity, hash_bytes
 from bridge.engine.merge import SourceTimes, merge
 from bridge.engine.normalise import Normalised
-from bridge.ports import EntityRow, Reader
+from bridge.engine.shield import Shield, shielded, still_protected
+from bridge.ports import EntityRow, Reader, Subject
 
 _SCOPED = (
     Kind.INSTITUTION,
@@ -34,15 +32,15 @@ _SCOPED = (
     Kind.MEMBERSHIP,
     Kind.CONTRIBUTION,
 )
-_INCOMPLETE_CONTACTS = "contact_without_identity"  # speaks of a child whose own record is used
 
 
 @dataclass(slots=True)
 class Detection:
     """What a snapshot would do: changes to report, rows to store, and how much was there before.
 
-    `stored` and `gone` count by label: the kind, with its role for affiliations ("affiliation.student").
-    `people` are the user ids whose view at a target may differ, changed themselves or not.
+    `stored`, `gone`, `created` and `updated` count by label: the kind, with its role for affiliations
+    ("affiliation.student"). `people` are the user ids whose view at a target may differ, changed or not.
+    `unprotected` is how many people lose the protection of their name and address.
     """
 
     changes: list[Change] = field(default_factory=list)
@@ -50,18 +48,29 @@ class Detection:
     versions: dict[tuple[Kind, Key], int] = field(default_factory=dict)
     stored: Counter[str] = field(default_factory=Counter)
     gone: Counter[str] = field(default_factory=Counter)
+    created: Counter[str] = field(default_factory=Counter)
+    updated: Counter[str] = field(default_factory=Counter)
+    unprotected: int = 0
     gone_people: list[str] = field(default_factory=list)
     people: set[str] = field(default_factory=set)
 
+    @property
+    def deletions(self) -> list[Subject]:
+        """What of the institution's own would go, contributions included."""
+        return [(row.kind, row.key) for row in self.rows if row.body is None and row.kind is not Kind.PERSON]
 
-def detect(reader: Reader, municipality: str, found: Normalised, times: SourceTimes) -> Detection:
+
+def detect(
+    reader: Reader, municipality: str, found: Normalised, times: SourceTimes, kept: Collection[Subject] = ()
+) -> Detection:
     """Compare one institution's snapshot with the stored state of the municipality.
 
-    `times` are the source times after this snapshot, for the merge of persons.
+    `times` are the source times after this snapshot, for the merge of persons. What is `kept` stays, though the
+    snapshot does not show it.
     """
     detection = Detection()
     institution = found.header.institution_number
-    shield = _Shield.of(reader, municipality, found)
+    shield = Shield.of(reader, municipality, found, kept)
     contributions: dict[Key, Contribution | None] = {}
     for kind in _SCOPED:
         wanted = found.entities[kind]
@@ -69,14 +78,62 @@ def detect(reader: Reader, municipality: str, found: Normalised, times: SourceTi
             wanted = _described(reader, municipality, wanted)
         if kind is Kind.CONTRIBUTION:
             if not found.header.states_protection:
-                wanted = _still_protected(reader, municipality, wanted)
-            wanted = _shielded(reader, municipality, institution, wanted, shield)
+                wanted = still_protected(reader, municipality, wanted)
+            wanted = shielded(reader, municipality, institution, wanted, shield)
         steps = _steps(reader, municipality, institution, kind, wanted, shield, detection)
         if kind is Kind.CONTRIBUTION:
             contributions = {key: _as_contribution(after) for key, _, after in steps}
     _detect_people(reader, municipality, institution, contributions, times, detection)
     detection.changes.sort(key=lambda c: (KIND_RANK[c.kind], c.key))
     return detection
+
+
+def remove(
+    reader: Reader, municipality: str, institution: str, subjects: Collection[Subject], times: SourceTimes
+) -> Detection:
+    """What happens when these of an institution's entities go, and nothing else does."""
+    detection = Detection()
+    lost: dict[Key, Contribution | None] = {}
+    for kind in _SCOPED:
+        rows = reader.entities(municipality, kind, [key for what, key in subjects if what is kind])
+        for key, row in sorted(rows.items()):
+            if row.body is not None:
+                _note(
+                    municipality, institution, kind, key, decode_entity(kind, row.body), None, row, None, detection
+                )
+                if kind is Kind.CONTRIBUTION:
+                    lost[key] = None
+    _detect_people(reader, municipality, institution, lost, times, detection)
+    detection.changes.sort(key=lambda c: (KIND_RANK[c.kind], c.key))
+    return detection
+
+
+def withheld_with(
+    reader: Reader,
+    municipality: str,
+    institution: str,
+    deletions: Collection[Subject],
+    people: Collection[str],
+    groups: Collection[str],
+) -> tuple[Subject, ...]:
+    """Those of these deletions that must wait so that these people and groups stay as they are stored.
+
+    With a pupil stay memberships and the groups they are in, guardianships and the contacts they name.
+    """
+    shield = Shield.around(reader, municipality, institution, frozenset(people), frozenset(people), groups)
+    return tuple(sorted(subject for subject in deletions if shield.covers(*subject)))
+
+
+def concerned(subject: Subject) -> str | None:
+    """The user id that a deletion is about first of all, None for a group or an institution."""
+    kind, key = subject
+    match kind:
+        case Kind.AFFILIATION | Kind.GUARDIANSHIP | Kind.CONTRIBUTION:
+            return key[1]
+        case Kind.MEMBERSHIP:
+            return key[2]
+        case _:
+            return None
 
 
 def _described(reader: Reader, municipality: str, wanted: Mapping[Key, Entity]) -> dict[Key, Entity]:
@@ -93,7 +150,8 @@ def _as_contribution(entity: Entity | None) -> Contribution | None:
     return entity if isinstance(entity, Contribution) else None
 
 
-def _label(kind: Kind, key: Key) -> str:
+def label_of(kind: Kind, key: Key) -> str:
+    """What an entity is counted as by the guard."""
     return f"{kind}.{key[-1]}" if kind is Kind.AFFILIATION else str(kind)
 
 
@@ -103,7 +161,7 @@ def _steps(
     institution: str,
     kind: Kind,
     wanted: Mapping[Key, Entity],
-    shield: _Shield,
+    shield: Shield,
     into: Detection,
 ) -> list[tuple[Key, Entity | None, Entity | None]]:
     """Find the keys of one kind whose stored hash differs and note change, row and version of each."""
@@ -117,9 +175,9 @@ def _steps(
         if stored.get(key) != digest and not (key in stored and shield.keeps(kind, key))
     ]
     for key in stored:
-        into.stored[_label(kind, key)] += 1
+        into.stored[label_of(kind, key)] += 1
     for key in gone:
-        into.gone[_label(kind, key)] += 1
+        into.gone[label_of(kind, key)] += 1
     rows = reader.entities(municipality, kind, [*gone, *differing])
     steps: list[tuple[Key, Entity | None, Entity | None]] = []
     for key in sorted([*gone, *differing]):
@@ -142,6 +200,11 @@ def _note(
     into: Detection,
 ) -> None:
     step = change(before, after)
+    if step is not None and step.operation is not Operation.DELETED:
+        counted = into.created if step.operation is Operation.CREATED else into.updated
+        counted[label_of(kind, key)] += 1
+    if isinstance(before, Contribution) and isinstance(after, Contribution):
+        into.unprotected += before.person.protected and not after.person.protected
     version = (row.version if row else 0) + (1 if step else 0)
     person, other = _look_up_columns(after or before)
     into.rows.append(
@@ -220,126 +283,3 @@ def _contributions_of(
         if contribution is not None:
             heard.setdefault(contribution.user_id, []).append(contribution)
     return heard
-
-
-@dataclass(frozen=True, slots=True)
-class _Shield:
-    """What a quarantined record protects: it never removes what is stored (events.md)."""
-
-    people: frozenset[str] = frozenset()
-    children: frozenset[str] = frozenset()
-    contacts: frozenset[str] = frozenset()
-    groups: frozenset[str] = frozenset()
-    joined: frozenset[str] = frozenset()
-    protected: frozenset[str] = frozenset()
-
-    @classmethod
-    def of(cls, reader: Reader, municipality: str, found: Normalised) -> _Shield:
-        if not found.quarantined:
-            return cls()
-        institution = found.header.institution_number
-        own = {q.user_id for q in found.quarantined if q.user_id and q.reason != _INCOMPLETE_CONTACTS}
-        people = own | _people_by_local_id(reader, municipality, found, found.quarantined)
-        children = people | {q.user_id for q in found.quarantined if q.user_id}
-        guarded = reader.entities_by_person(municipality, Kind.GUARDIANSHIP, children)
-        joined = reader.entities_by_person(municipality, Kind.MEMBERSHIP, people)
-        return cls(
-            people=frozenset(people),
-            children=frozenset(children),
-            contacts=frozenset(row.other for row in guarded if row.institution == institution and row.other),
-            groups=frozenset(q.group_id for q in found.quarantined if q.group_id),
-            joined=frozenset(row.key[1] for row in joined if row.institution == institution),
-            protected=_protected(reader, municipality, found),
-        )
-
-    def covers(self, kind: Kind, key: Key) -> bool:
-        """Whether a stored entity that the snapshot does not show stays all the same."""
-        match kind:
-            case Kind.AFFILIATION:
-                return key[1] in self.people
-            case Kind.MEMBERSHIP:
-                return key[2] in self.people
-            case Kind.GUARDIANSHIP:
-                return key[1] in self.children
-            case Kind.CONTRIBUTION:
-                return key[1] in self.people or key[1] in self.contacts
-            case Kind.GROUP:
-                return key[1] in self.groups or key[1] in self.joined
-            case _:
-                return False
-
-    def keeps(self, kind: Kind, key: Key) -> bool:
-        """Whether the stored state wins over what the snapshot seems to say: its own record was unusable."""
-        return kind is Kind.GROUP and key[1] in self.groups
-
-
-def _people_by_local_id(
-    reader: Reader, municipality: str, found: Normalised, quarantined: Iterable[Quarantined]
-) -> set[str]:
-    """Find who records without identity were the last time, by source and LocalPersonId.
-
-    One without a LocalPersonId may be any of its source's people who had none and are missing now.
-    """
-    lost = {(q.source or "", q.local_person_id or "") for q in quarantined if not q.user_id and not q.group_id}
-    if not lost:
-        return set()
-    heard = {key[1] for key in found.entities[Kind.CONTRIBUTION]}
-    keys = reader.hashes(municipality, found.header.institution_number, Kind.CONTRIBUTION)
-    rows = reader.entities(municipality, Kind.CONTRIBUTION, keys)
-    people = set()
-    for row in rows.values():
-        entity = decode_entity(Kind.CONTRIBUTION, row.body) if row.body is not None else None
-        for _, local_id in lost.intersection(entity.records if isinstance(entity, Contribution) else ()):
-            if local_id or row.key[1] not in heard:
-                people.add(row.key[1])
-    return people
-
-
-def _protected(reader: Reader, municipality: str, found: Normalised) -> frozenset[str]:
-    """Whom a record that is otherwise unusable states to be protected."""
-    stating = [q for q in found.quarantined if q.protected]
-    named = {q.user_id for q in stating if q.user_id}
-    return frozenset(named | _people_by_local_id(reader, municipality, found, stating))
-
-
-def _still_protected(reader: Reader, municipality: str, wanted: Mapping[Key, Entity]) -> dict[Key, Entity]:
-    """What is wanted, with every protection that is stored, whichever institution stated it.
-
-    The snapshot cannot say that one has ended, and who comes from another institution brings it along.
-    """
-    users = {key[1] for key in wanted}
-    stated: dict[str, list[Person]] = {}
-    for row in reader.entities_by_person(municipality, Kind.CONTRIBUTION, users):
-        before = decode_entity(Kind.CONTRIBUTION, row.body) if row.body is not None else None
-        if isinstance(before, Contribution):
-            stated.setdefault(row.key[1], []).append(before.person)
-    kept = dict(wanted)
-    for key, contribution in wanted.items():
-        if key[1] in stated and isinstance(contribution, Contribution):
-            kept[key] = replace(contribution, person=united(contribution.person, stated[key[1]]))
-    return kept
-
-
-def _shielded(
-    reader: Reader, municipality: str, institution: str, wanted: Mapping[Key, Entity], shield: _Shield
-) -> dict[Key, Entity]:
-    """What is wanted, and what stays, of the people whom unusable records are about.
-
-    Protection can only be raised, and a record stays known as theirs until it can be used again.
-    """
-    keys = [(institution, user_id) for user_id in shield.people | shield.protected]
-    stored = reader.entities(municipality, Kind.CONTRIBUTION, keys)
-    raised = dict(wanted)
-    for key in keys:
-        row = stored.get(key)
-        before = decode_entity(Kind.CONTRIBUTION, row.body) if row and row.body is not None else None
-        contribution = wanted.get(key, before)
-        if isinstance(contribution, Contribution):
-            known = before.records if isinstance(before, Contribution) else ()
-            person = contribution.person
-            raised[key] = replace(
-                contribution,
-                person=replace(person, protected=person.protected or key[1] in shield.protected),
-                records=tuple(sorted({*contribution.records, *known})),
-            )
-    return raised

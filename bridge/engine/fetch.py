@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -13,11 +14,38 @@ from bridge.domain.errors import AgreementMissing, SnapshotInvalid, SourceError,
 from bridge.domain.records import Snapshot
 from bridge.engine.audit import AuditBook
 from bridge.engine.desire import Rendering
-from bridge.engine.detect import Detection, detect
-from bridge.engine.guard import OF_THE_TIME, REJECTED, WRONG_INSTITUTION, GuardPolicy, held_for
+from bridge.engine.detect import Detection, detect, remove, withheld_with
+from bridge.engine.guard import (
+    OF_THE_TIME,
+    REJECTED,
+    SCHOOL_YEAR,
+    SHRUNKEN,
+    WRONG_INSTITUTION,
+    GuardPolicy,
+    Situation,
+    exceeded,
+    held_for,
+    is_part,
+)
+from bridge.engine.holding import (
+    DELETIONS,
+    SNAPSHOT,
+    Leavers,
+    Place,
+    expire_approvals,
+    hold_deletions,
+    hold_snapshot,
+    keep_the_rest,
+    kept_back,
+    leavers_of,
+    nothing_is_withheld,
+    settle,
+    stored,
+    withhold,
+)
 from bridge.engine.normalise import Normalised, normalise
 from bridge.engine.oddities import renamed
-from bridge.engine.record import record
+from bridge.engine.record import record, record_deletions
 from bridge.observe import LogEvent, log
 from bridge.ports import Hold, InstitutionState, Run, Store, UnitOfWork
 
@@ -40,6 +68,13 @@ class Intake:
     book: AuditBook
     now: Callable[[], datetime]
     new_id: Callable[[], str]
+
+    def place(self, institution: str) -> Place:
+        return Place(self.municipality, institution, self.book, self.now())
+
+    def grace(self, institution: str) -> timedelta:
+        """How long a person stays at targets whom this institution lets go as the last one."""
+        return self.policy.of_institution(institution).deletion_grace
 
 
 class Witness(Protocol):
@@ -111,31 +146,86 @@ def take(intake: Intake, snapshot: Snapshot, witness: Witness, approved: Hold | 
 def _decide(
     uow: UnitOfWork, intake: Intake, snapshot: Snapshot, found: Normalised, approved: Hold | None
 ) -> tuple[Run, Detection]:
+    """Record all of it, all but deletions that a person has to allow, or nothing."""
     number = found.header.institution_number
     states = _states(uow, intake.municipality)
-    detection = detect(uow, intake.municipality, found, _times(states, found))
-    reasons = held_for(
-        intake.policy,
-        found,
-        snapshot.expected_institution,
-        intake.institutions,
-        states.get(number),
-        detection,
-        intake.now(),
-    )
-    if not set(reasons) <= set(approved.reasons if approved else ()):
+    place = intake.place(number)
+    times, kept = _times(states, found), kept_back(uow, place, found)
+    detection = detect(uow, intake.municipality, found, times, kept)
+    given = _situation(uow, intake, snapshot, number, states.get(number))
+    reasons = held_for(intake.policy, found, detection, given)
+    new = tuple(reason for reason in reasons if approved is None or reason not in approved.reasons)
+    if new and not is_part(new):
         return _hold(uow, intake, snapshot, found, reasons, detection, approved), detection
+    leavers = _leavers(intake, number, detection, given, new, approved)
+    withheld = withhold(uow, place, detection, leavers)
+    if withheld:
+        rest = detect(uow, intake.municipality, found, times, kept | set(withheld))
+        hold_deletions(uow, place, snapshot, leavers, withheld, detection, rest)
+        detection = rest
+    else:
+        nothing_is_withheld(uow, place)
+    is_decided = approved is not None or SCHOOL_YEAR in reasons
     run = replace(
-        _run(intake, number, "recorded", snapshot.origin, snapshot.digest),
+        _run(intake, number, "held" if withheld else "recorded", snapshot.origin, snapshot.digest),
+        reason=SHRUNKEN if withheld else None,
         changes=len(detection.changes),
         quarantined=len(found.quarantined),
         export_time=found.header.export_time,
         sources=found.header.sources,
+        gone={} if is_decided else dict(detection.gone),
     )
     found = replace(found, noted=(*found.noted, *renamed(detection.changes)))
-    record(uow, intake.municipality, found, detection, intake.renderings, run, intake.book)
-    _settle_holds(uow, intake, {number, snapshot.expected_institution or number}, approved)
+    grace, is_cleared = intake.grace(number), approved is not None
+    record(
+        uow,
+        intake.municipality,
+        found,
+        detection,
+        intake.renderings,
+        run,
+        intake.book,
+        grace,
+        is_cleared=is_cleared,
+    )
+    settle(uow, place, approved)
+    if snapshot.expected_institution not in (None, number):
+        settle(uow, intake.place(snapshot.expected_institution or number), None)
     return run, detection
+
+
+def _situation(
+    uow: UnitOfWork, intake: Intake, snapshot: Snapshot, number: str, last: InstitutionState | None
+) -> Situation:
+    earlier: Counter[str] = Counter()
+    for run in uow.runs_of(
+        intake.municipality, number, intake.now() - intake.policy.of_institution(number).window
+    ):
+        earlier.update(run.gone)
+    return Situation(
+        now=intake.now(),
+        digest=snapshot.digest,
+        expected=snapshot.expected_institution,
+        configured=intake.institutions,
+        last=last,
+        earlier=earlier,
+        rolls=uow.expected_rolls(intake.municipality),
+    )
+
+
+def _leavers(
+    intake: Intake,
+    number: str,
+    detection: Detection,
+    given: Situation,
+    reasons: tuple[str, ...],
+    approved: Hold | None,
+) -> Leavers:
+    """Whose deletions wait for a person: those of a kind of which too many go, or who was left out of a yes."""
+    if reasons:
+        labels = exceeded(intake.policy.of_institution(number), detection, given.earlier)
+        return leavers_of(detection, labels)
+    return Leavers.left_out(approved) if approved is not None else Leavers()
 
 
 def _states(uow: UnitOfWork, municipality: str) -> dict[str, InstitutionState]:
@@ -173,12 +263,13 @@ def _unchanged(uow: UnitOfWork, intake: Intake, snapshot: Snapshot, state: Insti
     at = snapshot.export_time
     if at is not None and state.export_time < at <= intake.now() + _SOON:
         uow.put_institution_state(replace(state, export_time=at))
-    _settle_holds(uow, intake, {state.institution}, None, ("open",))  # whatever it was is over
+    settle(uow, intake.place(state.institution), None, ("open",))  # whatever it was is over
     return run
 
 
 def _is_same(intake: Intake, hold: Hold, snapshot: Snapshot) -> bool:
-    return (hold.municipality, hold.digest) == (intake.municipality, snapshot.digest)
+    told = (hold.municipality, hold.subject, hold.digest)
+    return told == (intake.municipality, SNAPSHOT, snapshot.digest)
 
 
 def _held_again(uow: UnitOfWork, intake: Intake, snapshot: Snapshot, hold: Hold) -> Run:
@@ -187,9 +278,6 @@ def _held_again(uow: UnitOfWork, intake: Intake, snapshot: Snapshot, hold: Hold)
     run = replace(_run(intake, hold.institution, result, snapshot.origin, snapshot.digest), reason=reason)
     uow.add_run(run)
     return run
-
-
-# ---------------------------------------------------------------- holding
 
 
 def _hold(
@@ -202,32 +290,14 @@ def _hold(
     approved: Hold | None,
 ) -> Run:
     institution = snapshot.expected_institution or found.header.institution_number
-    at = intake.now()
     for hold in uow.holds(_DECIDED) if approved is None else ():
-        if _is_same(intake, hold, snapshot) and (hold.institution, set(hold.reasons)) == (
-            institution,
-            set(reasons),
-        ):
+        is_of_this = (hold.institution, set(hold.reasons)) == (institution, set(reasons))
+        if is_of_this and _is_same(intake, hold, snapshot):
             return _held_again(uow, intake, snapshot, hold)
+    place = intake.place(institution)
     if approved is not None:
-        uow.set_hold_state(approved.id, "superseded", approved.decided_by, at)
-    number = uow.add_hold(
-        Hold(
-            id=0,
-            municipality=intake.municipality,
-            institution=institution,
-            subject="snapshot",
-            target=None,
-            digest=snapshot.digest,
-            reasons=reasons,
-            counts=hold_counts(detection),
-            people=tuple(sorted(set(detection.gone_people))),
-            state="open",
-            opened_at=at,
-            origin=snapshot.origin,
-        ),
-        snapshot.body,
-    )
+        uow.set_hold_state(approved.id, "superseded", approved.decided_by, place.now)
+    hold_snapshot(uow, place, snapshot, found, reasons, detection)
     run = replace(
         _run(intake, institution, "held", snapshot.origin, snapshot.digest),
         reason=reasons[0],
@@ -235,68 +305,62 @@ def _hold(
         sources=found.header.sources,
     )
     uow.add_run(run)
-    intake.book.write(
-        uow,
-        [
-            {
-                "kind": "hold.opened",
-                "hold": number,
-                "municipality": intake.municipality,
-                "institution": institution,
-                "reasons": list(reasons),
-            }
-        ],
-    )
     return run
 
 
-def hold_counts(detection: Detection) -> dict[str, int]:
-    """How many of each kind would be created, updated and deleted, and how many are stored."""
-    counts: dict[str, int] = {}
-    for change in detection.changes:
-        label = f"{change.kind}.{change.operation}"
-        counts[label] = counts.get(label, 0) + 1
-    counts.update(
-        {f"{label}.stored": number for label, number in detection.stored.items() if label != "contribution"}
-    )
-    return counts
-
-
-def _settle_holds(
-    uow: UnitOfWork,
-    intake: Intake,
-    institutions: set[str],
-    approved: Hold | None,
-    states: Sequence[str] = ("open", "approved"),
-) -> None:
-    """A good snapshot ends the holds of its institution: the approved one is applied, others are superseded."""
-    at = intake.now()
-    for hold in uow.holds(states):
-        if hold.subject != "snapshot" or hold.municipality != intake.municipality:
-            continue
-        if approved is not None and hold.id == approved.id:
-            uow.set_hold_state(hold.id, "applied", hold.decided_by, at)
-        elif hold.institution in institutions:
-            uow.set_hold_state(hold.id, "superseded", None, at)
+# ---------------------------------------------------------------- carrying out what was decided
 
 
 def apply_approved(intake: Intake, witness: Witness) -> int:
-    """Let the snapshots through that a person has approved, from their stored bytes; return how many."""
-    with intake.store.read() as reader:
+    """Let through what a person has approved; return how many holds that were.
+
+    A snapshot comes from its stored bytes, deletions from what the hold names.
+    """
+    with intake.store.write() as uow:
+        expire_approvals(uow, intake.municipality, intake.policy, intake.book, intake.now())
         waiting = [
-            (hold, body)
-            for hold in reader.holds(("approved",))
-            if hold.municipality == intake.municipality
-            and hold.subject == "snapshot"
-            and (body := reader.hold_body(hold.id)) is not None
+            (hold, uow.hold_body(hold.id))
+            for hold in uow.holds(("approved",))
+            if hold.municipality == intake.municipality and hold.target is None
         ]
     for hold, body in waiting:
-        expected = None if WRONG_INSTITUTION in hold.reasons else hold.institution
-        snapshot = Snapshot(body, hold.digest, hold.origin or f"hold {hold.id}", expected)
-        if take(intake, snapshot, witness, approved=hold).result == "refused":  # it cannot be read any more
-            with intake.store.write() as uow:
-                uow.set_hold_state(hold.id, "superseded", hold.decided_by, intake.now())
+        if hold.subject == DELETIONS:
+            witness.run_ended(*_delete_approved(intake, hold.id))
+        elif body is not None:
+            _take_approved(intake, hold, body, witness)
     return len(waiting)
+
+
+def _take_approved(intake: Intake, hold: Hold, body: bytes, witness: Witness) -> None:
+    expected = None if WRONG_INSTITUTION in hold.reasons else hold.institution
+    snapshot = Snapshot(body, hold.digest, hold.origin or f"hold {hold.id}", expected)
+    if take(intake, snapshot, witness, approved=hold).result == "refused":  # it cannot be read any more
+        with intake.store.write() as uow:
+            uow.set_hold_state(hold.id, "superseded", hold.decided_by, intake.now())
+
+
+def _delete_approved(intake: Intake, number: int) -> tuple[Run, Detection]:
+    """Delete what a hold withheld, all of it or the part that was approved."""
+    with intake.store.write() as uow:
+        hold = uow.hold(number)
+        assert hold is not None  # noqa: S101 - holds are never deleted
+        place = intake.place(hold.institution)
+        alive = stored(uow, intake.municipality, hold.withheld)
+        withheld = tuple(subject for subject in hold.withheld if subject in alive)
+        left = Leavers.left_out(hold)
+        rest = withheld_with(uow, intake.municipality, hold.institution, withheld, left.people, left.groups)
+        times = {number: dict(s.source_times) for number, s in _states(uow, intake.municipality).items()}
+        go = [subject for subject in withheld if subject not in rest]
+        detection = remove(uow, intake.municipality, hold.institution, go, times)
+        run = replace(
+            _run(intake, hold.institution, "recorded", f"hold {hold.id}", None), changes=len(detection.changes)
+        )
+        grace = intake.grace(hold.institution)
+        record_deletions(
+            uow, intake.municipality, hold.institution, detection, intake.renderings, run, intake.book, grace
+        )
+        keep_the_rest(uow, place, hold, rest)
+    return run, detection
 
 
 # ---------------------------------------------------------------- failures

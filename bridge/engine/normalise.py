@@ -22,6 +22,7 @@ from bridge.domain.entities import (
     Role,
 )
 from bridge.domain.errors import SnapshotInvalid
+from bridge.domain.humans import are_two
 from bridge.domain.ids import Key
 from bridge.domain.privacy import united
 from bridge.domain.records import (
@@ -41,12 +42,17 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Normalised:
-    """One institution as its snapshot tells it, by kind and key, with what could not be used."""
+    """One institution as its snapshot tells it, by kind and key, with what could not be used.
+
+    `paths`: where in the document each user id stands first. `torn`: user ids under which it speaks of two humans.
+    """
 
     header: Header
     entities: Mapping[Kind, Mapping[Key, Entity]]
     quarantined: tuple[Quarantined, ...]
     noted: tuple[Noted, ...]
+    paths: Mapping[str, str] = field(default_factory=dict)
+    torn: frozenset[str] = frozenset()
 
     @property
     def has_people(self) -> bool:
@@ -80,6 +86,7 @@ class _Gathered:
     quarantined: list[Quarantined] = field(default_factory=list)
     noted: list[Noted] = field(default_factory=list)
     records: dict[str, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
+    paths: dict[str, str] = field(default_factory=dict)
     order: int = 0
 
 
@@ -118,17 +125,18 @@ def _gather(record: Record, into: _Gathered, times: Mapping[str, datetime]) -> N
 
 def _gather_person(record: PersonRecord, into: _Gathered, time: datetime) -> None:
     role = record.affiliation.role if record.affiliation else Role.NONE
-    _say(into, role, record.source, time, record.person)
+    _say(into, role, record.source, time, record.person, record.path)
     into.records[record.person.user_id].add((record.source, record.local_person_id or ""))
     if record.affiliation is None:
         return
     into.roles[record.person.user_id, role].append((time, record, record.affiliation))
     for contact in record.affiliation.contacts:
-        _say(into, Role.CONTACT, record.source, time, contact.person)
+        _say(into, Role.CONTACT, record.source, time, contact.person, contact.path)
 
 
-def _say(into: _Gathered, role: Role, source: str, time: datetime, person: Person) -> None:
+def _say(into: _Gathered, role: Role, source: str, time: datetime, person: Person, path: str) -> None:
     into.order += 1
+    into.paths.setdefault(person.user_id, path)
     into.words[person.user_id].append(_Word(role, source, time, into.order, person))
 
 
@@ -156,7 +164,12 @@ def _build(header: Header, gathered: _Gathered) -> Normalised:
     records = (record for told in gathered.roles.values() for _, record, _ in told)
     people = (each.person for each in built[Kind.CONTRIBUTION].values() if isinstance(each, Contribution))
     noted = (*gathered.noted, *oddities(header, gathered.groups, records, people))
-    return Normalised(header, built, tuple(gathered.quarantined), noted)
+    torn = frozenset(user_id for user_id, words in gathered.words.items() if _are_torn(words))
+    return Normalised(header, built, tuple(gathered.quarantined), noted, gathered.paths, torn)
+
+
+def _are_torn(words: list[_Word]) -> bool:
+    return any(are_two(words[0].person, word.person) for word in words[1:])
 
 
 def _add(built: dict[Kind, dict[Key, Entity]], entity: Entity) -> None:

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
-from bridge.connector import SnapshotSource, SourceFailure
+from bridge.connector import Capabilities, Command, SnapshotSource, SourceFailure
 from bridge.domain.changes import Operation
 from bridge.domain.errors import SourceUnauthorised, SourceUnavailable
-from bridge.domain.ids import CanonicalId
+from bridge.domain.ids import TargetId
+from bridge.domain.outcomes import Delivered, Outcome
 from bridge.domain.records import Record, Snapshot
+from bridge.engine.brake import operation_of, release
+from bridge.engine.breaker import is_paused, unpause
 from bridge.engine.codec import decode_body, encode_body
-from bridge.engine.confirm import WAITING
-from bridge.engine.deliver import operation_of
-from bridge.engine.desire import Rendering, deliveries_of, render
+from bridge.engine.decide import NotOpen, agreed_part
+from bridge.engine.deliver import Lane, deliver
+from bridge.engine.desire import Rendering, deliveries_of
 from bridge.engine.fetch import Intake, Listener, apply_approved, fetch
-from bridge.engine.refresh import refresh
-from bridge.mapping import references, resolve
+from bridge.engine.refresh import announce, refresh
 from bridge.observe import explained
-from bridge.ports import Delivery, Reader, Run, Store, UnitOfWork
+from bridge.ports import Approval, Delivery, Reader, Run, Store, TargetState, UnitOfWork
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,78 +38,174 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Later:
+    """One thing that a target will be told, but not now: `reason` says why, `at` when it is looked at again."""
+
+    operation: str
+    kind: str
+    key: tuple[str, ...]
+    reason: str | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The snapshots that a sync would take and the steps of each target, in delivery order.
 
-    `held` names the targets whose changed mapping would be held instead of applied, `unavailable` why the source
-    of a municipality gives nothing now.
+    `later` is what waits for its time or for a person, `paused` why a target gets nothing now. `held` names the
+    targets whose changed mapping would be held instead of applied, `unavailable` why the source of a municipality
+    gives nothing now.
     """
 
     snapshots: tuple[Run, ...]
     targets: dict[str, list[Step]]
     held: tuple[str, ...]
     unavailable: dict[str, str]
+    later: dict[str, list[Later]] = field(default_factory=dict)
+    paused: dict[str, str] = field(default_factory=dict)
 
 
-def plan(store: Store, intakes: Sequence[Intake], renderings: Sequence[Rendering]) -> Plan:
+def plan(store: Store, intakes: Sequence[Intake], lanes: Sequence[Lane]) -> Plan:
     """Take everything that the sources have now, list what each target would be told, and undo it all."""
     unavailable: dict[str, str] = {}
     fetched = [(intake, _fetched(intake, unavailable)) for intake in intakes]
     listener = Listener()
-    held: list[str] = []
     with store.write() as uow:
         rehearsal = _Rehearsal(uow)
+        unpause(uow)
+        held: list[TargetId] = []
         for intake, full in fetched:
-            here = [r for r in renderings if r.scope.municipality == intake.municipality]
-            held += [r.target for r in here if not refresh(rehearsal, r, intake.policy, intake.book, intake.now)]
-            apply_approved(replace(full or intake, store=rehearsal), listener)
+            held += _settle(rehearsal, intake, full or intake, listener)
             if full is not None:
                 fetch(replace(full, store=rehearsal), listener)
-        targets = {str(r.target): [] if r.target in held else steps(uow, r) for r in renderings}
+        found = _deliver(uow, rehearsal, lanes, held, unavailable, listener)
         uow.rollback()
-    return Plan(tuple(listener.runs), targets, tuple(held), unavailable)
+    return found
 
 
-def steps(reader: Reader, rendering: Rendering) -> list[Step]:
-    """List what is due at one target, whenever its time comes, in delivery order."""
+def foresee(store: Store, intakes: Sequence[Intake], lanes: Sequence[Lane], number: int) -> Plan:
+    """What each target would be told if a person approved a hold now, all of it; nothing is sent or kept.
+
+    Raises `NotOpen` for a hold that is decided or that no target follows from.
+    """
+    listener = Listener()
+    with store.write() as uow:
+        rehearsal = _Rehearsal(uow)
+        _approve(uow, number, intakes[0].now())
+        held = [target for intake in intakes for target in _settle(rehearsal, intake, intake, listener)]
+        found = _deliver(uow, rehearsal, lanes, held, {}, listener)
+        uow.rollback()
+    return found
+
+
+def _approve(uow: UnitOfWork, number: int, now: datetime) -> None:
+    hold = uow.hold(number)
+    if hold is None or hold.state not in ("open", "rejected"):
+        raise NotOpen(f"hold {number} is not open any more; `skolebro plan` shows what comes of decided ones")
+    only = agreed_part(hold)
+    yes = Approval("preview", now, only)
+    uow.put_hold(replace(hold, state="approved", approvals=(yes,), decided_at=now, decided_by="preview"))
+
+
+def _settle(rehearsal: _Rehearsal, intake: Intake, full: Intake, listener: Listener) -> list[TargetId]:
+    """Carry out what was changed or decided; return the targets whose mapping waits for a person."""
+    held = []
+    for rendering in intake.renderings:
+        if not refresh(rehearsal, rendering, intake.policy, intake.book, intake.now):
+            held.append(rendering.target)
+        announce(rehearsal, rendering, intake.now)
+        release(rehearsal, rendering, intake.now())
+    apply_approved(replace(full, store=rehearsal), listener)
+    return held
+
+
+def _deliver(
+    uow: UnitOfWork,
+    rehearsal: _Rehearsal,
+    lanes: Sequence[Lane],
+    held: Sequence[TargetId],
+    unavailable: dict[str, str],
+    listener: Listener,
+) -> Plan:
+    targets: dict[str, list[Step]] = {}
+    later: dict[str, list[Later]] = {}
+    paused: dict[str, str] = {}
+    for lane in lanes:
+        name = lane.rendering.target
+        state = uow.target_state(name)
+        if is_paused(state, lane.now()):
+            paused[name] = state.pause_reason or "unavailable"
+        recorder = _Recorder(lane.target.capabilities, uow, name)
+        rehearsed = replace(lane, store=rehearsal, target=recorder)
+        while deliver(rehearsed, _SILENT):
+            pass
+        targets[name] = recorder.steps
+        later[name] = [] if name in held else _later(uow, lane.rendering)
+    return Plan(tuple(listener.runs), targets, tuple(held), unavailable, later, paused)
+
+
+def _later(reader: Reader, rendering: Rendering) -> list[Later]:
     rows = deliveries_of(reader, rendering.target, "due")
-    found = [step for step in (_step(reader, rendering, row) for row in rows) if step is not None]
-    found.sort(key=lambda pair: pair[0])
-    return [step for _, step in found]
+    rows.sort(key=lambda row: (row.next_attempt_at, row.kind, row.key))
+    return [
+        Later(
+            operation_of(row, row.desired is not None).value,
+            row.kind.value,
+            row.key,
+            row.reason,
+            row.next_attempt_at,
+        )
+        for row in rows
+    ]
 
 
-def _step(
-    reader: Reader, rendering: Rendering, row: Delivery
-) -> tuple[tuple[bool, int, tuple[str, ...]], Step] | None:
-    rendered = render(reader, rendering, row.kind, [row.key]).get(row.key)
-    operation = operation_of(row, rendered is not None)
-    is_deletion = operation is Operation.DELETED
-    if is_deletion and row.confirmed is None and not row.in_doubt and not row.remote_id:
-        return None
-    fields: tuple[str, ...] = ()
-    if rendered is not None:
-        ids = {ref.id: ref.id for ref in references(rendered.body)}
-        known = {str(k): v for k, v in reader.remote_ids(rendering.target, map(CanonicalId, ids)).items()}
-        if row.reason == WAITING and not _is_coming(reader, rendering, ids.keys() - known.keys()):
-            return None
-        if operation is Operation.UPDATED:
-            fields = _changed(row, resolve(rendered.body, ids), resolve(rendered.body, ids | known))
-    place = (is_deletion, -row.rank if is_deletion else row.rank, row.key)
-    return place, Step(operation.value, row.resource, row.kind.value, row.key, fields)
+# ---------------------------------------------------------------- a target that only notes
 
 
-def _is_coming(reader: Reader, rendering: Rendering, missing: Collection[str]) -> bool:
-    """Whether anything that an entity still waits for is on its way, or nothing is missing any more."""
-    rows = [reader.delivery(rendering.target, CanonicalId(identity)) for identity in missing]
-    return not missing or any(row is not None and row.is_due for row in rows)
+class _Recorder:
+    """A target that takes everything, and remembers what it was told."""
+
+    def __init__(self, capabilities: Capabilities, reader: Reader, target: TargetId) -> None:
+        self.capabilities = capabilities
+        self.steps: list[Step] = []
+        self._reader, self._target = reader, target
+
+    def apply(self, batch: Sequence[Command]) -> Iterator[Outcome]:
+        for command in batch:
+            self.steps.append(self._step(command))
+            yield Delivered(command.remote_id or f"new/{command.id}")
+
+    def probe(self) -> None:
+        """It is always there."""
+
+    def _step(self, command: Command) -> Step:
+        fields: tuple[str, ...] = ()
+        if command.operation is Operation.UPDATED:
+            row = self._reader.delivery(self._target, command.id)
+            before = decode_body(row.confirmed_body) if row and row.confirmed_body is not None else {}
+            fields = differing(before, command.document or {})
+        return Step(command.operation.value, command.resource, command.kind, command.key, fields)
 
 
-def _changed(row: Delivery, *bodies: dict[str, Any]) -> tuple[str, ...]:
-    """Name the fields that differ from what was confirmed, whosever ids stand in it."""
-    before = decode_body(row.confirmed_body) if row.confirmed_body is not None else {}
-    after = [decode_body(encode_body(body)) for body in bodies]
-    names = before.keys() | after[0].keys()
-    return tuple(sorted(n for n in names if all(before.get(n) != body.get(n) for body in after)))
+def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
+    """Name the fields of a body in which two states differ, whatever sequences they are made of."""
+    plain = decode_body(encode_body(after))
+    return tuple(sorted(n for n in before.keys() | plain.keys() if before.get(n) != plain.get(n)))
+
+
+class _Silent:
+    """Nobody is told how a rehearsal went."""
+
+    def delivered(self, target: str, delivery: Delivery, outcome: Outcome, at: datetime) -> None: ...
+
+    def paused(self, before: TargetState, after: TargetState) -> None: ...
+
+    def resumed(self, before: TargetState) -> None: ...
+
+    def crashed(self, target: str, error: Exception) -> None: ...
+
+
+_SILENT = _Silent()
 
 
 # ---------------------------------------------------------------- rehearsing

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 import msgspec
@@ -11,14 +13,15 @@ import msgspec
 from bridge.domain.changes import Change, Operation
 from bridge.domain.entities import KIND_RANK, Kind
 from bridge.domain.events import NEVER_LOGGED, Event, event_subject, event_type
-from bridge.domain.ids import Key, canonical_id, name_uuid
+from bridge.domain.ids import CanonicalId, Key, canonical_id, name_uuid
+from bridge.domain.privacy import PHONES
 from bridge.domain.records import Header
 from bridge.engine.audit import AuditBook
 from bridge.engine.codec import identity_fields, public_fields
-from bridge.engine.desire import Rendering, desire
+from bridge.engine.desire import Occasion, Rendering, desire
 from bridge.engine.detect import Detection
 from bridge.engine.normalise import Normalised
-from bridge.ports import InstitutionState, QuarantineRow, Run, UnitOfWork
+from bridge.ports import InstitutionState, QuarantineRow, Run, Subject, UnitOfWork
 
 _EVENT_NAMESPACE = UUID("0e6a9c58-3f0f-5e0b-8d0e-1f6f0c6b7a52")
 
@@ -39,20 +42,110 @@ def record(
     renderings: Sequence[Rendering],
     run: Run,
     book: AuditBook,
+    grace: timedelta = timedelta(0),
+    *,
+    is_cleared: bool = False,
 ) -> Recorded:
-    """Write everything that a passed snapshot brings, in the caller's transaction."""
+    """Write everything that a passed snapshot brings, in the caller's transaction.
+
+    A person who goes stays at targets for `grace`. No limit of a target stops what is cleared by a person, nor the
+    first snapshot of an institution.
+    """
     institution = found.header.institution_number
-    uow.put_entities(municipality, detection.rows)
-    last = uow.append_events(municipality, events(municipality, institution, detection, run))
-    subjects = affected(uow, municipality, detection)
-    for rendering in renderings:
-        if uow.target_state(rendering.target).rendering == rendering.digest:  # else refresh does it, or holds it
-            desire(uow, rendering, subjects, run.at)
+    is_first = uow.institution_state(municipality, institution) is None
+    cleared = is_cleared or is_first
+    recorded = _record(uow, municipality, institution, detection, renderings, run, grace, is_cleared=cleared)
     uow.replace_quarantine(municipality, institution, quarantine_rows(municipality, found, run.id))
     uow.put_institution_state(_state(municipality, found.header, run))
     uow.add_run(run)
-    book.write(uow, [_audit_record(municipality, institution, detection.changes, run)])
+    book.write(uow, [_audit_record("snapshot.recorded", municipality, institution, detection.changes, run)])
+    return recorded
+
+
+def record_deletions(
+    uow: UnitOfWork,
+    municipality: str,
+    institution: str,
+    detection: Detection,
+    renderings: Sequence[Rendering],
+    run: Run,
+    book: AuditBook,
+    grace: timedelta,
+) -> Recorded:
+    """Write deletions that a person has allowed, in the caller's transaction; no limit of a target stops them."""
+    recorded = _record(uow, municipality, institution, detection, renderings, run, grace, is_cleared=True)
+    uow.add_run(run)
+    book.write(uow, [_audit_record("deletions.recorded", municipality, institution, detection.changes, run)])
+    return recorded
+
+
+def _record(
+    uow: UnitOfWork,
+    municipality: str,
+    institution: str,
+    detection: Detection,
+    renderings: Sequence[Rendering],
+    run: Run,
+    grace: timedelta,
+    *,
+    is_cleared: bool = False,
+) -> Recorded:
+    uow.put_entities(municipality, detection.rows)
+    last = uow.append_events(municipality, events(municipality, institution, detection, run))
+    subjects = affected(uow, municipality, detection)
+    changed = frozenset((change.kind, change.key) for change in detection.changes)
+    occasion = Occasion(changed, _urgent(detection.changes), grace, is_cleared)
+    for rendering in renderings:
+        if uow.target_state(rendering.target).rendering != rendering.digest:
+            # Refresh renders everything, or holds it: until then these wait with the mapping.
+            uow.count_changes(rendering.target, accepted=len(changed), unapplied=len(changed))
+            continue
+        stepped = desire(uow, rendering, subjects, run.at, occasion)
+        account(uow, rendering, detection.changes, subjects, stepped)
     return Recorded(detection.changes, last)
+
+
+def _urgent(changes: Iterable[Change]) -> frozenset[Key]:
+    """The persons of whom something is protected now, or no longer."""
+    hiding = {"protected", *PHONES}
+    return frozenset(c.key for c in changes if c.kind is Kind.PERSON and hiding.intersection(c.fields))
+
+
+def account(
+    uow: UnitOfWork,
+    rendering: Rendering,
+    changes: Collection[Change],
+    subjects: Mapping[Kind, Collection[Key]],
+    stepped: Collection[CanonicalId],
+) -> None:
+    """Write down where each change went: into a step of its own entity or one that shows it, or nowhere."""
+    carried: Counter[CanonicalId] = Counter()
+    filtered = 0
+    for change in changes:
+        if rendering.scope.id(change.kind, change.key) in stepped:
+            continue  # the step has counted it
+        others = (rendering.scope.id(*subject) for subject in _shown_by(change, subjects))
+        bearer = next((other for other in others if other in stepped), None)
+        if bearer is None:
+            filtered += 1
+        else:
+            carried[bearer] += 1
+    uow.count_changes(rendering.target, accepted=len(changes), filtered=filtered)
+    if carried:
+        uow.carry(rendering.target, carried)
+
+
+def _shown_by(change: Change, subjects: Mapping[Kind, Collection[Key]]) -> Iterator[Subject]:
+    """The other entities whose bodies may show it."""
+    match change.kind:
+        case Kind.INSTITUTION if change.operation is Operation.UPDATED:  # its name stands beside the groups'
+            yield from ((Kind.GROUP, key) for key in sorted(subjects[Kind.GROUP]) if key[0] == change.key[0])
+        case Kind.MEMBERSHIP:
+            yield Kind.GROUP, change.key[:2]
+        case Kind.AFFILIATION:
+            yield Kind.PERSON, (change.key[1],)
+        case _:
+            pass
 
 
 def _state(municipality: str, header: Header, run: Run) -> InstitutionState:
@@ -68,9 +161,11 @@ def _state(municipality: str, header: Header, run: Run) -> InstitutionState:
     )
 
 
-def _audit_record(municipality: str, institution: str, changes: Collection[Change], run: Run) -> dict[str, object]:
+def _audit_record(
+    kind: str, municipality: str, institution: str, changes: Collection[Change], run: Run
+) -> dict[str, object]:
     return {
-        "kind": "snapshot.recorded",
+        "kind": kind,
         "municipality": municipality,
         "institution": institution,
         "cause": run.id,

@@ -8,9 +8,22 @@ from dataclasses import replace
 from datetime import datetime
 
 from bridge.domain.entities import Kind
+from bridge.domain.ids import Key, join_key
 from bridge.engine.audit import AuditBook
-from bridge.engine.desire import Rendering, deliveries_of, desire, everything, render, system_of
+from bridge.engine.brake import HELD
+from bridge.engine.desire import (
+    Occasion,
+    Rendering,
+    deliveries_of,
+    desire,
+    everything,
+    living,
+    pages,
+    render,
+    system_of,
+)
 from bridge.engine.guard import MAPPING_REMOVES, OTHER_SYSTEM, GuardPolicy
+from bridge.engine.holding import TARGET
 from bridge.ports import Delivery, Desired, Hold, Reader, Store, UnitOfWork
 
 _UNSETTLED = ("open", "approved")
@@ -45,10 +58,42 @@ def refresh(
             return False
         if is_moved:
             _forget(uow, rows, now())
-        desire(uow, rendering, everything(uow, rendering), now())
-        _drop_unmapped(uow, rendering, known, now())
+        if last is None or is_moved:
+            uow.clear(rendering.target, [row.id for row in rows], HELD, now())
+        is_allowed = Occasion(is_cleared=last is None or bool(reasons))
+        desire(uow, rendering, everything(uow, rendering), now(), is_allowed)
+        _drop_unmapped(uow, rendering, known, now(), is_cleared=bool(reasons))
+        uow.supersede_unapplied(rendering.target)
         _settle(uow, rendering, now())
     return True
+
+
+def announce(store: Store, rendering: Rendering, now: Callable[[], datetime]) -> int:
+    """Let groups go to a target that begin soon enough from today on; return how many these are."""
+    if rendering.early is None:
+        return 0
+    name, today = f"early/{rendering.target}", now().date().toordinal()
+    with store.read() as reader:
+        if reader.cursor(name) == today or reader.target_state(rendering.target).rendering != rendering.digest:
+            return 0
+    with store.write() as uow:
+        uow.set_cursor(name, today)
+        groups = _begun(uow, rendering)
+        there = [join_key(key) for key in groups]
+        members = uow.entities_by_other(rendering.scope.municipality, Kind.MEMBERSHIP, there)
+        desire(uow, rendering, {Kind.GROUP: groups, Kind.MEMBERSHIP: {row.key for row in members}}, now())
+    return len(groups)
+
+
+def _begun(reader: Reader, rendering: Rendering) -> set[Key]:
+    """The groups that the target is to have and should not have until now."""
+    keys = {
+        rendering.scope.id(Kind.GROUP, key): key
+        for key in living(reader, rendering.scope.municipality, Kind.GROUP)
+    }
+    there = reader.desired_hashes(rendering.target, keys)
+    missing = [key for identity, key in keys.items() if there.get(identity) is None]
+    return {key for page in pages(missing) for key in render(reader, rendering, Kind.GROUP, page)}
 
 
 def _forget(uow: UnitOfWork, rows: list[Delivery], now: datetime) -> None:
@@ -94,12 +139,24 @@ def _gone(reader: Reader, rendering: Rendering, known: list[Delivery]) -> list[D
     return gone
 
 
-def _drop_unmapped(uow: UnitOfWork, rendering: Rendering, known: list[Delivery], now: datetime) -> None:
+def _drop_unmapped(
+    uow: UnitOfWork, rendering: Rendering, known: list[Delivery], now: datetime, *, is_cleared: bool
+) -> None:
     """What the mapping no longer names at all goes from the target too."""
     kinds = rendering.mapping.kinds()
     uow.put_desired(
         [
-            Desired(row.target, row.id, row.kind, row.key, row.institution, row.resource, row.rank, None)
+            Desired(
+                row.target,
+                row.id,
+                row.kind,
+                row.key,
+                row.institution,
+                row.resource,
+                row.rank,
+                None,
+                is_cleared=is_cleared,
+            )
             for row in known
             if row.kind not in kinds
         ],
@@ -108,7 +165,7 @@ def _drop_unmapped(uow: UnitOfWork, rendering: Rendering, known: list[Delivery],
 
 
 def _holds_of(reader: Reader, rendering: Rendering) -> list[Hold]:
-    return [h for h in reader.holds() if h.subject == "target" and h.target == rendering.target]
+    return [h for h in reader.holds() if h.subject == TARGET and h.target == rendering.target]
 
 
 def _is_approved(uow: UnitOfWork, rendering: Rendering) -> bool:
@@ -145,7 +202,7 @@ def _hold(
             id=0,
             municipality=rendering.scope.municipality,
             institution="",
-            subject="target",
+            subject=TARGET,
             target=rendering.target,
             digest=rendering.digest,
             reasons=reasons,

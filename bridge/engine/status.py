@@ -10,8 +10,27 @@ from datetime import datetime
 from bridge.domain.entities import Kind
 from bridge.domain.ids import TargetId
 from bridge.engine.attention import DAY, Expected, StaleAt, a_day_later, attention, notes, silence
-from bridge.observe import HoldStatus, InstitutionStatus, MunicipalityStatus, Status, TargetStatus, as_json
-from bridge.ports import FROM_FEED, PARTS, WHOLE, Hold, InstitutionState, Reader, Run, Store, Subscription
+from bridge.observe import (
+    HoldStatus,
+    InstitutionStatus,
+    MunicipalityStatus,
+    QuarantinedStatus,
+    Status,
+    TargetStatus,
+    as_json,
+)
+from bridge.ports import (
+    FROM_FEED,
+    PARTS,
+    WHOLE,
+    Hold,
+    InstitutionState,
+    QuarantineRow,
+    Reader,
+    Run,
+    Store,
+    Subscription,
+)
 
 __all__ = ["Status", "as_json", "read_status"]
 
@@ -19,7 +38,7 @@ _GOOD = ("recorded", "unchanged")
 _SOURCE = "source"
 _YEARS = re.compile(r"\d{4}[-/]\d{2,4}")
 _RUNS = 2_000
-_QUARANTINE = 10_000
+_QUARANTINE, _LISTED = 10_000, 50
 _Place = tuple[str, str | None]
 
 
@@ -35,13 +54,14 @@ def read_status(
 
     `targets` are those of the configuration, `renderings` what each should be rendered by; an institution without
     fresh data after `stale_at` needs a person, and one that is `expected` and was never heard of. Counts of
-    quarantined records stop at 10,000.
+    quarantined records stop at 10,000, and 50 of them are listed.
     Raises `StoreUnavailable`.
     """
     with store.read() as reader:
         subscriptions = reader.subscriptions()
         institutions = _institutions(reader, subscriptions, now)
-        quarantined = _quarantined(reader)
+        aside = reader.quarantine(_QUARANTINE, "quarantined")
+        quarantined = Counter(row.municipality for row in aside)
         known = (
             {i.municipality for i in institutions}
             | {row.municipality for row in subscriptions}
@@ -68,6 +88,7 @@ def read_status(
             audit_head=f"{size}:{head.hex()}",
             retired=retired,
             notes=notes(subscriptions, {(row.municipality, row.institution) for row in institutions}),
+            set_aside=tuple(map(_set_aside, aside[:_LISTED])),
         )
 
 
@@ -217,8 +238,8 @@ def _municipality_row(
     )
 
 
-def _quarantined(reader: Reader) -> Counter[str]:
-    return Counter(row.municipality for row in reader.quarantine(_QUARANTINE) if row.severity == "quarantined")
+def _set_aside(row: QuarantineRow) -> QuarantinedStatus:
+    return QuarantinedStatus(row.municipality, row.institution, row.path, row.reason)
 
 
 def _retired(reader: Reader, targets: Sequence[TargetId], now: datetime) -> tuple[str, ...]:

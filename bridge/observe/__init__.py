@@ -3,11 +3,13 @@
 from bridge.observe.catalogue import KEY_TEXTS, Keys, LogEvent
 from bridge.observe.log import Logger, configure_logging, install_excepthook, log
 from bridge.observe.metrics import EXPOSITION_TYPE, Metrics
+from bridge.observe.quarantine_reasons import Meaning, meaning_of
 from bridge.observe.reasons import AGREEMENT_MISSING, AGREEMENT_WITHDRAWN, explained, in_words, needs_person
 from bridge.observe.status import (
     HoldStatus,
     InstitutionStatus,
     MunicipalityStatus,
+    QuarantinedStatus,
     Status,
     TargetStatus,
     as_json,
@@ -23,8 +25,10 @@ __all__ = [
     "Keys",
     "LogEvent",
     "Logger",
+    "Meaning",
     "Metrics",
     "MunicipalityStatus",
+    "QuarantinedStatus",
     "Status",
     "TargetStatus",
     "as_json",
@@ -33,5 +37,6 @@ __all__ = [
     "in_words",
     "install_excepthook",
     "log",
+    "meaning_of",
     "needs_person",
 ]

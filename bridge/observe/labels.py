@@ -16,15 +16,39 @@ AUDIT_KINDS = frozenset(
         "disclosure.intent",
         "disclosure.outcome",
         "hold.opened",
+        "hold.approval",
+        "hold.approval_expired",
         "hold.approved",
         "hold.rejected",
+        "person.kept",
+        "person.let_go",
+        "roll.expected",
+        "deletions.recorded",
         "snapshot.recorded",
+        "trace.read",
     }
 )
 AGREEMENTS = frozenset({"agreed", "missing", "withdrawn", "unused"})
-HOLD_SUBJECTS = frozenset({"snapshot", "target"})
+HOLD_SUBJECTS = frozenset({"snapshot", "deletions", "target", "drift"})
 HOLD_REASONS = frozenset(
-    {"empty", "mapping_removes", "other_system", "from_future", "older", "shrunken", "wrong_institution"}
+    {
+        "empty",
+        "from_future",
+        "many_created",
+        "many_updated",
+        "mapping_removes",
+        "older",
+        "other_system",
+        "same_time",
+        "school_year",
+        "shrunken",
+        "target_drifted",
+        "target_grows",
+        "target_rewritten",
+        "target_shrinks",
+        "unprotected",
+        "wrong_institution",
+    }
 )
 PAUSE_REASONS = frozenset(
     {

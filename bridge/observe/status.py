@@ -95,9 +95,19 @@ class HoldStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class QuarantinedStatus:
+    """One record that is set aside, by its place; whose it is is told by the command line only."""
+
+    municipality: str
+    institution: str
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """Everything an operator needs; `attention` are plain sentences for what needs a person, `notes` for what
-    does not."""
+    does not. `set_aside` are the first of those that `quarantined` counts."""
 
     at: datetime
     attention: tuple[str, ...]
@@ -109,6 +119,7 @@ class Status:
     audit_head: str
     retired: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    set_aside: tuple[QuarantinedStatus, ...] = ()
 
     @property
     def is_well(self) -> bool:

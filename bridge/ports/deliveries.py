@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -16,7 +16,8 @@ class Desired:
     """What a target should have of one entity: the hash of its rendered body, None for nothing.
 
     `carried` is how many changes of the source come with this step (None: it is no change of the source's).
-    `not_before` puts a change off, told by `reason`. `is_urgent` puts an entity that does not go away before
+    `not_before` puts a change off, told by `reason`. `is_cleared`: a person has allowed it, so no limit of the
+    target stops it. `is_urgent` puts an entity that does not go away before
     everything else at its target.
     """
 
@@ -32,6 +33,7 @@ class Desired:
     not_before: datetime | None = None
     reason: str | None = None
     is_urgent: bool = False
+    is_cleared: bool = False
 
 
 URGENT = -1
@@ -45,7 +47,7 @@ class Delivery:
     `version` grows whenever the desired hash changes. `state`: "pending" or "rejected"; a rejected
     delivery is not due until its desired hash changes or a person asks for a retry.
     `confirmed_body` is the JSON of the document that the target last confirmed. `carried` is how many changes of
-    the source end with this step.
+    the source end with this step; `is_cleared`: a person has allowed it.
     """
 
     target: TargetId
@@ -68,6 +70,7 @@ class Delivery:
     reason: str | None
     updated_at: datetime
     carried: int = 0
+    is_cleared: bool = False
 
     @property
     def is_due(self) -> bool:
@@ -136,8 +139,8 @@ class DeliveryCounts:
 
 
 class DeliveryStore(Protocol):
-    def put_desired(self, rows: Iterable[Desired], now: datetime) -> int:
-        """Set what targets should have and return how many rows changed.
+    def put_desired(self, rows: Iterable[Desired], now: datetime) -> set[CanonicalId]:
+        """Set what targets should have and return the ids of those that have another hash now.
 
         Unknown with hash None: nothing is stored. Same hash: nothing is written (but a changed rank or
         resource is). Else: version + 1, attempts 0, state pending, the row's reason, due at `not_before` or `now`.
@@ -171,6 +174,22 @@ class DeliveryStore(Protocol):
         `state`, `attempts` and `next_attempt_at` stay as stored too (pending and due at once). Else, where
         nothing is due any more, the changes that the step carried are delivered.
         """
+        ...
+
+    def carry(self, target: TargetId, numbers: Mapping[CanonicalId, int]) -> None:
+        """Let deliveries carry so many changes more; where nothing is due, these are superseded at once."""
+        ...
+
+    def clear(self, target: TargetId, ids: Iterable[CanonicalId], reason: str, now: datetime) -> None:
+        """Write down that a person has allowed these; those that wait for this reason are due now."""
+        ...
+
+    def due_steps(self, target: TargetId) -> list[Delivery]:
+        """All that is due now or later and was not cleared, by id."""
+        ...
+
+    def living(self, target: TargetId) -> dict[Kind, int]:
+        """How many entities of each kind the target has confirmed; kinds without any are absent."""
         ...
 
     def ledger(self, target: TargetId) -> Ledger:

@@ -80,7 +80,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class QuarantineRow:
-    """One record that is out of use until the next good snapshot. `fields`: no values, ids only."""
+    """One record that is out of use until the next good snapshot, ids only. `run` first found it so."""
 
     municipality: str
     institution: str
@@ -195,6 +195,10 @@ class IntakeStore(Protocol):
         """The newest first."""
         ...
 
+    def runs_by_id(self, ids: Iterable[str]) -> dict[str, Run]:
+        """Those of these runs that are still remembered."""
+        ...
+
     def last_runs(self) -> list[Run]:
         """The newest run of each (municipality, institution)."""
         ...
@@ -205,7 +209,13 @@ class IntakeStore(Protocol):
 
     def replace_quarantine(self, municipality: str, institution: str, rows: Sequence[QuarantineRow]) -> None: ...
 
-    def quarantine(self, limit: int) -> list[QuarantineRow]: ...
+    def quarantine(self, limit: int, severity: str | None = None) -> list[QuarantineRow]:
+        """By place, only those of this severity where one is given."""
+        ...
+
+    def quarantine_of(self, municipality: str, institution: str) -> list[QuarantineRow]:
+        """All of one institution, in the order in which they were put."""
+        ...
 
     def add_hold(self, hold: Hold, body: bytes | None) -> int:
         """Store the hold with the snapshot's bytes and return its number (the given id is ignored)."""

@@ -199,6 +199,10 @@ class _Intake(_Part):
     def runs(self, limit: int) -> list[Run]:
         return list(reversed(self._tables.runs.values()))[:limit]
 
+    def runs_by_id(self, ids: Iterable[str]) -> dict[str, Run]:
+        wanted = set(ids)
+        return {run.id: run for run in self._tables.runs.values() if run.id in wanted}
+
     def last_runs(self) -> list[Run]:
         last = {(run.municipality, run.institution or ""): run for run in self._tables.runs.values()}
         return [last[place] for place in sorted(last)]
@@ -211,9 +215,13 @@ class _Intake(_Part):
     def replace_quarantine(self, municipality: str, institution: str, rows: Sequence[QuarantineRow]) -> None:
         self._writing().quarantine[municipality, institution] = tuple(rows)
 
-    def quarantine(self, limit: int) -> list[QuarantineRow]:
+    def quarantine(self, limit: int, severity: str | None = None) -> list[QuarantineRow]:
         places = sorted(self._tables.quarantine)
-        return [row for place in places for row in self._tables.quarantine[place]][:limit]
+        rows = [row for place in places for row in self._tables.quarantine[place]]
+        return [row for row in rows if severity in (None, row.severity)][:limit]
+
+    def quarantine_of(self, municipality: str, institution: str) -> list[QuarantineRow]:
+        return list(self._tables.quarantine.get((municipality, institution), ()))
 
     def add_hold(self, hold: Hold, body: bytes | None) -> int:
         tables = self._writing()
@@ -348,18 +356,19 @@ class _Logs(_Part):
 
 
 class _Deliveries(_Part):
-    def put_desired(self, rows: Iterable[Desired], now: datetime) -> int:
-        table, written = self._writing().deliveries, 0
+    def put_desired(self, rows: Iterable[Desired], now: datetime) -> set[CanonicalId]:
+        table, stepped = self._writing().deliveries, set()
         for key, row in {(row.target, row.id): row for row in rows}.items():
             before = table.get(key)
             after = _desired(before, row, now)
             if after is None or after == before:
                 continue
-            table[key], written = after, written + 1
-            if before is not None and before.desired != after.desired:
-                accepted = before.carried + (row.carried or 0)
+            table[key] = after
+            if before is None or before.desired != after.desired:
+                stepped.add(row.id)
+                accepted = (before.carried if before else 0) + (row.carried or 0)
                 self._count(row.target, superseded=accepted - after.carried)
-        return written
+        return stepped
 
     def desired_hashes(self, target: TargetId, ids: Iterable[CanonicalId]) -> dict[CanonicalId, bytes | None]:
         return {row.id: row.desired for row in self._some(target, ids)}
@@ -429,6 +438,24 @@ class _Deliveries(_Part):
 
     def next_due_at(self, target: TargetId) -> datetime | None:
         return min((row.next_attempt_at for row in self._due(target)), default=None)
+
+    def clear(self, target: TargetId, ids: Iterable[CanonicalId], reason: str, now: datetime) -> None:
+        for row in self._some(target, ids):
+            freed = replace(row, is_cleared=True)
+            is_waiting = row.reason == reason
+            self._change([replace(freed, next_attempt_at=now, reason=None) if is_waiting else freed])
+
+    def due_steps(self, target: TargetId) -> list[Delivery]:
+        return sorted((row for row in self._due(target) if not row.is_cleared), key=lambda row: row.id)
+
+    def living(self, target: TargetId) -> dict[Kind, int]:
+        rows = self._tables.deliveries.values()
+        return dict(Counter(row.kind for row in rows if row.target == target and row.confirmed is not None))
+
+    def carry(self, target: TargetId, numbers: Mapping[CanonicalId, int]) -> None:
+        grown = [row for row in self._some(target, numbers) if row.is_due or row.state == "rejected"]
+        self._change(replace(row, carried=row.carried + numbers[row.id]) for row in grown)
+        self._count(target, superseded=sum(numbers.values()) - sum(numbers[row.id] for row in grown))
 
     def ledger(self, target: TargetId) -> Ledger:
         carried: Counter[str] = Counter()
@@ -514,6 +541,7 @@ def _desired(before: Delivery | None, row: Desired, now: datetime) -> Delivery |
         next_attempt_at=row.not_before or now,
         updated_at=now,
         carried=0 if is_done else before.carried if row.carried is None else row.carried,
+        is_cleared=row.is_cleared,
     )
 
 
@@ -539,6 +567,7 @@ def _first(row: Desired, now: datetime) -> Delivery:
         reason=row.reason,
         updated_at=now,
         carried=row.carried or 0,
+        is_cleared=row.is_cleared,
     )
 
 

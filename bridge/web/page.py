@@ -11,7 +11,7 @@ from html import escape
 from importlib.resources import files
 from string import Template
 
-from bridge.observe import HoldStatus, InstitutionStatus, Status, TargetStatus
+from bridge.observe import HoldStatus, InstitutionStatus, QuarantinedStatus, Status, TargetStatus, meaning_of
 
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 _MANY_INSTITUTIONS = 200
@@ -27,6 +27,7 @@ def status_page(status: Status) -> str:
             _section("Targets", _targets(status.targets, status.at), "No target is configured."),
             _section("Holds", _holds(status.holds, status.at), "Nothing waits for a decision."),
             _section("Institutions", _institutions(status.institutions, status.at), "Nothing has come in yet."),
+            _quarantine(status),
             "".join(f'<p class="nothing">{escape(note)}</p>' for note in status.notes),
         )
     )
@@ -197,6 +198,29 @@ def _agreement(row: InstitutionStatus) -> str:
 
 def _age(row: InstitutionStatus) -> float:
     return float("inf") if row.freshness_seconds is None else row.freshness_seconds
+
+
+# ---------------------------------------------------------------- quarantine
+
+
+def _quarantine(status: Status) -> str:
+    """The records that are set aside, by place and reason; nothing where there is none."""
+    if not status.set_aside:
+        return ""
+    heads = ("Institution", "Record", "Why", "What to do")
+    more = status.quarantined - len(status.set_aside)
+    rest = f'<p class="nothing">and {more:,} more: skolebro quarantine list</p>' if more > 0 else ""
+    return _section("Quarantine", _table("quarantine", heads, map(_set_aside, status.set_aside)) + rest, "")
+
+
+def _set_aside(row: QuarantinedStatus) -> tuple[str, ...]:
+    meaning = meaning_of(row.reason, "quarantined")
+    return (
+        f"<strong>{escape(row.institution)}</strong>",
+        escape(row.path),
+        f"{_badge('wait', row.reason)} {escape(meaning.what)}",
+        escape(meaning.remedy),
+    )
 
 
 # ---------------------------------------------------------------- pieces

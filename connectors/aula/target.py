@@ -150,11 +150,13 @@ def _data(command: Command) -> dict[str, Any]:
 
 def _outcome(answer: HttpResponse) -> Outcome:
     _refuse(answer)
-    if answer.status < 300:
-        return Deferred("answer_is_a_page") if PAGE.match(answer.body) else Delivered()
-    if answer.status >= 500:
-        return Deferred(f"server_error_{answer.status}", answer.retry_after)
-    return Rejected(f"refused_{answer.status}")
+    status = answer.status
+    if status < 300:
+        is_page = PAGE.match(answer.body)
+        return Deferred("answer_is_a_page", status=status) if is_page else Delivered(status=status)
+    if status >= 500:
+        return Deferred(f"server_error_{status}", answer.retry_after, status)
+    return Rejected(f"refused_{status}", status=status)
 
 
 def _refuse(answer: HttpResponse) -> None:

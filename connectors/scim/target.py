@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 from urllib.parse import quote
 
@@ -59,7 +59,9 @@ class ScimTarget:
     may double: whatever is in doubt is looked up first.
     """
 
-    capabilities = Capabilities(references="remote", max_batch=50, idempotent_create=False)
+    capabilities = Capabilities(
+        references="remote", max_batch=50, idempotent_create=False, inactive={"User": {"active": False}}
+    )
 
     def __init__(self, http: Http, resources: Mapping[str, Resource], *, takes_over: bool = False) -> None:
         """`takes_over`: what carries another system's externalId is adopted too."""
@@ -122,7 +124,7 @@ class ScimTarget:
             raise ContractBroken(f"POST {resource.endpoint} answers {answer.status}")
         self._check(answer)
         created = _json(answer)
-        return Delivered(_id(created), _etag(answer, created))
+        return Delivered(_id(created), _etag(answer, created), answer.status)
 
     def _adopt(self, resource: Resource, found: Json, body: Json) -> Outcome:
         """PUT over what somebody else made, unless another system or another of our entities claims it."""
@@ -143,12 +145,12 @@ class ScimTarget:
         if answer.status in GONE:
             return None
         if answer.status in (412, 428):
-            return CHANGED_MEANWHILE
+            return replace(CHANGED_MEANWHILE, status=answer.status)
         self._check(answer)
         replaced = _json(answer)
         if replaced is None and answer.status != 204:
-            return NOT_SCIM
-        return Delivered(remote_id, _etag(answer, replaced))
+            return replace(NOT_SCIM, status=answer.status)
+        return Delivered(remote_id, _etag(answer, replaced), answer.status)
 
     def _delete(self, resource: Resource, command: Command) -> Outcome:
         """DELETE (RFC 7644 §3.6); what is not there any more is as good as deleted."""
@@ -160,9 +162,9 @@ class ScimTarget:
             remote_id = _id(found)
         answer = self._send("DELETE", f"{resource.endpoint}/{quote(remote_id, safe='')}")
         if answer.status in GONE:
-            return Unchanged()
+            return Unchanged(status=answer.status)
         self._check(answer)
-        return Delivered()
+        return Delivered(status=answer.status)
 
     def _find(self, resource: Resource, name: str, body: Json) -> Json | None:
         """Return the one resource that has our value (RFC 7644 §3.4.2.2), None when there is none.
@@ -177,7 +179,7 @@ class ScimTarget:
         page = _json(answer) or {}
         resources = page.get("Resources", [] if page.get("totalResults") == 0 else None)
         if not isinstance(resources, list):
-            raise _Settled(NOT_SCIM)
+            raise _Settled(replace(NOT_SCIM, status=answer.status))
         fold = str.casefold if name == "userName" else str  # RFC 7643 §4.1.1: not caseExact
         matches = [r for r in resources if isinstance(r, dict) and fold(str(r.get(name, ""))) == fold(value)]
         if len(matches) > 1:
@@ -197,7 +199,7 @@ class ScimTarget:
         """Return on success; else say what the status means for this command, or for the target."""
         if answer.status == 403:
             self.probe()  # refused there too: it is our credential, not this entity
-            raise _Settled(Rejected("forbidden"))
+            raise _Settled(Rejected("forbidden", status=answer.status))
         if answer.status >= 300:
             _refuse(answer)
             _settle(answer)
@@ -216,9 +218,10 @@ def _refuse(answer: HttpResponse) -> None:
 def _settle(answer: HttpResponse) -> NoReturn:
     """Say what a failure means for this command."""
     if answer.status >= 500:
-        raise _Settled(Deferred(f"server_error_{answer.status}", answer.retry_after))
+        raise _Settled(Deferred(f"server_error_{answer.status}", answer.retry_after, answer.status))
     scim_type = (_json(answer) or {}).get("scimType")
-    raise _Settled(Rejected(f"refused_{answer.status}", scim_type if scim_type in SCIM_TYPES else None))
+    told = scim_type if scim_type in SCIM_TYPES else None
+    raise _Settled(Rejected(f"refused_{answer.status}", told, answer.status))
 
 
 def _json(answer: HttpResponse) -> dict[str, Any] | None:

@@ -26,19 +26,21 @@ from bridge.domain.entities import Kind
 from bridge.domain.errors import ConfigError, StoreError, StoreUnavailable
 from bridge.ports import Store
 from bridge.testing.conformance_store import StoreConformance
+from bridge.testing.conformance_store_quarantine import QuarantineConformance
+from bridge.testing.conformance_store_trace import TraceConformance
 from bridge.testing.memory import MemoryStore
 from bridge.testing.store_samples import NOW, TOWN, audit_row, desired, hold, person
 
 AT_ONCE = timedelta(milliseconds=1)
 
 
-class TestMemoryStore(StoreConformance):
+class TestMemoryStore(StoreConformance, QuarantineConformance, TraceConformance):
     @pytest.fixture
     def store(self) -> Store:
         return MemoryStore()
 
 
-class TestSqliteStore(StoreConformance):
+class TestSqliteStore(StoreConformance, QuarantineConformance, TraceConformance):
     @pytest.fixture
     def store(self, tmp_path: Path) -> Iterator[Store]:
         store = open_sqlite(tmp_path / "skolebro.db")

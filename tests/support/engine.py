@@ -31,6 +31,7 @@ from bridge.domain.records import (
     Snapshot,
 )
 from bridge.engine.audit import AuditBook
+from bridge.engine.brake import AT_TARGETS
 from bridge.engine.breaker import Breaker
 from bridge.engine.codec import decode_entity
 from bridge.engine.decide import decide_hold
@@ -39,6 +40,7 @@ from bridge.engine.desire import Rendering
 from bridge.engine.detect import Detection
 from bridge.engine.fetch import Intake, apply_approved, fetch
 from bridge.engine.guard import GuardPolicy
+from bridge.engine.leavers import Leaving
 from bridge.engine.normalise import Normalised, normalise
 from bridge.engine.refresh import refresh
 from bridge.engine.retry import RetryPolicy
@@ -339,8 +341,11 @@ class Bench:
         self.chance = 0.5
         self.rendering = Rendering(TARGET, Scope(TOWN), mapping or mapping_of())
         self.institutions = institutions
+        self.target_policy = AT_TARGETS
+        self.leaving = Leaving()
         self.book = AuditBook(b"key", "tests", self.clock.now)
         self._ids = count(1)
+        self._seconds = count()
 
     # ------------------------------------------------------------ parts
 
@@ -373,14 +378,17 @@ class Bench:
             self.clock.now,
             lambda: self.chance,
             self.new_id,
+            policy=self.target_policy,
+            leaving=self.leaving,
         )
 
     # ------------------------------------------------------------ intake
 
     def take(self, *records: Record, head: Header | None = None, **options: Any) -> tuple[str, str | None]:
-        """Offer one document, take it in, and say how that ended."""
+        """Offer one document, take it in, and say how that ended. Without `head` it is a second younger."""
         self.source.offered.clear()
-        self.source.offer(*records, head=head, **options)
+        younger = header(at=MORNING + timedelta(seconds=next(self._seconds)), times={"KMD": MORNING})
+        self.source.offer(*records, head=head or younger, **options)
         return self.fetch()[-1]
 
     def fetch(self) -> list[tuple[str, str | None]]:
@@ -398,8 +406,8 @@ class Bench:
     def apply_approved(self) -> int:
         return apply_approved(self.intake, self.diary)
 
-    def decide(self, number: int, *, approve: bool) -> None:
-        decide_hold(self.store, self.book, number, approve=approve, by="anna", now=self.clock.now())
+    def decide(self, number: int, *, approve: bool, by: str = "anna", **how: Any) -> None:
+        decide_hold(self.store, self.book, number, approve=approve, by=by, now=self.clock.now(), **how)
 
     def holds(self, *states: str) -> list[Hold]:
         with self.store.read() as reader:

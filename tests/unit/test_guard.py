@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
-from bridge.domain.records import Header
+from bridge.domain.records import Header, ImportSource
 from bridge.engine.detect import Detection
-from bridge.engine.guard import EMPTY, OLDER, REASON_TEXTS, SHRUNKEN, WRONG_INSTITUTION, GuardPolicy, held_for
-from bridge.ports import InstitutionState
+from bridge.engine.guard import (
+    EMPTY,
+    GROWN,
+    OLDER,
+    REASON_TEXTS,
+    REWRITTEN,
+    SAME_TIME,
+    SCHOOL_YEAR,
+    SHRUNKEN,
+    UNPROTECTED,
+    WRONG_INSTITUTION,
+    GuardPolicy,
+    Limits,
+    Situation,
+    held_for,
+)
+from bridge.ports import ExpectedRoll, InstitutionState
 from tests.support.engine import MORNING, OTHER_SCHOOL, SCHOOL, TOWN, found, header, pupil
 
 EARLIER, LATER = MORNING - timedelta(hours=1), MORNING + timedelta(hours=1)
@@ -31,10 +48,23 @@ def reasons(
     stored: Mapping[str, int] | None = None,
     gone: Mapping[str, int] | None = None,
     policy: GuardPolicy | None = None,
+    digest: str = "d",
+    created: Mapping[str, int] | None = None,
+    updated: Mapping[str, int] | None = None,
+    unprotected: int = 0,
+    earlier: Mapping[str, int] | None = None,
+    rolls: Sequence[ExpectedRoll] = (),
 ) -> tuple[str, ...]:
     made = found(*([] if is_empty else [pupil("ane")]), head=head)
-    detection = Detection(stored=Counter(stored or {}), gone=Counter(gone or {}))
-    return held_for(policy or GuardPolicy(), made, expected, configured, state, detection, MORNING)
+    detection = Detection(
+        stored=Counter(stored or {}),
+        gone=Counter(gone or {}),
+        created=Counter(created or {}),
+        updated=Counter(updated or {}),
+        unprotected=unprotected,
+    )
+    given = Situation(MORNING, digest, expected, configured, state, earlier or {}, rolls)
+    return held_for(policy or GuardPolicy(), made, detection, given)
 
 
 class TestTheInstitution:
@@ -103,15 +133,109 @@ class TestShrinking:
 
     def test_of_any_one_kind_is_enough(self) -> None:
         stored = {"affiliation.student": 500, "affiliation.employee": 10}
-        assert reasons(stored=stored, gone={"affiliation.employee": 5}) == (SHRUNKEN,)
+        assert reasons(stored=stored, gone={"affiliation.employee": 5}, state=last()) == (SHRUNKEN,)
 
     def test_of_several_kinds_each_below_the_threshold_passes(self) -> None:
         stored = {"affiliation.student": 100, "membership": 100}
-        assert reasons(stored=stored, gone={"affiliation.student": 25, "membership": 25}) == ()
+        assert reasons(stored=stored, gone={"affiliation.student": 25, "membership": 25}, state=last()) == ()
 
     def test_follows_the_municipalitys_own_threshold(self) -> None:
         policy = GuardPolicy(max_deleted_percent=5.0, min_deleted=1)
-        assert reasons(stored={"group": 10}, gone={"group": 1}, policy=policy) == (SHRUNKEN,)
+        assert reasons(stored={"group": 10}, gone={"group": 1}, policy=policy, state=last()) == (SHRUNKEN,)
+
+    def test_in_small_steps_within_the_window_is_seen_as_the_large_one_that_it_is(self) -> None:
+        steps = {"stored": {"affiliation.student": 90}, "gone": {"affiliation.student": 18}, "state": last()}
+        assert reasons(**steps) == ()
+        assert reasons(**steps, earlier={"affiliation.student": 10}) == (SHRUNKEN,)
+
+    def test_above_an_absolute_number_is_held_whatever_is_stored(self) -> None:
+        policy = GuardPolicy(max_deleted=40)
+        many = {"stored": {"affiliation.student": 5000}, "state": last(), "policy": policy}
+        assert reasons(**many, gone={"affiliation.student": 40}) == ()
+        assert reasons(**many, gone={"affiliation.student": 41}) == (SHRUNKEN,)
+
+    def test_of_one_kind_follows_the_limits_of_that_kind(self) -> None:
+        policy = GuardPolicy(kinds={"membership": Limits(max_deleted_percent=90)})
+        given = {"stored": {"membership": 100, "group": 100}, "policy": policy, "state": last()}
+        assert reasons(**given, gone={"membership": 80}) == ()
+        assert reasons(**given, gone={"group": 80}) == (SHRUNKEN,)
+
+    def test_at_one_institution_follows_its_own_policy(self) -> None:
+        policy = GuardPolicy(institutions={SCHOOL: GuardPolicy(max_deleted_percent=90)})
+        assert reasons(stored={"group": 10}, gone={"group": 8}, policy=policy, state=last()) == ()
+
+
+class TestGrowingAndRewriting:
+    def test_of_too_many_new_people_is_held(self) -> None:
+        stored = {"affiliation.student": 100}
+        assert reasons(stored=stored, created={"affiliation.student": 50}, state=last()) == ()
+        assert reasons(stored=stored, created={"affiliation.student": 51}, state=last()) == (GROWN,)
+
+    def test_of_new_teaching_groups_passes_unless_a_limit_names_them(self) -> None:
+        many = {"stored": {"membership": 10}, "created": {"membership": 500}, "state": last()}
+        assert reasons(**many) == ()
+        assert reasons(**many, policy=GuardPolicy(kinds={"membership": Limits(max_created=100)})) == (GROWN,)
+
+    def test_of_too_many_changed_people_is_held(self) -> None:
+        assert reasons(stored={"contribution": 100}, updated={"contribution": 61}, state=last()) == (REWRITTEN,)
+
+    def test_the_same_number_of_other_people_is_held(self) -> None:
+        """Totals stand still while everyone is replaced."""
+        counts = {"affiliation.student": 100}
+        assert reasons(stored=counts, gone=counts, created=counts, state=last()) == (SHRUNKEN, GROWN)
+
+    def test_of_the_first_snapshot_is_never_too_much(self) -> None:
+        assert reasons(created={"affiliation.student": 900}, state=None) == ()
+
+
+class TestProtection:
+    def test_that_several_people_lose_at_once_is_held(self) -> None:
+        assert reasons(unprotected=5, state=last()) == ()
+        assert reasons(unprotected=6, state=last()) == (UNPROTECTED,)
+
+
+class TestTwoWordsOfOneMoment:
+    def test_that_differ_are_held(self) -> None:
+        assert reasons(digest="other", state=last()) == (SAME_TIME,)
+
+    def test_that_agree_pass(self) -> None:
+        assert reasons(digest="d", state=last()) == ()
+
+
+class TestASchoolYear:
+    NEXT = "2027/2028"
+
+    def roll(self, **more: Any) -> tuple[str, ...]:
+        head = replace(header(at=LATER), sources=(ImportSource("KMD", LATER, self.NEXT),))
+        return reasons(head=head, state=replace(last(), school_years={"KMD": "2026-2027"}), **more)
+
+    def window(self, institution: str = "") -> ExpectedRoll:
+        return ExpectedRoll(TOWN, institution, EARLIER, LATER, "anna", EARLIER)
+
+    def test_that_begins_is_held_as_one(self) -> None:
+        assert self.roll() == (SCHOOL_YEAR,)
+
+    def test_written_otherwise_is_the_same(self) -> None:
+        head = replace(header(at=LATER), sources=(ImportSource("KMD", LATER, "2026/27"),))
+        assert reasons(head=head, state=replace(last(), school_years={"KMD": "2026-2027"})) == ()
+
+    def test_of_a_source_that_rolls_later_is_a_roll_of_its_own(self) -> None:
+        sources = (ImportSource("KMD", LATER, self.NEXT), ImportSource("TEA", LATER, self.NEXT))
+        years = {"KMD": self.NEXT, "TEA": "2026/2027"}
+        head = replace(header(at=LATER), sources=sources)
+        assert reasons(head=head, state=replace(last(), school_years=years)) == (SCHOOL_YEAR,)
+
+    def test_that_is_expected_passes_with_all_its_new_groups_and_classes(self) -> None:
+        changes = {"gone": {"group": 30, "membership": 600}, "created": {"affiliation.student": 60}}
+        stored = {"group": 30, "membership": 600, "affiliation.student": 600}
+        assert self.roll(rolls=[self.window()], stored=stored, **changes) == ()
+
+    def test_that_is_expected_elsewhere_is_held(self) -> None:
+        assert self.roll(rolls=[self.window(OTHER_SCHOOL)]) == (SCHOOL_YEAR,)
+
+    def test_that_is_expected_does_not_excuse_an_exodus(self) -> None:
+        counts = {"stored": {"affiliation.student": 100}, "gone": {"affiliation.student": 36}}
+        assert self.roll(rolls=[self.window()], **counts) == (SCHOOL_YEAR, SHRUNKEN)
 
 
 def test_every_reason_that_applies_is_told() -> None:

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.domain.entities import Contribution, Person, Role
+from bridge.domain.entities import Contribution, Kind, Person, Phone, Role
+from bridge.domain.privacy import WITHHELD_NAME, visible
 from bridge.engine.merge import SourceTimes, merge
-from tests.support.engine import MORNING, STEADY, human
+from tests.support.engine import MORNING, OTHER_SCHOOL, SCHOOL, STEADY, Bench, header, human, pupil
 
 EVENING = MORNING + timedelta(hours=12)
 
@@ -86,6 +87,51 @@ def test_a_person_is_protected_when_only_the_worst_contribution_says_so() -> Non
 def test_all_other_fields_come_from_the_best_contribution_alone() -> None:
     merged = merge([says("Best", "1"), says("Worse", "2", Role.CONTACT, email="a@b.example", gender="K")], {})
     assert merged == human("ane", given_name="Best")
+
+
+@pytest.mark.parametrize("worst", [Role.EMPLOYEE, Role.CONTACT, Role.NONE])
+def test_a_number_is_protected_when_only_the_worst_contribution_says_so(worst: Role) -> None:
+    open_number, hidden = Phone("12345678"), Phone("12345678", protected=True)
+    merged = merge([says("Best", "1", mobile_phone=open_number), says("Worst", "2", worst, home_phone=hidden)], {})
+    assert merged is not None
+    assert (merged.mobile_phone, merged.home_phone) == (hidden, None)
+
+
+def test_the_protection_of_one_number_says_nothing_of_another() -> None:
+    other = Phone("87654321", protected=True)
+    merged = merge([says("Best", "1", mobile_phone=Phone("12345678")), says("Worst", "2", work_phone=other)], {})
+    assert merged is not None
+    assert merged.mobile_phone == Phone("12345678")
+
+
+def test_a_protected_person_without_an_alias_at_the_best_source_gets_none_from_another() -> None:
+    alias = {"alias_given_name": "Rose", "alias_family_name": "Have"}
+    merged = merge([says("Best", "1", protected=True), says("Worse", "2", protected=True, **alias)], {})
+    assert merged is not None
+    assert (merged.alias_given_name, merged.alias_family_name) == (None, None)
+    assert (visible(merged).given_name, visible(merged).family_name) == WITHHELD_NAME
+
+
+def test_an_alias_of_the_best_source_stays_though_another_source_states_the_protection() -> None:
+    best = says("Best", "1", alias_given_name="Rose", alias_family_name="Have")
+    merged = merge([best, says("Worse", "2", protected=True)], {})
+    assert merged is not None
+    assert (visible(merged).given_name, visible(merged).family_name) == ("Rose", "Have")
+
+
+def test_a_person_goes_with_the_last_contribution_and_not_before() -> None:
+    bench = Bench()
+    for hour, school, records in (
+        (0, SCHOOL, ("ane", "bo")),
+        (0, OTHER_SCHOOL, ("ane", "carl")),
+        (1, SCHOOL, ("bo",)),
+    ):
+        head = header(school, at=MORNING + timedelta(hours=hour))
+        assert bench.take(*map(pupil, records), head=head, expected=school) == ("recorded", None)
+    assert ("ane",) in bench.entities(Kind.PERSON)
+    head = header(OTHER_SCHOOL, at=MORNING + timedelta(hours=1))
+    assert bench.take(pupil("carl"), head=head, expected=OTHER_SCHOOL) == ("recorded", None)
+    assert bench.entities(Kind.PERSON).keys() == {("bo",), ("carl",)}
 
 
 @STEADY

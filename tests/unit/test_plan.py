@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from bridge.connector import Capabilities, Command
 from bridge.domain.changes import Operation
 from bridge.domain.entities import Kind
-from bridge.domain.errors import SourceUnauthorised, SourceUnavailable
+from bridge.domain.errors import SourceUnauthorised, SourceUnavailable, TargetUnavailable
 from bridge.domain.outcomes import Deferred, Rejected
 from bridge.domain.records import Record
 from bridge.engine.guard import GuardPolicy
-from bridge.engine.plan import Plan, Step, plan
+from bridge.engine.plan import Plan, Step, foresee, plan
 from bridge.observe import explained
 from tests.support.engine import (
     OTHER_SCHOOL,
@@ -42,7 +42,7 @@ STAFF_ONLY = PLATFORM.replace("[student, employee]", "[employee]")
 
 
 def planned(bench: Bench) -> Plan:
-    return plan(bench.store, [bench.intake], [bench.rendering])
+    return plan(bench.store, [bench.intake], [bench.lane])
 
 
 def steps(bench: Bench) -> list[Step]:
@@ -215,17 +215,43 @@ class TestAPlan:
         offer(bench, group("1A"), pupil("ane", given_name="Anne"), pupil("bo"))
         bench.fetch()
         bench.drain()
-        assert steps(bench) == [Step("updated", "User", "person", ("ane",), ("givenName",))]
+        told = planned(bench)
+        assert told.targets[TARGET] == []
+        assert [(one.operation, one.key, one.reason) for one in told.later[TARGET]] == [
+            ("updated", ("ane",), "busy")
+        ]
 
     def test_has_a_group_that_will_be_completed_with_the_member_it_waits_for(self) -> None:
         bench = Bench()
         bench.target.about[ANE] = Deferred("busy", timedelta(hours=1))
         bench.take(group("1A"), pupil("ane"), pupil("bo"))
         bench.drain()
+        bench.target.about.clear()
+        bench.clock.forward(hours=2)
         assert steps(bench) == [
             Step("created", "User", "person", ("ane",)),
             Step("updated", "Group", "group", (SCHOOL, "1A"), ("members",)),
         ]
+
+    def test_of_a_target_that_pauses_sends_nothing_and_says_why(self, bench: Bench) -> None:
+        bench.target.script = [TargetUnavailable("status_503")]
+        offer(bench, group("1A"), pupil("ane", given_name="Anne"), pupil("bo"))
+        bench.fetch()
+        bench.drain()
+        told = planned(bench)
+        assert (told.targets[TARGET], told.paused) == ([], {TARGET: "status_503"})
+        assert [one.key for one in told.later[TARGET]] == [("ane",)]
+
+    def test_of_a_hold_shows_what_an_approval_would_do_and_decides_nothing(self, bench: Bench) -> None:
+        bench.policy = GuardPolicy(0.0, 1)
+        offer(bench, group("1A"), pupil("bo"))
+        bench.fetch()
+        bench.drain()
+        (hold,) = bench.holds("open")
+        before = everything(bench)
+        told = foresee(bench.store, [bench.intake], [bench.lane], hold.id)
+        assert Step("deleted", "User", "person", ("ane",)) in told.targets[TARGET]
+        assert everything(bench) == before
 
     def test_has_no_group_that_waits_for_a_member_who_was_rejected(self) -> None:
         bench = Bench()

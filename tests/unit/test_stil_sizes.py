@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -14,7 +15,7 @@ from bridge.domain.privacy import WITHHELD_NAME, visible
 from bridge.domain.records import Header, PersonRecord, Record
 from connectors.stil.parse import ProtectedNames, parse
 from connectors.stil.services import SIZE_NAMES, SizeName
-from tests.support.engine import Bench, header, pupil
+from tests.support.engine import MORNING, Bench, header, pupil
 
 ZONE = ZoneInfo("Europe/Copenhagen")
 E7 = "https://brugerdatabasen.stil.dk/bpi/wsieksport/7"
@@ -112,7 +113,7 @@ def test_aliases_in_a_size_that_states_nothing_are_shown_and_say_nothing_of_prot
 def test_a_stored_protection_outlives_a_document_that_cannot_state_one() -> None:
     bench = Bench()
     bench.take(pupil("anna", protected=True), pupil("bo"))
-    silent = replace(header(), states_protection=False)
+    silent = replace(header(at=MORNING + timedelta(hours=1)), states_protection=False)
     bench.take(pupil("anna"), pupil("bo"), pupil("carl"), head=silent)
     people = bench.entities(Kind.PERSON)
     protected = {key[0]: isinstance(one, Person) and one.protected for key, one in people.items()}

@@ -33,6 +33,7 @@ def upgrade() -> None:
     op.create_index("ix_events_subject", "events", ["municipality", "subject", "sequence"])
     op.add_column("sequences", _number("floor", "0"))
     op.add_column("deliveries", _number("carried", "0"))
+    op.add_column("deliveries", sa.Column("cleared", sa.SmallInteger(), nullable=False, server_default="0"))
     _index("deliveries", "carried", ["target", "state"], "carried > 0")
     op.create_table(
         "ledgers",

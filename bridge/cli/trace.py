@@ -1,0 +1,247 @@
+"""`skolebro trace`: one person's way from the snapshots to every platform, without naming anybody."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import pwd
+import re
+import sys
+from collections.abc import Collection, Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bridge.app import Bridge, open_bridge
+from bridge.cli.printing import line, print_json
+from bridge.config import load_settings
+from bridge.domain.errors import ConfigError
+from bridge.engine.desire import Rendering
+from bridge.engine.trace import Trace, note_look_up, other_spelling, people_by_number, trace
+from bridge.engine.trace_now import Now
+from bridge.engine.trace_rules import Fields
+from bridge.engine.trace_target import AtTarget, Whereabouts
+from bridge.engine.trace_words import listed, moment
+from bridge.registry import Registry
+
+_CPR = re.compile(r"\s*\d{6}[\s-]?\d{4}\s*")
+_NOT_FOUND = 1
+
+UserId = Annotated[
+    str | None, typer.Argument(metavar="USER_ID", help="Whom to look up; - reads the user id from standard input.")
+]
+
+
+def trace_person(
+    user_id: UserId = None,
+    config: Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")] = Path(
+        "skolebro.yaml"
+    ),
+    municipality: Annotated[str | None, typer.Option(help="Municipality code; default: all of them.")] = None,
+    target: Annotated[str | None, typer.Option(help="Only this target, <municipality>/<name>.")] = None,
+    since: Annotated[str | None, typer.Option(help="The timeline from then on, such as 2026-08-11.")] = None,
+    cpr_stdin: Annotated[
+        bool, typer.Option("--cpr-stdin", help="Look up by the CPR number on standard input.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
+) -> None:
+    """Show why a person is, or is not, at each platform, and all that happened so far; names nobody.
+
+    Every look-up is written into the audit chain. Exit code 1 when nobody is found.
+    """
+    begin = _moment(since)
+    wanted = _wanted(user_id, is_number=cpr_stdin)
+    bridge = open_bridge(load_settings(config, Registry()))
+    renderings = _renderings(bridge, municipality, target)
+    people = _found_by_number(bridge, renderings, wanted) if cpr_stdin else [(code, wanted) for code in renderings]
+    _note(bridge, renderings, people)
+    silent = frozenset(one.id for one in bridge.settings.targets) - frozenset(bridge.live_targets)
+    with bridge.store.read() as reader:
+        traces = [
+            trace(
+                reader,
+                bridge.book(),
+                code,
+                person,
+                renderings[code],
+                bridge.clock.now(),
+                silent=silent,
+                since=begin,
+            )
+            for code, person in people
+        ]
+        hints = [] if cpr_stdin else _hints(bridge, traces, wanted)
+    known = [one for one in traces if one.is_known]
+    _show(known, [] if known else [*_notes(traces), *hints], json)
+    raise SystemExit(0 if known else _NOT_FOUND)
+
+
+# ---------------------------------------------------------------- whom, where and since when
+
+
+def _wanted(user_id: str | None, *, is_number: bool) -> str:
+    """The user id or, with `is_number`, the CPR number; never quoted in an error."""
+    if is_number:
+        if user_id is not None:
+            raise ConfigError("--cpr-stdin reads the number from standard input: give no user id with it")
+        return _read("CPR number (not shown): ")
+    if user_id is None:
+        raise ConfigError("give a user id, - to type it where no shell keeps it, or --cpr-stdin")
+    wanted = _read("User id (not shown): ") if user_id == "-" else user_id
+    if _CPR.fullmatch(wanted):
+        raise ConfigError(
+            "this looks like a CPR number, which must not stay in the history of a shell: nothing was looked up; "
+            "give it on standard input with --cpr-stdin, and take the line out of the history"
+        )
+    return wanted
+
+
+def _read(prompt: str) -> str:
+    text = getpass.getpass(prompt) if sys.stdin.isatty() else sys.stdin.readline()
+    if not text.strip():
+        raise ConfigError("standard input gave nothing to look up")
+    return text.strip()
+
+
+def _moment(since: str | None) -> datetime | None:
+    if since is None:
+        return None
+    try:
+        at = datetime.fromisoformat(since)
+    except ValueError:
+        raise ConfigError("--since: allowed is a date or a time such as 2026-08-11 or 2026-08-11T06:00Z") from None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def _renderings(bridge: Bridge, municipality: str | None, target: str | None) -> dict[str, list[Rendering]]:
+    """The targets that are asked about, by municipality."""
+    found = {one.code: bridge.renderings(one) for one in bridge.settings.municipalities}
+    if municipality is not None and municipality not in found:
+        raise ConfigError(f"no municipality {municipality!r}; there are {', '.join(found)}")
+    known = [rendering.target for rows in found.values() for rendering in rows]
+    if target is not None and target not in known:
+        raise ConfigError(f"no target {target!r}; there are {', '.join(known) or 'none'}")
+    return {
+        code: [one for one in rows if target in (None, one.target)]
+        for code, rows in found.items()
+        if municipality in (None, code) and (target is None or target.partition("/")[0] == code)
+    }
+
+
+def _found_by_number(bridge: Bridge, codes: Iterable[str], number: str) -> list[tuple[str, str]]:
+    with bridge.store.read() as reader:
+        return [(code, user_id) for code in codes for user_id in people_by_number(reader, code, number)]
+
+
+def _note(bridge: Bridge, codes: Collection[str], people: Sequence[tuple[str, str]]) -> None:
+    """Write every look-up down before anything of it is shown."""
+    book = bridge.book(pwd.getpwuid(os.getuid()).pw_name)
+    for code, user_id in people:
+        note_look_up(bridge.store, book, code, user_id)
+    for code in sorted(set(codes) - {code for code, _ in people}):
+        note_look_up(bridge.store, book, code, None)
+
+
+def _hints(bridge: Bridge, traces: Sequence[Trace], user_id: str) -> list[str]:
+    """What to try when nobody is found."""
+    hints = []
+    asked = [one.municipality for one in traces]
+    with bridge.store.read() as reader:
+        for code in asked:
+            other = other_spelling(reader, code, user_id)
+            if other is not None:
+                hints.append(
+                    f"In municipality {code} there is {other}: small and capital letters and blanks count."
+                )
+    others = [one.code for one in bridge.settings.municipalities if one.code not in asked]
+    if others:
+        hints.append(f"Not looked at: municipality {', '.join(others)}; see --municipality.")
+    return hints
+
+
+def _notes(traces: Sequence[Trace]) -> list[str]:
+    return list(dict.fromkeys(note for one in traces for note in one.notes))
+
+
+# ---------------------------------------------------------------- showing
+
+
+def _show(known: Sequence[Trace], hints: Sequence[str], json: bool) -> None:
+    if json:
+        print_json({"traces": list(known), "hints": list(hints)})
+        return
+    if not known:
+        line("Nobody is known by that: no institution, no hold and no quarantined record tells of them.")
+        line("See whether the user id is written as the school writes it, and whose municipality it is.")
+    for hint in hints:
+        line(f"! {hint}")
+    for one in known:
+        _show_one(one)
+
+
+def _show_one(one: Trace) -> None:
+    line(f"{one.user_id} in municipality {one.municipality}, as of {moment(one.at)}")
+    for note in one.notes:
+        line(f"! {note}")
+    for target in one.targets:
+        _show_target(target)
+    _show_now(one.now)
+    line("")
+    line("What happened, oldest first:")
+    for event in one.timeline:
+        line(f"  {event.at:%Y-%m-%d %H:%M:%S}  {event.text}")
+    if not one.timeline:
+        line("  nothing")
+
+
+def _show_target(one: AtTarget) -> None:
+    line("")
+    line(f"{one.target} (mapping {one.mapping})")
+    line(f"  {one.sentence}")
+    for fact in one.facts:
+        line(f"  {fact[0].upper()}{fact[1:]}.")
+    if not one.is_silent:
+        _show_details(one.person)
+    if one.person.fields is not None:
+        _show_fields(one.person.fields, "go" if one.person.state in ("there", "changing") else "would go")
+    for other in one.others:
+        line(f"  {other.sentence}")
+
+
+def _show_details(person: Whereabouts) -> None:
+    told = {
+        "remote id": person.remote_id,
+        "version": person.version,
+        "attempts without success": person.attempts or None,
+    }
+    found = [f"{name} {value}" for name, value in told.items() if value is not None]
+    if found:
+        line(f"  {', '.join(found)}")
+
+
+def _show_fields(fields: Fields, verb: str) -> None:
+    line(f"  Fields that {verb}: {listed(fields.sent)}")
+    for text in fields.not_sent:
+        line(f"    {text}")
+    line(f"  Not named by the mapping, so never sent: {listed(fields.unnamed)}")
+
+
+def _show_now(now: Now) -> None:
+    line("")
+    line("What institutions say now:")
+    for word in now.words:
+        age = f", its source {word.source} read {moment(word.source_time)}" if word.source_time else ""
+        year = f", school year {word.school_year}" if word.school_year else ""
+        recorded = f", recorded {moment(word.recorded_at)}" if word.recorded_at else ""
+        line(f"  {word.institution}: {word.role}{recorded}{age}{year}")
+    if not now.words:
+        line("  nothing")
+    if now.decision is not None:
+        line(f"  {now.decision.sentence}")
+        line(f"  {now.protection}")
+    for tie in now.ties:
+        line(f"  {tie.what}" + (f" ({', '.join(tie.facts)})" if tie.facts else ""))
+    for row in now.set_aside:
+        line(f"! {row.severity} at {row.institution}, {row.path}: {row.explained}")

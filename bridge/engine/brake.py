@@ -1,0 +1,181 @@
+"""At a target too, what would do much harm at once waits for a person, while the rest goes on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+from bridge.domain.changes import Operation
+from bridge.domain.entities import Kind
+from bridge.domain.ids import TargetId
+from bridge.engine.audit import AuditBook
+from bridge.engine.decide import agreed_part
+from bridge.engine.desire import Rendering
+from bridge.engine.detect import concerned
+from bridge.engine.guard import TARGET_GROWS, TARGET_REWRITTEN, TARGET_SHRINKS, GuardPolicy
+from bridge.engine.holding import DELETIONS
+from bridge.engine.leavers import DEACTIVATED
+from bridge.ports import Delivery, Hold, Reader, Store, Subject, UnitOfWork
+
+HELD = "held"
+"""A delivery waits because a person has to allow it."""
+_REASONS = {
+    Operation.CREATED: TARGET_GROWS,
+    Operation.UPDATED: TARGET_REWRITTEN,
+    Operation.DELETED: TARGET_SHRINKS,
+}
+_LOOK = timedelta(hours=1)
+
+
+def operation_of(row: Delivery, wanted: bool) -> Operation:
+    """Name the step that leads from what the target confirmed to what it should have."""
+    if not wanted:
+        return Operation.DELETED
+    return Operation.UPDATED if row.confirmed is not None or row.remote_id else Operation.CREATED
+
+
+AT_TARGETS = GuardPolicy(min_deleted=25, max_created_percent=None, max_updated_percent=None)
+"""What goes for a target by itself: one mapping may well create or change everything, but delete little."""
+
+
+def _has_limit(policy: GuardPolicy, row: Delivery) -> bool:
+    return policy.limits(row.kind.value).is_limited(operation_of(row, row.desired is not None))
+
+
+def too_much(
+    reader: Reader, target: TargetId, policy: GuardPolicy, decided: Collection[Subject]
+) -> dict[Operation, list[Delivery]]:
+    """What is due at a target, now or later, of operations that its limits stop; decided ones do not count."""
+    living = reader.living(target)
+    steps: dict[tuple[Operation, Kind], list[Delivery]] = {}
+    for row in reader.due_steps(target):
+        if row.reason != DEACTIVATED and not _is_nothing(row) and _subject(row) not in decided:
+            steps.setdefault((operation_of(row, row.desired is not None), row.kind), []).append(row)
+    held: dict[Operation, list[Delivery]] = {}
+    for (operation, kind), rows in steps.items():
+        if policy.limits(kind.value).exceeded_by(len(rows), living.get(kind, 0), operation):
+            held.setdefault(operation, []).extend(rows)
+    return held
+
+
+def _is_nothing(row: Delivery) -> bool:
+    """A deletion of what the target never had."""
+    return row.desired is None and row.confirmed is None and not row.in_doubt and row.remote_id is None
+
+
+def brake(
+    uow: UnitOfWork, target: TargetId, policy: GuardPolicy, book: AuditBook, due: Sequence[Delivery], now: datetime
+) -> list[Delivery]:
+    """Return what of the due deliveries may go; the rest is put off, and a person is asked about all like it."""
+    if all(row.is_cleared or not _has_limit(policy, row) for row in due):
+        return list(due)  # what is stored is not even counted
+    refused = _refused(uow, target, now)
+    held = too_much(uow, target, policy, refused)
+    ids = {row.id for rows in held.values() for row in rows} | {row.id for row in due if _subject(row) in refused}
+    stopped = [row for row in due if row.id in ids]
+    put_off = [replace(row, reason=HELD, next_attempt_at=now + _LOOK, updated_at=now) for row in stopped]
+    uow.put_deliveries(put_off)
+    if held:
+        _ask(uow, target, held, book, now)
+    else:
+        _settle(uow, target, now)
+    return [row for row in due if row.id not in ids]
+
+
+def _subject(row: Delivery) -> Subject:
+    return row.kind, row.key
+
+
+def _refused(uow: UnitOfWork, target: TargetId, now: datetime) -> frozenset[Subject]:
+    """What a person has said no to, as long as it is still due."""
+    rejected = holds_at(uow, target, ("rejected",))
+    if not rejected:
+        return frozenset()
+    due = {_subject(row) for row in uow.due_steps(target)}
+    for hold in rejected:
+        if due.isdisjoint(hold.withheld):
+            uow.set_hold_state(hold.id, "superseded", hold.decided_by, now)
+    return frozenset(subject for hold in rejected for subject in hold.withheld if subject in due)
+
+
+def _ask(
+    uow: UnitOfWork, target: TargetId, held: Mapping[Operation, list[Delivery]], book: AuditBook, now: datetime
+) -> None:
+    rows = sorted((row for stopped in held.values() for row in stopped), key=lambda row: row.id)
+    digest = sha256("".join(f"{row.id}{row.version}" for row in rows).encode()).hexdigest()
+    reasons = tuple(_REASONS[operation] for operation in Operation if operation in held)
+    earlier = holds_at(uow, target, ("open",))
+    if any(hold.digest == digest for hold in earlier):
+        return
+    for hold in earlier:
+        uow.set_hold_state(hold.id, "superseded", None, now)
+    told = next((hold.notified_at for hold in earlier if hold.reasons == reasons), None)
+    number = uow.add_hold(_hold(uow, target, held, rows, digest, reasons, told, now), None)
+    book.write(uow, [{"kind": "hold.opened", "hold": number, "target": target, "reasons": list(reasons)}])
+
+
+def _hold(
+    reader: Reader,
+    target: TargetId,
+    held: Mapping[Operation, list[Delivery]],
+    rows: Iterable[Delivery],
+    digest: str,
+    reasons: tuple[str, ...],
+    told: datetime | None,
+    now: datetime,
+) -> Hold:
+    counts = Counter(f"{row.kind}.{operation}" for operation, stopped in held.items() for row in stopped)
+    subjects = tuple((row.kind, row.key) for row in rows)
+    return Hold(
+        id=0,
+        municipality=target.partition("/")[0],
+        institution="",
+        subject=DELETIONS,
+        target=target,
+        digest=digest,
+        reasons=reasons,
+        counts={**counts, **{f"{kind}.stored": number for kind, number in reader.living(target).items()}},
+        people=tuple(sorted(key[0] for kind, key in subjects if kind is Kind.PERSON)),
+        state="open",
+        opened_at=now,
+        origin=target,
+        groups=tuple(sorted("/".join(key) for kind, key in subjects if kind is Kind.GROUP)),
+        withheld=subjects,
+        notified_at=told,
+    )
+
+
+def holds_at(reader: Reader, target: TargetId, states: Sequence[str]) -> list[Hold]:
+    return [hold for hold in reader.holds(states) if hold.target == target and hold.subject == DELETIONS]
+
+
+def _settle(uow: UnitOfWork, target: TargetId, now: datetime) -> None:
+    """Nothing is too much any more: whoever was asked need not answer."""
+    for hold in holds_at(uow, target, ("open",)):
+        uow.set_hold_state(hold.id, "superseded", None, now)
+
+
+def release(store: Store, rendering: Rendering, now: datetime) -> int:
+    """Let go what a person has approved at this target; return how many deliveries that are."""
+    with store.read() as reader:
+        if not holds_at(reader, rendering.target, ("approved",)):
+            return 0
+    freed = 0
+    with store.write() as uow:
+        for hold in holds_at(uow, rendering.target, ("approved",)):
+            ids = [rendering.scope.id(*subject) for subject in hold.withheld if _is_agreed(hold, subject)]
+            uow.clear(rendering.target, ids, HELD, now)
+            uow.set_hold_state(hold.id, "applied", hold.decided_by, now)
+            freed += len(ids)
+    return freed
+
+
+def _is_agreed(hold: Hold, subject: Subject) -> bool:
+    """Whether the approval speaks of this one: by its person, or by its group."""
+    only = agreed_part(hold)
+    kind, key = subject
+    person = key[0] if kind is Kind.PERSON else concerned(subject)
+    return only is None or (person if person is not None else "/".join(key)) in only

@@ -1,0 +1,287 @@
+"""What waits for a person: a snapshot as a whole, or only its deletions, until a later good one ends the wait."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from bridge.domain.changes import Operation
+from bridge.domain.entities import Kind
+from bridge.domain.records import Snapshot
+from bridge.engine.audit import AuditBook
+from bridge.engine.decide import agreed_part
+from bridge.engine.detect import Detection, concerned, label_of, withheld_with
+from bridge.engine.guard import OF_THE_TIME, SHRUNKEN, WRONG_INSTITUTION, GuardPolicy
+from bridge.engine.normalise import Normalised
+from bridge.engine.roll import roll_summary
+from bridge.ports import Hold, Reader, Subject, UnitOfWork
+
+SNAPSHOT, DELETIONS, TARGET, DRIFT = "snapshot", "deletions", "target", "drift"
+_DECIDED = ("approved", "rejected")
+_UNSETTLED = ("open", "approved")
+_OF_THE_DOCUMENT = OF_THE_TIME | {WRONG_INSTITUTION}
+"""Reasons that say nothing of what came before: such a document does not take an earlier one's place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Whose holds are meant, and who writes down what becomes of them."""
+
+    municipality: str
+    institution: str
+    book: AuditBook
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Leavers:
+    """Who and what would go: user ids, and group ids within the institution."""
+
+    people: frozenset[str] = frozenset()
+    groups: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, deletions: Iterable[Subject]) -> Leavers:
+        people, groups = set(), set()
+        for kind, key in deletions:
+            user_id = concerned((kind, key))
+            if user_id is not None:
+                people.add(user_id)
+            elif kind is Kind.GROUP:
+                groups.add(key[1])
+        return cls(frozenset(people), frozenset(groups))
+
+    @classmethod
+    def named(cls, names: Iterable[str]) -> Leavers:
+        """Who is meant by user ids and by "<institution>/<group id>"."""
+        told = set(names)
+        groups = {name for name in told if "/" in name}
+        return cls(frozenset(told - groups), frozenset(name.partition("/")[2] for name in groups))
+
+    def without(self, others: Leavers) -> Leavers:
+        return Leavers(self.people - others.people, self.groups - others.groups)
+
+    @classmethod
+    def left_out(cls, hold: Hold) -> Leavers:
+        """Whom an approved hold is about, but its approval is not."""
+        only = agreed_part(hold)
+        everyone = cls.named((*hold.people, *hold.groups))
+        return cls() if only is None else everyone.without(cls.named(only))
+
+
+def hold_counts(detection: Detection) -> dict[str, int]:
+    """How many of each kind would be created, updated and deleted, and how many are stored."""
+    counts = dict(Counter(f"{change.kind}.{change.operation}" for change in detection.changes))
+    counts.update(
+        {f"{label}.stored": number for label, number in detection.stored.items() if label != Kind.CONTRIBUTION}
+    )
+    return counts
+
+
+def holds_of(reader: Reader, place: Place, subject: str, states: Sequence[str]) -> list[Hold]:
+    here = (place.municipality, place.institution, subject)
+    return [h for h in reader.holds(states) if (h.municipality, h.institution, h.subject) == here and not h.target]
+
+
+# ---------------------------------------------------------------- a snapshot as a whole
+
+
+def hold_snapshot(
+    uow: UnitOfWork,
+    place: Place,
+    snapshot: Snapshot,
+    found: Normalised,
+    reasons: tuple[str, ...],
+    detection: Detection,
+) -> int:
+    """Open a hold for all of a snapshot and return its number; it takes the place of earlier open ones."""
+    earlier = [] if _OF_THE_DOCUMENT.issuperset(reasons) else holds_of(uow, place, SNAPSHOT, ("open",))
+    earlier = [hold for hold in earlier if not _OF_THE_DOCUMENT.issuperset(hold.reasons)]
+    for hold in earlier:
+        uow.set_hold_state(hold.id, "superseded", None, place.now)
+    leavers = Leavers.of(detection.deletions)
+    opened = Hold(
+        id=0,
+        municipality=place.municipality,
+        institution=place.institution,
+        subject=SNAPSHOT,
+        target=None,
+        digest=snapshot.digest,
+        reasons=reasons,
+        counts=hold_counts(detection),
+        people=tuple(sorted(set(detection.gone_people))),
+        state="open",
+        opened_at=place.now,
+        origin=snapshot.origin,
+        groups=_group_names(found.header.institution_number, leavers.groups),
+        summary=roll_summary(detection.changes),
+        notified_at=_told_already(earlier, reasons),
+    )
+    return _open(uow, place, opened, snapshot.body)
+
+
+def _told_already(earlier: Iterable[Hold], reasons: tuple[str, ...]) -> datetime | None:
+    """When people were told of the same trouble, if they were: they are not told of it every day."""
+    return next((hold.notified_at for hold in earlier if hold.notified_at and hold.reasons == reasons), None)
+
+
+def _group_names(institution: str, groups: Iterable[str]) -> tuple[str, ...]:
+    return tuple(f"{institution}/{group}" for group in sorted(groups))
+
+
+def _open(uow: UnitOfWork, place: Place, hold: Hold, body: bytes | None) -> int:
+    number = uow.add_hold(hold, body)
+    told = {"municipality": hold.municipality, "institution": hold.institution, "reasons": list(hold.reasons)}
+    place.book.write(uow, [{"kind": "hold.opened", "hold": number, **told}])
+    return number
+
+
+# ---------------------------------------------------------------- deletions only
+
+
+def kept_back(uow: UnitOfWork, place: Place, found: Normalised) -> frozenset[Subject]:
+    """What decided holds keep, as far as this snapshot does not show it again.
+
+    A deletion that was rejected is not asked for anew every day; one that is approved is carried out on its own.
+    """
+    kept: set[Subject] = set()
+    for hold in holds_of(uow, place, DELETIONS, _DECIDED):
+        missing = [(kind, key) for kind, key in hold.withheld if key not in found.entities[kind]]
+        living = stored(uow, place.municipality, missing)
+        still = tuple(subject for subject in missing if subject in living)
+        if not still:
+            uow.set_hold_state(hold.id, "superseded", hold.decided_by, place.now)
+        elif still != hold.withheld:
+            uow.put_hold(_shrunk(hold, still))
+        kept.update(still)
+    return frozenset(kept)
+
+
+def stored(reader: Reader, municipality: str, subjects: Collection[Subject]) -> set[Subject]:
+    """Those of these entities that live."""
+    living: set[Subject] = set()
+    for kind in {kind for kind, _ in subjects}:
+        rows = reader.entities(municipality, kind, [key for what, key in subjects if what is kind])
+        living.update((kind, key) for key, row in rows.items() if row.body is not None)
+    return living
+
+
+def _shrunk(hold: Hold, withheld: tuple[Subject, ...]) -> Hold:
+    left = Leavers.of(withheld)
+    return replace(
+        hold,
+        withheld=withheld,
+        people=tuple(p for p in hold.people if p in left.people),
+        groups=tuple(g for g in hold.groups if g.partition("/")[2] in left.groups),
+        counts={**_stored_counts(hold.counts), **_deleted_counts(withheld)},
+    )
+
+
+def _persons(whole: Detection, rest: Detection) -> dict[str, int]:
+    """How many people would be gone from the whole municipality."""
+    deleted = f"{Kind.PERSON}.{Operation.DELETED}"
+    number = hold_counts(whole).get(deleted, 0) - hold_counts(rest).get(deleted, 0)
+    return {deleted: number} if number else {}
+
+
+def _stored_counts(counts: Mapping[str, int]) -> dict[str, int]:
+    return {label: number for label, number in counts.items() if label.endswith(".stored")}
+
+
+def _deleted_counts(withheld: Iterable[Subject]) -> dict[str, int]:
+    kinds = Counter(kind for kind, _ in withheld if kind is not Kind.CONTRIBUTION)
+    return {f"{kind}.deleted": number for kind, number in kinds.items()}
+
+
+def leavers_of(detection: Detection, labels: Collection[str]) -> Leavers:
+    """Who would go by the deletions of these labels."""
+    return Leavers.of(subject for subject in detection.deletions if label_of(*subject) in labels)
+
+
+def withhold(reader: Reader, place: Place, detection: Detection, leavers: Leavers) -> tuple[Subject, ...]:
+    """The deletions that must wait so that these stay as they are stored."""
+    people, groups = leavers.people, leavers.groups
+    return withheld_with(reader, place.municipality, place.institution, detection.deletions, people, groups)
+
+
+def hold_deletions(
+    uow: UnitOfWork,
+    place: Place,
+    snapshot: Snapshot,
+    leavers: Leavers,
+    withheld: tuple[Subject, ...],
+    whole: Detection,
+    rest: Detection,
+) -> None:
+    """Ask a person about these deletions; one who was asked about the same people and groups is not asked anew.
+
+    `whole` is what the snapshot would do, `rest` what it does without them.
+    """
+    counts = {**_stored_counts(hold_counts(whole)), **_deleted_counts(withheld), **_persons(whole, rest)}
+    people = tuple(sorted(leavers.people))
+    groups = _group_names(place.institution, leavers.groups)
+    earlier = holds_of(uow, place, DELETIONS, ("open",))
+    for hold in earlier:
+        if (hold.people, hold.groups) == (people, groups):
+            uow.put_hold(replace(hold, withheld=withheld, digest=snapshot.digest, counts=counts))
+            return
+        uow.set_hold_state(hold.id, "superseded", None, place.now)
+    reasons = (SHRUNKEN,)
+    opened = Hold(
+        id=0,
+        municipality=place.municipality,
+        institution=place.institution,
+        subject=DELETIONS,
+        target=None,
+        digest=snapshot.digest,
+        reasons=reasons,
+        counts=counts,
+        people=people,
+        state="open",
+        opened_at=place.now,
+        origin=snapshot.origin,
+        groups=groups,
+        withheld=withheld,
+        notified_at=_told_already(earlier, reasons),
+    )
+    _open(uow, place, opened, None)
+
+
+def keep_the_rest(uow: UnitOfWork, place: Place, hold: Hold, withheld: tuple[Subject, ...]) -> None:
+    """An approved hold has been carried out: all of it, or a part, and then the rest waits on."""
+    if withheld:
+        rest = replace(_shrunk(hold, withheld), state="open", approvals=(), decided_by=None, decided_at=None)
+        uow.put_hold(rest)
+    else:
+        uow.set_hold_state(hold.id, "applied", hold.decided_by, place.now)
+
+
+# ---------------------------------------------------------------- the end of waiting
+
+
+def settle(uow: UnitOfWork, place: Place, approved: Hold | None, states: Sequence[str] = _UNSETTLED) -> None:
+    """A snapshot was recorded: the approved hold is applied, other holds of snapshots are over."""
+    for hold in holds_of(uow, place, SNAPSHOT, states):
+        if approved is None or hold.id != approved.id:
+            uow.set_hold_state(hold.id, "superseded", None, place.now)
+    if approved is not None:
+        uow.set_hold_state(approved.id, "applied", approved.decided_by, place.now)
+
+
+def nothing_is_withheld(uow: UnitOfWork, place: Place) -> None:
+    """A snapshot without too many deletions was recorded: whoever was asked need not answer any more."""
+    for hold in holds_of(uow, place, DELETIONS, ("open",)):
+        uow.set_hold_state(hold.id, "superseded", None, place.now)
+
+
+def expire_approvals(
+    uow: UnitOfWork, municipality: str, policy: GuardPolicy, book: AuditBook, now: datetime
+) -> None:
+    """An approval that was not carried out in time is none any more: the hold is open again."""
+    for hold in uow.holds(("approved",)):
+        lifetime = policy.of_institution(hold.institution).approval_lifetime
+        if hold.municipality == municipality and hold.decided_at is not None and hold.decided_at + lifetime < now:
+            uow.put_hold(replace(hold, state="open", approvals=(), decided_by=None, decided_at=None))
+            book.write(uow, [{"kind": "hold.approval_expired", "hold": hold.id, "digest": hold.digest}])

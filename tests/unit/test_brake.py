@@ -1,0 +1,153 @@
+"""What would do much harm at a target waits for a person there too, and only that."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bridge.domain.changes import Operation
+from bridge.engine.brake import AT_TARGETS, HELD, release
+from bridge.engine.guard import GuardPolicy, Limits
+from bridge.ports import Hold
+from tests.support.engine import PLATFORM, TARGET, Bench, header, mapping_of, person_id, pupil
+
+TEN = tuple(f"p{number}" for number in range(10))
+STRICT = replace(AT_TARGETS, min_deleted=3)
+
+
+def bench_of(target_policy: GuardPolicy = STRICT) -> Bench:
+    """Ten pupils at the target, and an intake that lets everybody go."""
+    bench = Bench(policy=GuardPolicy(max_deleted_percent=None, max_created_percent=None))
+    bench.target_policy = target_policy
+    bench.take(*map(pupil, TEN), head=header(at=bench.clock.at))
+    bench.drain()
+    return bench
+
+
+def later(bench: Bench, *users: str) -> None:
+    bench.clock.forward(hours=1)
+    assert bench.take(*map(pupil, users), head=header(at=bench.clock.at)) == ("recorded", None)
+    bench.drain()
+
+
+def deleted(bench: Bench) -> set[str]:
+    return {c.key[0] for c in bench.target.commands if c.operation is Operation.DELETED and c.kind == "person"}
+
+
+def only_hold(bench: Bench) -> Hold:
+    (hold,) = bench.holds("open")
+    return hold
+
+
+class TestDeletions:
+    def test_below_the_limit_go(self) -> None:
+        bench = bench_of()
+        later(bench, *TEN[2:])
+        assert deleted(bench) == {"p0", "p1"}
+        assert bench.holds() == []
+
+    def test_above_the_limit_wait_while_creates_and_updates_go_on(self) -> None:
+        bench = bench_of()
+        later(bench, *TEN[4:], "new")
+        assert deleted(bench) == set()
+        assert person_id("new") in bench.target.documents
+        assert bench.delivery(person_id("p0")).reason == HELD
+
+    def test_above_the_limit_are_asked_for_once(self) -> None:
+        bench = bench_of()
+        later(bench, *TEN[4:])
+        for _ in range(5):
+            bench.clock.forward(hours=2)
+            bench.drain()
+        hold = only_hold(bench)
+        assert (hold.subject, hold.target, hold.reasons) == ("deletions", TARGET, ("target_shrinks",))
+        assert (hold.people, hold.counts["person.deleted"], hold.counts["person.stored"]) == (TEN[:4], 4, 10)
+        assert len(bench.holds()) == 1
+
+    def test_that_are_approved_go(self) -> None:
+        bench = bench_of()
+        later(bench, *TEN[4:])
+        bench.decide(only_hold(bench).id, approve=True)
+        assert release(bench.store, bench.rendering, bench.clock.at) == 4
+        bench.drain()
+        assert deleted(bench) == set(TEN[:4])
+
+    def test_that_are_approved_in_part_go_and_the_rest_is_judged_anew(self) -> None:
+        bench = bench_of()
+        later(bench, *TEN[5:])
+        bench.decide(only_hold(bench).id, approve=True, only=["p0"])
+        release(bench.store, bench.rendering, bench.clock.at)
+        bench.clock.forward(hours=2)
+        bench.drain()
+        assert deleted(bench) == {"p0"}
+        assert only_hold(bench).people == TEN[1:5]
+
+    def test_that_are_rejected_stay_and_are_not_asked_for_again(self) -> None:
+        bench = bench_of()
+        later(bench, *TEN[4:])
+        bench.decide(only_hold(bench).id, approve=False)
+        bench.clock.forward(hours=2)
+        bench.drain()
+        later(bench, *TEN[5:])
+        bench.clock.forward(hours=2)
+        bench.drain()
+        assert deleted(bench) == {"p4"}
+        assert bench.holds("open") == []
+
+    def test_of_who_comes_back_are_over(self) -> None:
+        bench = bench_of()
+        later(bench, *TEN[4:])
+        later(bench, *TEN)
+        bench.clock.forward(hours=2)
+        later(bench, *TEN[1:])
+        assert deleted(bench) == {"p0"}
+        assert [hold.state for hold in bench.holds()] == ["superseded"]
+
+    def test_that_a_person_has_allowed_at_the_institution_are_not_asked_for_again(self) -> None:
+        bench = bench_of()
+        bench.policy = GuardPolicy()
+        bench.clock.forward(hours=1)
+        bench.take(*map(pupil, TEN[4:]), head=header(at=bench.clock.at))
+        bench.decide(only_hold(bench).id, approve=True)
+        bench.apply_approved()
+        bench.drain()
+        assert deleted(bench) == set(TEN[:4])
+        assert bench.holds("open") == []
+
+
+class TestCreations:
+    FEW = replace(AT_TARGETS, max_created=5)
+
+    def test_of_a_first_run_are_never_held(self) -> None:
+        bench = bench_of(self.FEW)
+        assert len(bench.target.documents) == 11
+        assert bench.holds() == []
+
+    def test_above_an_absolute_limit_wait(self) -> None:
+        bench = bench_of(self.FEW)
+        later(bench, *TEN, *(f"new{number}" for number in range(6)))
+        assert only_hold(bench).reasons == ("target_grows",)
+        assert person_id("new0") not in bench.target.documents
+
+
+class TestUpdates:
+    def test_above_a_limit_wait(self) -> None:
+        bench = bench_of(replace(AT_TARGETS, kinds={"person": Limits(max_updated_percent=50, min_updated=3)}))
+        bench.clock.forward(hours=1)
+        changed = [pupil(user, family_name="Ny") for user in TEN[:6]]
+        bench.take(*changed, *map(pupil, TEN[6:]), head=header(at=bench.clock.at))
+        bench.drain()
+        assert only_hold(bench).reasons == ("target_rewritten",)
+
+
+@pytest.mark.parametrize("is_approved", [True, False])
+def test_a_mapping_that_a_person_allowed_to_empty_a_target_is_not_asked_for_again(*, is_approved: bool) -> None:
+    bench = bench_of()
+    bench.policy = GuardPolicy()
+    bench.refresh(mapping_of(PLATFORM.replace("[student, employee]", "[employee]")))
+    bench.decide(only_hold(bench).id, approve=is_approved)
+    bench.refresh()
+    bench.drain()
+    assert deleted(bench) == (set(TEN) if is_approved else set())
+    assert bench.holds("open") == []

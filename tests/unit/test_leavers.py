@@ -1,0 +1,252 @@
+"""Who leaves one school is not gone: moves, sleeping accounts, people who are kept, and who comes back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from bridge.connector import Capabilities, Command
+from bridge.domain.changes import Operation
+from bridge.domain.entities import Phone
+from bridge.engine.guard import GuardPolicy
+from bridge.engine.keep import keep, let_go
+from bridge.engine.leavers import DEACTIVATED, GRACE, KEPT, Leaving
+from bridge.ports import KeptPerson
+from tests.support.deliveries import AWAY
+from tests.support.engine import (
+    OTHER_SCHOOL,
+    PLATFORM,
+    SCHOOL,
+    TOWN,
+    Bench,
+    group,
+    header,
+    mapping_of,
+    person_id,
+    pupil,
+)
+
+ANE = person_id("ane")
+MONTH = timedelta(days=30)
+ACTIVE = PLATFORM.replace("email: {from: email}", "email: {from: email}\n      active: {const: true}")
+SLEEPS = {"User": {"active": False}}
+
+
+def bench_of(*, grace_hours: int = 24, leaving: Leaving | None = None) -> Bench:
+    """Two schools; ane and bo are pupils of the first, carl of the second, and everything is delivered."""
+    bench = Bench(mapping=mapping_of(ACTIVE), policy=GuardPolicy(deletion_grace=timedelta(hours=grace_hours)))
+    bench.leaving = leaving or Leaving()
+    bench.take(pupil("ane"), pupil("bo"), head=header(at=bench.clock.at))
+    at_other(bench, "carl")
+    bench.drain()
+    return bench
+
+
+def at_first(bench: Bench, *users: str) -> list[Command]:
+    bench.clock.forward(hours=1)
+    assert bench.take(*map(pupil, users), head=header(at=bench.clock.at))[0] == "recorded"
+    return bench.drain()
+
+
+def at_other(bench: Bench, *users: str) -> list[Command]:
+    bench.clock.forward(hours=1)
+    head = header(OTHER_SCHOOL, at=bench.clock.at)
+    assert bench.take(*map(pupil, users), head=head, expected=OTHER_SCHOOL)[0] == "recorded"
+    return bench.drain()
+
+
+def told_of(bench: Bench, user: str = "ane") -> list[Operation]:
+    return [command.operation for command in bench.target.commands if command.id == person_id(user)]
+
+
+class TestAMove:
+    def test_that_the_old_school_tells_first_is_no_deletion(self) -> None:
+        bench = bench_of()
+        at_first(bench, "bo")
+        bench.clock.forward(hours=12)
+        at_other(bench, "ane", "carl")
+        bench.clock.forward(days=3)
+        bench.drain()
+        assert Operation.DELETED not in told_of(bench)
+        assert told_of(bench).count(Operation.CREATED) == 1
+
+    def test_that_the_new_school_tells_first_is_no_deletion(self) -> None:
+        bench = bench_of()
+        at_other(bench, "ane", "carl")
+        at_first(bench, "bo")
+        bench.clock.forward(days=3)
+        bench.drain()
+        assert Operation.DELETED not in told_of(bench)
+        assert told_of(bench).count(Operation.CREATED) == 1
+
+    def test_keeps_the_remote_id(self) -> None:
+        bench = bench_of()
+        before = bench.delivery(ANE).remote_id
+        at_first(bench, "bo")
+        at_other(bench, "ane", "carl")
+        assert bench.delivery(ANE).remote_id == before is not None
+
+
+class TestALeaver:
+    def test_stays_for_the_grace_and_then_goes(self) -> None:
+        bench = bench_of()
+        at_first(bench, "bo")
+        bench.clock.forward(hours=23)
+        assert bench.drain() == []
+        bench.clock.forward(hours=1)
+        assert [command.operation for command in bench.drain()] == [Operation.DELETED]
+
+    def test_is_said_to_be_in_grace(self) -> None:
+        bench = bench_of()
+        at_first(bench, "bo")
+        row = bench.delivery(ANE)
+        assert (row.reason, row.next_attempt_at) == (GRACE, bench.clock.at + timedelta(hours=24))
+
+    def test_leaves_the_groups_at_once(self) -> None:
+        bench = bench_of()
+        (changed,) = at_first(bench, "bo")
+        assert (changed.resource, changed.operation) == ("Group", Operation.UPDATED)
+
+    def test_without_a_grace_goes_at_once(self) -> None:
+        bench = bench_of(grace_hours=0)
+        at_first(bench, "bo")
+        assert told_of(bench)[-1] is Operation.DELETED
+
+
+class TestASleeper:
+    """A leaver at a target that can put accounts to sleep."""
+
+    @pytest.fixture
+    def bench(self) -> Bench:
+        bench = bench_of(leaving=Leaving(MONTH, SLEEPS))
+        at_first(bench, "bo")
+        bench.clock.forward(hours=25)
+        return bench
+
+    def test_is_put_to_sleep_first(self, bench: Bench) -> None:
+        (command,) = bench.drain()
+        assert (command.operation, command.document) == (
+            Operation.UPDATED,
+            {"userName": "ane", "givenName": "Ane", "familyName": "Holm", "active": False},
+        )
+        assert bench.delivery(ANE).reason == DEACTIVATED
+
+    def test_is_deleted_when_the_retention_is_over(self, bench: Bench) -> None:
+        bench.drain()
+        bench.clock.forward(days=29)
+        assert bench.drain() == []
+        bench.clock.forward(days=2)
+        assert [command.operation for command in bench.drain()] == [Operation.DELETED]
+
+    def test_who_comes_back_wakes_up_under_the_same_remote_id(self, bench: Bench) -> None:
+        bench.drain()
+        asleep = bench.delivery(ANE).remote_id
+        bench.clock.forward(days=20)
+        at_first(bench, "ane", "bo")
+        assert bench.target.documents[ANE]["active"] is True
+        assert bench.delivery(ANE).remote_id == asleep
+        assert told_of(bench) == [Operation.CREATED, Operation.UPDATED, Operation.UPDATED]
+
+    def test_is_put_to_sleep_once_though_the_outcome_was_not_seen(self, bench: Bench) -> None:
+        bench.target.script = [AWAY]
+        bench.drain()
+        bench.clock.forward(hours=1)
+        bench.drain()
+        assert bench.delivery(ANE).reason == DEACTIVATED
+        assert Operation.DELETED not in told_of(bench)
+
+
+def test_a_protection_that_never_arrived_is_not_followed_by_the_old_name() -> None:
+    """The target is away while somebody is protected and leaves: sleeping would repeat what it knows."""
+    bench = bench_of(leaving=Leaving(MONTH, SLEEPS))
+    bench.target.script = [AWAY]
+    bench.clock.forward(hours=1)
+    bench.take(pupil("ane", protected=True), pupil("bo"), head=header(at=bench.clock.at))
+    bench.drain()
+    sent = len(bench.target.reached)
+    bench.clock.forward(seconds=1)
+    bench.take(pupil("bo"), head=header(at=bench.clock.at))
+    bench.clock.forward(days=2)
+    bench.drain()
+    commands = [c for c in bench.target.reached[sent:] if c.id == ANE]
+    assert [c.operation for c in commands] == [Operation.DELETED]
+
+
+class TestSomebodyWhoIsKept:
+    def kept(self, bench: Bench, days: int | None) -> None:
+        until = None if days is None else bench.clock.at + timedelta(days=days)
+        keep(bench.store, bench.book, KeptPerson(TOWN, "ane", until, "anna", bench.clock.at))
+
+    def test_stays_until_the_day_that_was_named(self) -> None:
+        bench = bench_of()
+        self.kept(bench, 10)
+        at_first(bench, "bo")
+        bench.clock.forward(days=9)
+        assert bench.drain() == []
+        assert bench.delivery(ANE).reason == KEPT
+        bench.clock.forward(days=2)
+        assert [command.operation for command in bench.drain()] == [Operation.DELETED]
+
+    def test_for_good_stays_until_somebody_says_otherwise(self) -> None:
+        bench = bench_of()
+        self.kept(bench, None)
+        at_first(bench, "bo")
+        for _ in range(40):
+            bench.clock.forward(days=10)
+            assert bench.drain() == []
+        assert let_go(bench.store, bench.book, TOWN, "ane", bench.clock.at)
+        assert [command.operation for command in bench.drain()] == [Operation.DELETED]
+
+    def test_is_written_into_the_audit_without_a_user_id(self) -> None:
+        bench = bench_of()
+        self.kept(bench, 10)
+        told = bench.audit()[-1]
+        assert (told["kind"], told["subject"]) == ("person.kept", bench.book.reference(ANE))
+        assert "ane" not in str({name: value for name, value in told.items() if name != "actor"}.values())
+
+
+class TestAProtection:
+    def test_goes_before_everything_else_at_the_target(self) -> None:
+        bench = bench_of()
+        bench.clock.forward(hours=1)
+        new = [pupil(f"new{number}") for number in range(60)]
+        policy = bench.policy
+        bench.policy = replace(policy, max_created_percent=None)
+        bench.take(group("1A"), pupil("ane", protected=True), pupil("bo"), *new, head=header(at=bench.clock.at))
+        bench.deliver()
+        assert [command.key for command in bench.target.batches[-1]] == [("ane",)]
+
+    def test_of_a_number_goes_first_too(self) -> None:
+        bench = bench_of()
+        bench.rendering = replace(
+            bench.rendering,
+            mapping=mapping_of(ACTIVE.replace("email: {from: email}", "phone: {from: mobile_phone.number}")),
+        )
+        bench.refresh()
+        at = bench.clock.forward
+        at(hours=1)
+        bench.take(pupil("ane", mobile_phone=Phone("20202020")), pupil("bo"), head=header(at=bench.clock.at))
+        bench.drain()
+        at(hours=1)
+        hidden = Phone("20202020", protected=True)
+        bench.take(pupil("ane", mobile_phone=hidden), pupil("bo"), pupil("aage"), head=header(at=bench.clock.at))
+        bench.deliver()
+        assert [command.key for command in bench.target.batches[-1]] == [("ane",)]
+
+    def test_stays_first_when_something_else_changes_before_it_is_sent(self) -> None:
+        bench = bench_of()
+        for fields in ({"protected": True}, {"protected": True, "alias_given_name": "Alias"}):
+            bench.clock.forward(hours=1)
+            bench.take(pupil("ane", **fields), pupil("bo"), pupil("aage"), head=header(at=bench.clock.at))
+        bench.deliver()
+        assert [command.key for command in bench.target.batches[-1]] == [("ane",)]
+        assert SCHOOL in {key[0] for key in (command.key for command in bench.drain()) if len(key) > 1}
+
+
+def test_a_target_that_cannot_put_to_sleep_is_told_to_delete() -> None:
+    bench = bench_of(leaving=Leaving(MONTH, Capabilities().inactive))
+    at_first(bench, "bo")
+    bench.clock.forward(hours=25)
+    assert [command.operation for command in bench.drain()] == [Operation.DELETED]
