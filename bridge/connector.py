@@ -31,11 +31,13 @@ from bridge.domain.http_dates import parse_retry_after
 from bridge.domain.ids import CanonicalId, Key
 from bridge.domain.outcomes import Deferred, Delivered, Outcome, Rejected, Unchanged
 from bridge.domain.records import Record, Snapshot
+from bridge.domain.sameness import differing_fields
 
 __all__ = [
     "AgreementMissing",
     "Capabilities",
     "Command",
+    "Compares",
     "ConfigError",
     "Connector",
     "ConnectorConfig",
@@ -48,8 +50,10 @@ __all__ = [
     "Http",
     "HttpResponse",
     "Outcome",
+    "ReadsBack",
     "Record",
     "Rejected",
+    "Remote",
     "Services",
     "Snapshot",
     "SnapshotInvalid",
@@ -62,6 +66,7 @@ __all__ = [
     "TargetUnauthorised",
     "TargetUnavailable",
     "Unchanged",
+    "differing_fields",
 ]
 
 
@@ -308,6 +313,42 @@ class Target(Protocol):
 
     def probe(self) -> None:
         """Ask the target whether it would take our requests; changes nothing. Raises `TargetError`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """One thing that a target has. `id` is the canonical id that it carries, None where it carries none of that form.
+
+    `document` has the shape of `Command.document`, and may have more.
+    """
+
+    resource: str
+    remote_id: str
+    id: CanonicalId | None
+    document: Mapping[str, Any] = field(repr=False)
+    etag: str | None = None
+
+
+@runtime_checkable
+class ReadsBack(Protocol):
+    """A target that can be asked for all that it has; optional."""
+
+    def read_back(self, resources: Collection[str]) -> Iterator[Remote]:
+        """Yield everything that the target has of these resources of the mapping, ours or not, each once.
+
+        It is read as it is yielded, a page at a time, and changes nothing. What is not yielded counts as missing,
+        so an answer that may not be whole must raise. Raises `TargetError`, as `apply` does.
+        """
+        ...
+
+
+@runtime_checkable
+class Compares(Protocol):
+    """A target that reads back and tells itself what is a difference there; optional, see `differing_fields`."""
+
+    def differing(self, resource: str, sent: Mapping[str, Any], found: Mapping[str, Any]) -> Collection[str]:
+        """Name the fields of a document that was sent that the target has otherwise; pure."""
         ...
 
 

@@ -13,7 +13,7 @@ from bridge.adapters.sql_transaction import CHUNK, SqlPart, StoredRow, chunks
 from bridge.domain.entities import Kind
 from bridge.domain.errors import StoreError
 from bridge.domain.ids import CanonicalId, TargetId, join_key, split_key
-from bridge.ports import STUCK_AFTER, URGENT, Delivery, DeliveryCounts, Desired, Ledger
+from bridge.ports import RESTING, STUCK_AFTER, URGENT, Delivery, DeliveryCounts, Desired, Ledger
 
 _C = deliveries.c
 # Spelt out, not bound: SQLite uses a partial index only for a condition that it can read.
@@ -243,9 +243,10 @@ class SqlDeliveries(SqlPart):
             func.count(case((_IS_REJECTED, 1))),
             func.min(case((_IS_DUE, _C.next_attempt_at))),
             func.count(case((_IS_DUE & (_C.attempts >= STUCK_AFTER), 1))),
+            func.count(case((_IS_DUE & is_waiting & _C.reason.in_(sorted(RESTING)), 1))),
         ).where(_C.target == target)
-        confirmed, due, waiting, rejected, oldest, stuck = self._tx.rows(counted)[0]
-        return DeliveryCounts(confirmed, due, waiting, rejected, from_stored(oldest), stuck)
+        confirmed, due, waiting, rejected, oldest, stuck, resting = self._tx.rows(counted)[0]
+        return DeliveryCounts(confirmed, due, waiting, rejected, from_stored(oldest), stuck, resting)
 
     def next_due_at(self, target: TargetId) -> datetime | None:
         return from_stored(min((earliest for _, earliest in self._lane_heads(target)), default=None))

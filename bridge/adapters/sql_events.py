@@ -5,13 +5,35 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import bindparam, delete, func, select, update
 
 from bridge.adapters import sql_schema as schema
 from bridge.adapters.sql_schema import cursors, from_stored, sequences, to_stored
 from bridge.adapters.sql_transaction import SqlPart, StoredRow
 from bridge.domain.events import Event
 from bridge.domain.ids import join_key, split_key
+
+
+_HERE = schema.events.c.municipality == bindparam("municipality")
+_newer, _older = schema.events.alias("newer"), schema.events.alias("older")
+_OVERTAKEN = (
+    select(_older.c.sequence)
+    .join(_newer, (_newer.c.municipality == _older.c.municipality) & (_newer.c.subject == _older.c.subject))
+    .where(
+        _newer.c.municipality == bindparam("municipality"),
+        _newer.c.sequence > bindparam("before"),
+        _newer.c.sequence <= bindparam("up_to"),
+        _older.c.sequence < _newer.c.sequence,
+    )
+)
+_GONE = select(schema.events.c.sequence).where(
+    _HERE,
+    schema.events.c.sequence >= bindparam("before"),
+    schema.events.c.sequence < bindparam("up_to"),
+    schema.events.c.type.like("%.deleted.%"),
+)
+# Up to the old floor the log is compacted already: only what was added since can overtake anything there.
+_COMPACT = delete(schema.events).where(_HERE, schema.events.c.sequence.in_(_OVERTAKEN.union(_GONE)))
 
 
 class SqlEvents(SqlPart):
@@ -60,14 +82,10 @@ class SqlEvents(SqlPart):
         return rows[0].floor if rows else 0
 
     def compact_events(self, municipality: str, up_to: int) -> int:
-        floor = min(up_to, self.last_sequence(municipality))
-        if floor <= self.log_floor(municipality):
+        before, floor = self.log_floor(municipality), min(up_to, self.last_sequence(municipality))
+        if floor <= before:
             return 0
-        columns = schema.events.c
-        old = (columns.municipality == municipality, columns.sequence <= floor)
-        last = select(func.max(columns.sequence)).where(*old).group_by(columns.subject)
-        is_gone = columns.type.like("%.deleted.%")
-        removed = self._tx.run(delete(schema.events).where(*old, columns.sequence.not_in(last) | is_gone))
+        removed = self._tx.run(_COMPACT, municipality=municipality, before=before, up_to=floor)
         here = sequences.c.municipality == municipality
         self._tx.run(update(sequences).where(here).values(floor=floor))
         return removed.rowcount

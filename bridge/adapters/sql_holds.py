@@ -6,7 +6,6 @@ import json
 import zlib
 from collections.abc import Sequence
 from datetime import datetime
-
 from typing import Any
 
 from sqlalchemy import delete, insert, select, update

@@ -27,7 +27,7 @@ from bridge.engine.status import read_status
 from bridge.engine.subscribe import ask_now, forget_institutions, try_mended
 from bridge.engine.tell import Teller
 from bridge.observe import LogEvent, Status, explained, log
-from bridge.ports import UnitOfWork
+from bridge.ports import Hold, UnitOfWork
 
 
 def open_bridge(settings: Settings) -> Bridge:
@@ -49,6 +49,11 @@ class Bridge(Parts):
         status = read_status(self.store, self.live_targets, self.clock.now(), self._stale_at(), digests, expected)
         self.metrics.refresh(status)
         return status
+
+    def hold(self, number: int) -> Hold | None:
+        """Find a hold by its number. Raises `StoreUnavailable`."""
+        with self.store.read() as reader:
+            return reader.hold(number)
 
     def _stale_at(self) -> StaleAt:
         schedules = {one.code: self.schedule(one) for one in self.settings.municipalities}

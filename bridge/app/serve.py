@@ -47,6 +47,7 @@ def web_server(bridge: Bridge) -> WebServer | None:
         exposition=bridge.metrics.exposition,
         liveness=lambda: liveness(dict(bridge.pulse), bridge.clock.monotonic(), _STEP_LIMIT),
         readiness=lambda: readiness(bridge.store, bridge.live_targets),
+        hold=bridge.hold,
     )
     return WebServer(create_app(deps), host, int(port))
 

@@ -37,6 +37,8 @@ municipalities:
     name: Eksempel Kommune
     institutions: all
     interval: 5s
+    # A school day takes seconds here: what is meant to take a day shall not.
+    guard: {{window: 0s, deletion_grace: 10s}}
     source:
       connector: stil
       base_url: {stil}
@@ -46,6 +48,7 @@ municipalities:
         connector: scim
         base_url: {scim}
         token_file: scim-token
+        leavers: {{retention: 30s}}
       aula:
         connector: aula
         mode: agreement

@@ -7,13 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bridge.cli.printing import add_row, console, line, new_table, print_json
-from bridge.engine.brake import HELD
 from bridge.engine.confirm import WAITING
 from bridge.engine.guard import REASON_TEXTS
-from bridge.engine.leavers import DEACTIVATED, GRACE, KEPT
 from bridge.engine.plan import Plan
 from bridge.observe import in_words
-from bridge.ports import Run
+from bridge.ports import DEACTIVATED, GRACE, HELD, KEPT, Run
 
 _LATER = {
     DEACTIVATED: "put to sleep, to be deleted when their time has come",

@@ -111,7 +111,7 @@ def sync(config: Config = CONFIG, json: Json = False) -> None:
         problems = _with_progress(bridge)
     status = bridge.status()
     show.synced(status, problems, json)
-    is_open = any(target.due or target.rejected for target in status.targets)
+    is_open = any(target.due > target.resting or target.rejected for target in status.targets)
     is_refused = any(
         place.result in ("refused", "failed") and place.reason != REJECTED for place in status.institutions
     )

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from bridge.app import open_bridge
+from bridge.cli.common import CONFIG, Config, Json, Limit, open_configured
 from bridge.cli.printing import add_row, console, line, new_table, print_json
-from bridge.config import load_settings
 from bridge.domain.errors import ConfigError
 from bridge.observe import meaning_of
 from bridge.ports import InstitutionState, QuarantineRow, Reader, Run
-from bridge.registry import Registry
 
 quarantine_app = typer.Typer(help="Records that are out of use, each by itself.", no_args_is_help=True)
 
@@ -26,20 +23,18 @@ def _quarantine() -> None:
 
 @quarantine_app.command("list")
 def quarantine_list(
-    config: Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")] = Path(
-        "skolebro.yaml"
-    ),
+    config: Config = CONFIG,
     institution: Annotated[str | None, typer.Option(help="Only those of this institution number.")] = None,
     municipality: Annotated[str | None, typer.Option(help="Only those of this municipality code.")] = None,
     noted: Annotated[bool, typer.Option("--noted", help="What is odd but used too.")] = False,
-    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many.")] = 100,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
+    limit: Limit = 100,
+    json: Json = False,
 ) -> None:
     """List the records that are set aside: where each stands, why, since when, and who must do what.
 
     Each is released by itself, by the next good snapshot in which it can be used.
     """
-    bridge = open_bridge(load_settings(config, Registry()))
+    bridge = open_configured(config)
     codes = [m.code for m in bridge.settings.municipalities]
     if municipality is not None and municipality not in codes:
         raise ConfigError(f"no municipality {municipality!r} in {config}; there are {', '.join(codes)}")

@@ -64,6 +64,7 @@ class LogSection(_Section):
 
 
 Percent = Annotated[float | None, Field(ge=0)]
+Share = Annotated[float | None, Field(ge=0, le=100)]
 Number = Annotated[int | None, Field(ge=0)]
 AtLeast = Annotated[int, Field(ge=1)]
 _KINDS = ("group", "affiliation", "membership", "guardianship", "contribution", "person")
@@ -76,13 +77,13 @@ class LimitsSection(_Section):
     More than `max_..._percent` of what is stored, and at least `min_...`, is held; more than `max_...` always.
     """
 
-    max_deleted_percent: Percent = None
+    max_deleted_percent: Share = None
     min_deleted: AtLeast = 1
     max_deleted: Number = None
     max_created_percent: Percent = None
     min_created: AtLeast = 1
     max_created: Number = None
-    max_updated_percent: Percent = None
+    max_updated_percent: Share = None
     min_updated: AtLeast = 1
     max_updated: Number = None
     max_unprotected: Number = None

@@ -15,7 +15,7 @@ from bridge.observe import (
     in_words,
     needs_person,
 )
-from bridge.ports import Subscription
+from bridge.ports import Hold, Subscription
 
 DAY = timedelta(days=1)
 BACKLOG = timedelta(hours=1)
@@ -67,14 +67,28 @@ def silence(rows: Sequence[InstitutionStatus], expected: Expected) -> Iterator[s
             yield f"{_numbers(missing)}: configured, but nothing has come in yet."
 
 
-def notes(subscriptions: Iterable[Subscription], stored: Collection[tuple[str, str | None]]) -> tuple[str, ...]:
-    """Return what is good to know of subscriptions and needs nobody; `stored` are those that there are data of."""
+def notes(
+    subscriptions: Iterable[Subscription], stored: Collection[tuple[str, str | None]], kept: Iterable[Hold] = ()
+) -> tuple[str, ...]:
+    """Return what is good to know and needs nobody; `stored` are the institutions that there are data of.
+
+    `kept` are holds of deletions that somebody has rejected.
+    """
     unused = [
         row.institution
         for row in subscriptions
         if row.agreement == "unused" and (row.municipality, row.institution) not in stored
     ]
-    return (f"{_numbers(unused)}: agreed, but not configured; nothing is fetched.",) if unused else ()
+    told = [f"{_numbers(unused)}: agreed, but not configured; nothing is fetched."] if unused else []
+    return (*told, *map(_kept_back, kept))
+
+
+def _kept_back(hold: Hold) -> str:
+    place = hold.target or f"institution {hold.institution}"
+    return (
+        f"Hold {hold.id} was rejected: {len(hold.people)} people and {len(hold.groups)} groups of {place} stay, "
+        f"though the source names them no more; `skolebro holds approve {hold.id}` lets them go after all."
+    )
 
 
 def _retired(target: str) -> str:
@@ -97,12 +111,25 @@ def _unapplied(row: TargetStatus) -> str:
 
 def _hold(hold: HoldStatus) -> str:
     why = "; ".join(REASON_TEXTS.get(reason, reason) for reason in hold.reasons)
-    what = (
-        f"a change of what {hold.target} gets"
-        if hold.subject == "target"
-        else f"the snapshot of institution {hold.institution}"
-    )
-    return f"Hold {hold.number}: approve or reject {what}. Nothing is changed meanwhile. Reason: {why}."
+    what, meanwhile = _asked(hold)
+    second = " A second person has to approve it too." if hold.approvals else ""
+    return f"Hold {hold.number}: approve or reject {what}. {meanwhile}{second} Reason: {why}."
+
+
+def _asked(hold: HoldStatus) -> tuple[str, str]:
+    """What a hold asks for, and what goes on while nobody answers."""
+    match hold.subject:
+        case "target":
+            return f"a change of what {hold.target} gets", "Nothing is changed meanwhile."
+        case "drift":
+            return f"setting {hold.target} right, which differs much", "Nothing of that is set right meanwhile."
+        case "deletions" if hold.target:
+            return f"what is to happen at {hold.target}", "Everything else goes on there."
+        case "deletions":
+            where = f"institution {hold.institution}"
+            return f"the deletions of {where}", "Nobody of them is deleted meanwhile, everything else goes on."
+        case _:
+            return f"the snapshot of institution {hold.institution}", "Nothing is changed meanwhile."
 
 
 def _target(row: TargetStatus, now: datetime) -> Iterator[str]:
@@ -113,6 +140,8 @@ def _target(row: TargetStatus, now: datetime) -> Iterator[str]:
     elif row.oldest_due_at is not None and now - row.oldest_due_at > BACKLOG:
         since = _ago(now - row.oldest_due_at)
         yield f"{row.target} is behind by {since} with {row.due} due: see whether it answers."
+    if row.imbalance:
+        yield f"{row.target}: {abs(row.imbalance)} changes are unaccounted for: report it, with `skolebro status`."
     if row.stuck:
         yield f"{row.target} keeps deferring {row.stuck} of {row.due} due: see `skolebro deliveries list`."
     if row.rejected:

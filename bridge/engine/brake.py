@@ -17,11 +17,8 @@ from bridge.engine.desire import Rendering
 from bridge.engine.detect import concerned
 from bridge.engine.guard import TARGET_GROWS, TARGET_REWRITTEN, TARGET_SHRINKS, GuardPolicy
 from bridge.engine.holding import DELETIONS
-from bridge.engine.leavers import DEACTIVATED
-from bridge.ports import Delivery, Hold, Reader, Store, Subject, UnitOfWork
+from bridge.ports import DEACTIVATED, HELD, Delivery, Hold, Reader, Store, Subject, UnitOfWork
 
-HELD = "held"
-"""A delivery waits because a person has to allow it."""
 _REASONS = {
     Operation.CREATED: TARGET_GROWS,
     Operation.UPDATED: TARGET_REWRITTEN,

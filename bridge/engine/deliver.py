@@ -20,10 +20,10 @@ from bridge.engine.codec import decode_body, encode_body, hash_bytes, identity_f
 from bridge.engine.confirm import WAITING, Attempt, confirm, undo
 from bridge.engine.desire import Rendered, Rendering, desired_row, render
 from bridge.engine.guard import GuardPolicy
-from bridge.engine.leavers import DEACTIVATED, KEPT, Leaving, kept_until
+from bridge.engine.leavers import Leaving, kept_until
 from bridge.engine.retry import RetryPolicy
 from bridge.mapping import field_names, narrow, references, resolve
-from bridge.ports import Delivery, InstitutionState, Store, TargetState, UnitOfWork
+from bridge.ports import DEACTIVATED, KEPT, Delivery, InstitutionState, Store, TargetState, UnitOfWork
 
 _KEY_NAMESPACE = UUID("c3b6a1de-27a5-5d8e-9d55-8a6b0f6b9d10")
 

@@ -10,10 +10,9 @@ from typing import Any
 from bridge.domain.entities import Group, Kind
 from bridge.domain.ids import CanonicalId, Key, TargetId, split_key
 from bridge.engine.codec import decode_entity, encode_body, hash_bytes
-from bridge.engine.leavers import GRACE
 from bridge.engine.views import Scope, views
 from bridge.mapping import Resource, TargetMapping, narrow, references
-from bridge.ports import URGENT, Delivery, Desired, Reader, Subject, UnitOfWork
+from bridge.ports import GRACE, URGENT, Delivery, Desired, Reader, Subject, UnitOfWork
 
 _PAGE = 500
 _REFERRERS_LAST = (

@@ -7,8 +7,7 @@ from datetime import datetime
 from bridge.domain.entities import Kind
 from bridge.domain.ids import canonical_id
 from bridge.engine.audit import AuditBook
-from bridge.engine.leavers import KEPT
-from bridge.ports import KeptPerson, Store
+from bridge.ports import KEPT, KeptPerson, Store
 
 
 def keep(store: Store, book: AuditBook, kept: KeptPerson) -> None:

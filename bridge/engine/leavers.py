@@ -10,13 +10,6 @@ from typing import Any
 from bridge.engine.codec import decode_body
 from bridge.ports import URGENT, Delivery, KeptPerson
 
-GRACE = "grace"
-"""A deletion is put off: the person may turn up at another institution."""
-DEACTIVATED = "deactivated"
-"""The account sleeps at the target, and is deleted when its time has come."""
-KEPT = "kept_alive"
-"""A person has said that somebody is to stay for now."""
-
 _LOOK = timedelta(days=1)
 
 

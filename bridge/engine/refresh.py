@@ -10,7 +10,6 @@ from datetime import datetime
 from bridge.domain.entities import Kind
 from bridge.domain.ids import Key, join_key
 from bridge.engine.audit import AuditBook
-from bridge.engine.brake import HELD
 from bridge.engine.desire import (
     Occasion,
     Rendering,
@@ -24,7 +23,7 @@ from bridge.engine.desire import (
 )
 from bridge.engine.guard import MAPPING_REMOVES, OTHER_SYSTEM, GuardPolicy
 from bridge.engine.holding import TARGET
-from bridge.ports import Delivery, Desired, Hold, Reader, Store, UnitOfWork
+from bridge.ports import HELD, Delivery, Desired, Hold, Reader, Store, UnitOfWork
 
 _UNSETTLED = ("open", "approved")
 _PAGE = 500

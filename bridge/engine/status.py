@@ -25,6 +25,7 @@ from bridge.ports import (
     WHOLE,
     Hold,
     InstitutionState,
+    Ledger,
     QuarantineRow,
     Reader,
     Run,
@@ -87,7 +88,11 @@ def read_status(
             quarantined=quarantined.total(),
             audit_head=f"{size}:{head.hex()}",
             retired=retired,
-            notes=notes(subscriptions, {(row.municipality, row.institution) for row in institutions}),
+            notes=notes(
+                subscriptions,
+                {(row.municipality, row.institution) for row in institutions},
+                [hold for hold in reader.holds(("rejected",)) if hold.subject == "deletions"],
+            ),
             set_aside=tuple(map(_set_aside, aside[:_LISTED])),
         )
 
@@ -250,6 +255,7 @@ def _retired(reader: Reader, targets: Sequence[TargetId], now: datetime) -> tupl
 
 def _target(reader: Reader, target: TargetId, now: datetime, digest: str | None) -> TargetStatus:
     counts, state = reader.delivery_counts(target, now), reader.target_state(target)
+    ledger = reader.ledger(target)
     is_paused = state.paused_until is not None and state.paused_until > now
     return TargetStatus(
         target=target,
@@ -262,9 +268,17 @@ def _target(reader: Reader, target: TargetId, now: datetime, digest: str | None)
         pause_reason=state.pause_reason if is_paused else None,
         failures=state.failures,
         stuck=counts.stuck,
+        resting=counts.resting,
+        changes=_changes(ledger),
+        imbalance=ledger.imbalance,
         is_applied=digest is None or state.rendering in (None, digest),
         last_success_at=state.last_success_at,
     )
+
+
+def _changes(ledger: Ledger) -> dict[str, int]:
+    names = ("accepted", "delivered", "filtered", "superseded", "rejected", "pending", "unapplied")
+    return {name: getattr(ledger, name) for name in names}
 
 
 def _hold(hold: Hold) -> HoldStatus:
@@ -277,6 +291,7 @@ def _hold(hold: Hold) -> HoldStatus:
         reasons=hold.reasons,
         counts=dict(hold.counts),
         opened_at=hold.opened_at,
+        approvals=len(hold.approvals),
     )
 
 

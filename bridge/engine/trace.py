@@ -155,8 +155,8 @@ def _missing_words(reader: Reader, municipality: str) -> Iterable[str]:
         if run.municipality == municipality and run.institution and run.result in ("refused", "failed"):
             what = f"{run.result} ({in_words(run.reason)})"
             yield (
-                f"The last snapshot of institution {run.institution} was {what}: whoever is new in it is not known "
-                "here."
+                f"The last snapshot of institution {run.institution} was {what}: whoever is new in it is not "
+                "known here."
             )
 
 

@@ -88,6 +88,14 @@ def _targets(status: Status) -> Iterator[GaugeMetricFamily]:
         ("target",),
         [((t.target,), _time(t.oldest_due_at)) for t in rows],
     )
+    yield _gauge(
+        "changes",
+        "Changes of the source by where they ended at a target; all but accepted add up to accepted.",
+        ("target", "status"),
+        [((t.target, name), number) for t in rows for name, number in t.changes.items()],
+    )
+    lost = sum(t.imbalance for t in rows)
+    yield _gauge("conservation_imbalance", "Changes that ended nowhere; must be 0.", (), [((), lost)])
     yield _gauge("dead_letters", "Entities rejected now.", ("target",), [((t.target,), t.rejected) for t in rows])
     yield _gauge(
         "target_paused",

@@ -80,6 +80,7 @@ _UNREADABLE: Mapping[str, str] = {
     "processing_instruction": f"the document holds a processing instruction, which is never read; {_ASK}",
     "protected_names_unset": "this size of export may hold protected names: set protected_names",
     "reader_error": "the document finds a bug in our reader; report the line that the log names",
+    "record_too_large": f"one person or group in the document has absurdly many parts; {_ASK}",
     "rejected": "a person rejected this very document",
     "repeated_element": f"the document says the same thing twice; {_ASK}",
     "schema": f"the document is not as its schema says; {_ASK}",

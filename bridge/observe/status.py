@@ -62,8 +62,10 @@ class InstitutionStatus:
 
 @dataclass(frozen=True, slots=True)
 class TargetStatus:
-    """`confirmed`, `due`, `waiting` (of these due: later), `stuck` (of these: tried many times) and `rejected`
-    are counts of entities. `is_applied`: its mapping and scope are the configured ones.
+    """`confirmed`, `due`, `waiting` (of these due: later), `resting` (of these: on purpose), `stuck` (tried many
+    times) and `rejected` are counts of entities. `changes` is where the source's changes ended, each counted once;
+    `imbalance` is how many of them are lost, which must be none. `is_applied`: its mapping and scope are the
+    configured ones.
     """
 
     target: TargetId
@@ -78,11 +80,17 @@ class TargetStatus:
     last_success_at: datetime | None
     stuck: int = 0
     is_applied: bool = True
+    resting: int = 0
+    changes: Mapping[str, int] = field(default_factory=dict)
+    imbalance: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class HoldStatus:
-    """A decision that is asked for; who is concerned is told by the command line only."""
+    """A decision that is asked for; who is concerned is told by the command line only.
+
+    `approvals`: how many have approved it already, where two are needed.
+    """
 
     number: int
     municipality: str
@@ -92,6 +100,7 @@ class HoldStatus:
     reasons: tuple[str, ...]
     counts: Mapping[str, int]
     opened_at: datetime
+    approvals: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,11 @@
 
 from bridge.ports.audit import AuditRow, AuditStore
 from bridge.ports.deliveries import (
+    DEACTIVATED,
+    GRACE,
+    HELD,
+    KEPT,
+    RESTING,
     STUCK_AFTER,
     URGENT,
     Delivery,
@@ -35,10 +40,15 @@ from bridge.ports.store import Reader, Store, UnitOfWork
 from bridge.ports.times import Clock, Random
 
 __all__ = [
+    "DEACTIVATED",
     "FEED",
     "FROM_FEED",
+    "GRACE",
+    "HELD",
+    "KEPT",
     "PARTS",
     "REGISTER",
+    "RESTING",
     "STUCK_AFTER",
     "URGENT",
     "WHOLE",

@@ -36,5 +36,5 @@ class AuditStore(Protocol):
         ...
 
     def audit_about(self, subject: str) -> list[AuditRow]:
-        """The rows about one keyed reference, each intent with the outcome that closes it, in the chain's order."""
+        """The rows about a keyed reference, each intent with the outcome that closes it, in the chain's order."""
         ...

@@ -36,6 +36,11 @@ class Desired:
     is_cleared: bool = False
 
 
+GRACE, DEACTIVATED, KEPT, HELD = "grace", "deactivated", "kept_alive", "held"
+RESTING = frozenset({GRACE, DEACTIVATED, KEPT, HELD})
+"""Why a delivery waits on purpose: the person may turn up elsewhere; the account sleeps before it is deleted;
+somebody said that the person stays for now; a person has to allow it."""
+
 URGENT = -1
 """The rank of what goes before everything else; its own rank comes back with its next step."""
 
@@ -127,7 +132,7 @@ class DeliveryCounts:
     """`due` now or later, `waiting` of these later, `rejected`, `confirmed` living at the target.
 
     `oldest_due_at` is the earliest `next_attempt_at` of what is due, `stuck` how much of it was tried
-    `STUCK_AFTER` times or more.
+    `STUCK_AFTER` times or more, `resting` how much waits on purpose (`RESTING`).
     """
 
     confirmed: int
@@ -136,6 +141,7 @@ class DeliveryCounts:
     rejected: int
     oldest_due_at: datetime | None
     stuck: int = 0
+    resting: int = 0
 
 
 class DeliveryStore(Protocol):

@@ -37,7 +37,8 @@ class EventLog(Protocol):
 
     def log_floor(self, municipality: str) -> int:
         """Up to this number the log is compacted: of each subject only its last event up to there is kept, and
-        none of a subject that was gone. 0 when it is whole."""
+        none of a subject that was gone, but for the event of this very number: so the time it was is known.
+        0 when it is whole."""
         ...
 
     def compact_events(self, municipality: str, up_to: int) -> int:

@@ -230,7 +230,7 @@ class IntakeStore(Protocol):
     def hold_body(self, number: int) -> bytes | None: ...
 
     def put_hold(self, hold: Hold) -> None:
-        """Write back a hold by its id; its stored bytes stay. Raises `StoreError` for a number that is no hold's."""
+        """Write back a hold by its id; its bytes stay. Raises `StoreError` for a number that is no hold's."""
         ...
 
     def set_hold_state(self, number: int, state: str, by: str | None, at: datetime) -> None:

@@ -15,6 +15,7 @@ from bridge.domain.errors import StoreError, StoreUnavailable
 from bridge.domain.events import Event
 from bridge.domain.ids import CanonicalId, Key, TargetId, join_key
 from bridge.ports import (
+    RESTING,
     STUCK_AFTER,
     URGENT,
     AuditRow,
@@ -315,7 +316,8 @@ class _Logs(_Part):
         tables = self._writing()
         old = {key: e for key, e in sorted(tables.events.items()) if key[0] == municipality and key[1] <= floor}
         last = {event.subject: key for key, event in old.items()}
-        removed = [key for key, e in old.items() if last[e.subject] != key or ".deleted." in e.type]
+        gone = {key for key, event in old.items() if ".deleted." in event.type and key[1] != floor}
+        removed = [key for key, event in old.items() if last[event.subject] != key or key in gone]
         for key in removed:
             del tables.events[key]
         tables.floors[municipality] = floor
@@ -434,6 +436,7 @@ class _Deliveries(_Part):
             rejected=sum(row.state == "rejected" for row in rows),
             oldest_due_at=self.next_due_at(target),
             stuck=sum(row.attempts >= STUCK_AFTER for row in due),
+            resting=sum(row.next_attempt_at > now and row.reason in RESTING for row in due),
         )
 
     def next_due_at(self, target: TargetId) -> datetime | None:

@@ -13,12 +13,15 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import Response
 
 from bridge.domain.errors import BridgeError
+from bridge.engine.guard import REASON_TEXTS
 from bridge.observe import EXPOSITION_TYPE, Status, as_json
+from bridge.ports import Hold
+from bridge.web.hold_page import hold_page, no_hold_page
 from bridge.web.page import status_page, style_hash, trouble_page
 
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 _HTML, _JSON, _TEXT = "text/html; charset=utf-8", "application/json", "text/plain; charset=utf-8"
-_OK, _UNAVAILABLE, _FAILED = 200, 503, 500
+_OK, _NOT_FOUND, _UNAVAILABLE, _FAILED = 200, 404, 503, 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +39,15 @@ class WebDeps:
 
     `status` and `exposition` may raise `BridgeError`. `liveness` looks at loop ticks only, never at a
     database, broker or target: their outage must not become a restart storm. `readiness`: the store can
-    be written and the audit chain read; a target that is down is `degraded`, not unready.
+    be written and the audit chain read; a target that is down is `degraded`, not unready. `hold` finds one by its
+    number.
     """
 
     status: Callable[[], Status]
     exposition: Callable[[], bytes]
     liveness: Callable[[], Health]
     readiness: Callable[[], Health]
+    hold: Callable[[int], Hold | None] = lambda _: None
 
 
 def create_app(deps: WebDeps, allowed_hosts: Sequence[str] = LOOPBACK_NAMES) -> FastAPI:
@@ -81,6 +86,16 @@ def _add_pages(app: FastAPI, deps: WebDeps) -> None:
             return _respond(_OK, status_page(deps.status()), _HTML)
         except BridgeError as error:
             return _respond(_UNAVAILABLE, trouble_page(str(error)), _HTML)
+
+    @app.get("/holds/{number}")
+    def hold(number: int) -> Response:
+        try:
+            found = deps.hold(number)
+        except BridgeError as error:
+            return _respond(_UNAVAILABLE, trouble_page(str(error)), _HTML)
+        if found is None:
+            return _respond(_NOT_FOUND, no_hold_page(number), _HTML)
+        return _respond(_OK, hold_page(found, REASON_TEXTS), _HTML)
 
     @app.get("/status")
     def status() -> Response:

@@ -31,12 +31,12 @@ def status_page(status: Status) -> str:
             "".join(f'<p class="nothing">{escape(note)}</p>' for note in status.notes),
         )
     )
-    return _page(_title(status.attention), body, _footer(status))
+    return framed(_title(status.attention), body, _footer(status))
 
 
 def trouble_page(text: str) -> str:
     """Return the page for a bridge whose state cannot be read."""
-    return _page("Skolebro: state unknown", _headline((f"The state cannot be read: {text}",)), "")
+    return framed("Skolebro: state unknown", _headline((f"The state cannot be read: {text}",)), "")
 
 
 @cache
@@ -51,7 +51,8 @@ def _template() -> str:
     return files(__package__).joinpath("status.html").read_text(encoding="utf-8")
 
 
-def _page(title: str, body: str, footer: str) -> str:
+def framed(title: str, body: str, footer: str) -> str:
+    """Return a page of the console; title is escaped here, body and footer are by whoever made them."""
     return Template(_template()).substitute(title=escape(title), body=body, footer=footer)
 
 
@@ -102,7 +103,7 @@ def _target_state(row: TargetStatus) -> str:
         return _badge("wait", f"paused{reason}")
     if row.rejected:
         return _badge("bad", "rejections")
-    return _badge("busy", "at work") if row.due else _badge("good", "up to date")
+    return _badge("busy", "at work") if row.due > row.resting else _badge("good", "up to date")
 
 
 def _bar(row: TargetStatus) -> str:
@@ -131,12 +132,17 @@ def _holds(rows: Sequence[HoldStatus], now: datetime) -> str:
 
 def _hold(row: HoldStatus, now: datetime) -> tuple[str, ...]:
     return (
-        f"<strong>{row.number}</strong>",
-        escape(row.target if row.target else f"institution {row.institution}"),
+        f'<strong><a href="/holds/{row.number}">{row.number}</a></strong>',
+        escape(_concerns(row)),
         " ".join(_badge("wait", reason) for reason in row.reasons),
         escape(", ".join(_would_change(row.counts))) or "–",
         _ago(row.opened_at, now),
     )
+
+
+def _concerns(row: HoldStatus) -> str:
+    place = row.target or f"institution {row.institution}"
+    return f"deletions at {place}" if row.subject == "deletions" else place
 
 
 def _would_change(counts: Mapping[str, int]) -> Iterator[str]:

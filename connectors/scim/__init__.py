@@ -10,7 +10,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from bridge.connector import Connector, ConnectorConfig, Duration, Services
-from connectors.scim.target import Resource, ScimTarget
+from connectors.scim.target import Adoption, Resource, ScimTarget
 
 CORE = {
     "User": Resource(endpoint="/Users", urn="urn:ietf:params:scim:schemas:core:2.0:User"),
@@ -22,11 +22,16 @@ class ScimConfig(ConnectorConfig):
     """`resources` adds to User and Group of RFC 7643, or overrides them.
 
     `adopt` says which accounts that are there already may become ours: those that no other system has marked
-    with an externalId of its own (`unclaimed`), or those too (`any`).
+    with an externalId of its own (`unclaimed`), or those too (`any`). `before_create`: whether they are looked for
+    first, which takes two requests for each new account, or only where the server says that a name is taken: a
+    server that does not watch over userName would then have hand-made accounts twice. `adopt_groups`: whether a
+    group that nobody has marked is ours by its name alone; there is a 1A at every school.
     """
 
     base_url: str
     adopt: Literal["unclaimed", "any"] = "unclaimed"
+    adopt_groups: Literal["never", "by_name"] = "never"
+    before_create: Literal["look_up", "post"] = "look_up"
     token_file: Path | None = None
     timeout: Duration = Field(timedelta(seconds=30), gt=timedelta(0))
     ca_file: Path | None = None
@@ -57,7 +62,12 @@ def _target(config: ScimConfig, services: Services) -> ScimTarget:
         ca_file=config.ca_file,
         client_cert=(certificate, key) if certificate and key else None,
     )
-    return ScimTarget(http, {**CORE, **config.resources}, takes_over=config.adopt == "any")
+    adoption = Adoption(
+        looks_first=config.before_create == "look_up",
+        takes_over=config.adopt == "any",
+        groups_by_name=config.adopt_groups == "by_name",
+    )
+    return ScimTarget(http, {**CORE, **config.resources}, adoption)
 
 
 connector = Connector("scim", ScimConfig, target=_target, default_mapping="scim/core")

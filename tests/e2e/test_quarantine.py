@@ -71,15 +71,6 @@ def test_a_bad_record_is_listed_counted_and_released_and_takes_nothing_away(worl
     assert stored(world) == before
 
 
-def test_a_record_is_set_aside_since_the_first_time(world: World) -> None:
-    found = []
-    for hours in (1, 2):
-        world.drop_bytes("export.xml", broken(hours)[0])
-        world.sync()
-        found += [(record["run"], record["since"]) for record in records(world)]
-    assert found[0] == found[1]
-
-
 def test_a_record_without_identity_is_known_by_its_place(world: World) -> None:
     before = stored(world)
     world.drop_bytes("export.xml", broken(1, "UserId")[0])

@@ -36,10 +36,11 @@ municipalities:
     name: Eksempel Kommune
     institutions: all
     interval: {interval}
-    guard: {{max_deleted_percent: 90}}
+    guard: {{max_deleted_percent: 90, max_unprotected: null, deletion_grace: 0s}}
     source: {source}
     targets:
-      platform: {{connector: scim, base_url: "{scim}", token_file: scim-token, timeout: {timeout}}}
+      platform:
+        {{connector: scim, base_url: "{scim}", token_file: scim-token, timeout: {timeout}, leavers: {leavers}}}
       aula: {{connector: aula, mode: agreement, base_url: "{aula}", secret_file: aula-secret, timeout: {timeout}}}
 """
 
@@ -172,6 +173,7 @@ def make_rig(
                 interval=json.dumps(interval),
                 timeout=timeout,
                 retry=retry,
+                leavers="{retention: 0s}",
             )
         )
         rig.note_day()

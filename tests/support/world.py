@@ -46,6 +46,8 @@ class World:
                     "institutions": institutions,
                     "interval": "1s",
                     "source": {"connector": "stil-folder", "folder": "incoming"},
+                    # A leaver is gone at once: what a grace does is told elsewhere.
+                    "guard": {"deletion_grace": "0s"},
                     "targets": dict(targets or {}),
                 }
             },
@@ -124,7 +126,8 @@ def webhook_secret() -> str:
 
 def scim_target(world: World, url: str, token: str, **more: Any) -> dict[str, Any]:
     """The configuration of a SCIM target, its token in a file."""
-    return {"connector": "scim", "base_url": url, "token_file": world.secret("scim-token", token), **more}
+    file = world.secret("scim-token", token)
+    return {"connector": "scim", "base_url": url, "token_file": file, "leavers": {"retention": "0s"}, **more}
 
 
 def aula_target(world: World, url: str, secret: str, **more: Any) -> dict[str, Any]:

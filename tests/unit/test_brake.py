@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from bridge.domain.changes import Operation
-from bridge.engine.brake import AT_TARGETS, HELD, release
+from bridge.engine.brake import AT_TARGETS, release
 from bridge.engine.guard import GuardPolicy, Limits
-from bridge.ports import Hold
+from bridge.ports import HELD, Hold
 from tests.support.engine import PLATFORM, TARGET, Bench, header, mapping_of, person_id, pupil
 
 TEN = tuple(f"p{number}" for number in range(10))

@@ -12,8 +12,8 @@ from bridge.domain.changes import Operation
 from bridge.domain.entities import Phone
 from bridge.engine.guard import GuardPolicy
 from bridge.engine.keep import keep, let_go
-from bridge.engine.leavers import DEACTIVATED, GRACE, KEPT, Leaving
-from bridge.ports import KeptPerson
+from bridge.engine.leavers import Leaving
+from bridge.ports import DEACTIVATED, GRACE, KEPT, KeptPerson
 from tests.support.deliveries import AWAY
 from tests.support.engine import (
     OTHER_SCHOOL,

@@ -12,7 +12,7 @@ from bridge.observe import in_words, needs_person
 from bridge.observe.reasons import WORDS
 
 ROOT = Path(__file__).parents[2]
-_RAISED = re.compile(r"(?:SnapshotInvalid\(|Source(?:Unavailable|Unauthorised)\(\s*f?)\"([a-z_]+)[\":]")
+_RAISED = re.compile(r"(?:SnapshotInvalid\(|refuse\(|Source(?:Unavailable|Unauthorised)\(\s*f?)\"([a-z_]+)[\":]")
 _UNAUTHORISED = re.compile(r"SourceUnauthorised\(\s*f?\"([a-z_]+):")
 _TABLE = re.compile(r"^\| (`.*?`) \|", re.MULTILINE)
 

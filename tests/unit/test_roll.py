@@ -1,0 +1,190 @@
+"""A new school year is one step: held as one, shown in a school's words, carried out as a whole."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from bridge.domain.entities import Affiliation, Kind, Membership
+from bridge.domain.records import Header, ImportSource, Record
+from bridge.engine.desire import Early
+from bridge.engine.expect import expect_roll
+from bridge.engine.guard import SCHOOL_YEAR
+from bridge.engine.plan import foresee
+from bridge.engine.refresh import announce
+from bridge.ports import ExpectedRoll, Hold
+from tests.support.engine import SCHOOL, TARGET, TOWN, Bench, group, group_id, pupil, teacher
+
+OLD, NEW = "2026-2027", "2027-2028"
+LAST_YEAR: tuple[Record, ...] = (
+    *(group(name, level=name[0], line="A") for name in ("1A", "2A", "3A")),
+    *(pupil(f"one{n}", "1A") for n in range(4)),
+    *(pupil(f"two{n}", "2A") for n in range(4)),
+    *(pupil(f"three{n}", "3A") for n in range(4)),
+    teacher("tove", ["1A"]),
+)
+# The ids are used again for other children: 2A is now who was 1A.
+REUSED: tuple[Record, ...] = (
+    *(group(name, level=name[0], line="A") for name in ("1A", "2A", "3A")),
+    *(pupil(f"new{n}", "1A") for n in range(4)),
+    *(pupil(f"one{n}", "2A") for n in range(4)),
+    *(pupil(f"two{n}", "3A") for n in range(4)),
+    teacher("tove", ["1A"]),
+)
+FRESH: tuple[Record, ...] = (
+    *(group(f"{name}-27", level=name[0], line="A") for name in ("1A", "2A", "3A")),
+    *(pupil(f"new{n}", "1A-27") for n in range(4)),
+    *(pupil(f"one{n}", "2A-27") for n in range(4)),
+    *(pupil(f"two{n}", "3A-27") for n in range(4)),
+    teacher("tove", ["1A-27"]),
+)
+
+
+def head(bench: Bench, **years: str) -> Header:
+    bench.clock.forward(hours=12)
+    at = bench.clock.at
+    return Header(SCHOOL, "Skolen", at, tuple(ImportSource(name, at, year) for name, year in years.items()))
+
+
+def bench_of(**years: str) -> Bench:
+    bench = Bench()
+    assert bench.take(*LAST_YEAR, head=head(bench, **(years or {"KMD": OLD}))) == ("recorded", None)
+    bench.drain()
+    return bench
+
+
+def only_hold(bench: Bench) -> Hold:
+    (hold,) = bench.holds("open")
+    return hold
+
+
+def main_groups(bench: Bench) -> dict[str, str | None]:
+    found = bench.entities(Kind.AFFILIATION).values()
+    return {one.user_id: one.main_group for one in found if isinstance(one, Affiliation) and one.main_group}
+
+
+class TestARoll:
+    def test_changes_nothing_before_a_person_has_seen_it(self) -> None:
+        bench = bench_of()
+        assert bench.take(*REUSED, head=head(bench, KMD=NEW)) == ("held", SCHOOL_YEAR)
+        assert main_groups(bench)["one0"] == "1A"
+        assert bench.drain() == []
+
+    def test_is_told_as_classes_that_move_up_and_who_leaves_and_starts(self) -> None:
+        bench = bench_of()
+        bench.take(*REUSED, head=head(bench, KMD=NEW))
+        told = only_hold(bench).summary
+        assert told["classes"] == ("1A -> 2A: 4", "2A -> 3A: 4")
+        assert told["leavers"] == tuple(f"three{n}" for n in range(4))
+        assert told["starters"] == tuple(f"new{n}" for n in range(4))
+        assert (told["new_groups"], told["closed_groups"]) == ((), ())
+
+    def test_with_new_group_ids_names_the_groups_that_come_and_go(self) -> None:
+        bench = bench_of()
+        bench.take(*FRESH, head=head(bench, KMD=NEW))
+        told = only_hold(bench).summary
+        assert told["classes"] == ("1A -> 2A-27: 4", "2A -> 3A-27: 4")
+        assert told["new_groups"] == tuple(f"{SCHOOL}/{name}-27" for name in ("1A", "2A", "3A"))
+        assert told["closed_groups"] == tuple(f"{SCHOOL}/{name}" for name in ("1A", "2A", "3A"))
+
+    def test_is_carried_out_as_a_whole(self) -> None:
+        bench = bench_of()
+        bench.take(*REUSED, head=head(bench, KMD=NEW))
+        bench.decide(only_hold(bench).id, approve=True)
+        bench.apply_approved()
+        assert main_groups(bench) == {
+            **{f"new{n}": "1A" for n in range(4)},
+            **{f"one{n}": "2A" for n in range(4)},
+            **{f"two{n}": "3A" for n in range(4)},
+        }
+        bench.drain()
+        assert len(bench.target.documents[group_id("2A")]["members"]) == 4
+        assert bench.holds("open") == []
+
+    def test_of_tomorrow_takes_the_place_of_todays(self) -> None:
+        bench = bench_of()
+        bench.take(*REUSED, head=head(bench, KMD=NEW))
+        first = only_hold(bench)
+        bench.take(*REUSED, pupil("late", "1A"), head=head(bench, KMD=NEW))
+        assert only_hold(bench).id != first.id
+        assert "late" in only_hold(bench).summary["starters"]
+
+    def test_says_what_it_will_do_at_each_target_before_anyone_approves_it(self) -> None:
+        bench = bench_of()
+        bench.take(*REUSED, head=head(bench, KMD=NEW))
+        told = foresee(bench.store, [bench.intake], [bench.lane], only_hold(bench).id).targets[TARGET]
+        assert {(step.operation, step.resource) for step in told} == {
+            ("created", "User"),
+            ("updated", "Group"),
+            ("deleted", "User"),
+        }
+        bench.decide(only_hold(bench).id, approve=True)
+        bench.apply_approved()
+        assert sorted((c.operation.value, c.key) for c in bench.drain()) == sorted(
+            (s.operation, s.key) for s in told
+        )
+
+    def test_of_a_second_source_on_a_later_day_is_a_roll_of_its_own(self) -> None:
+        bench = bench_of(KMD=OLD, TEA=OLD)
+        for years in ({"KMD": NEW, "TEA": OLD}, {"KMD": NEW, "TEA": NEW}):
+            assert bench.take(*REUSED, pupil(years["TEA"], "1A"), head=head(bench, **years)) == (
+                "held",
+                SCHOOL_YEAR,
+            )
+            bench.decide(only_hold(bench).id, approve=True)
+            bench.apply_approved()
+        assert bench.take(*REUSED, pupil("late", "1A"), head=head(bench, KMD=NEW, TEA=NEW)) == ("recorded", None)
+
+    def test_within_an_expected_window_passes_by_itself(self) -> None:
+        bench = bench_of()
+        at = bench.clock.at
+        window = ExpectedRoll(TOWN, "", at, at + timedelta(days=30), "anna", at)
+        expect_roll(bench.store, bench.book, window)
+        assert bench.take(*FRESH, head=head(bench, KMD=NEW)) == ("recorded", None)
+        assert {
+            one.group_id for one in bench.entities(Kind.MEMBERSHIP).values() if isinstance(one, Membership)
+        } == {
+            "1A-27",
+            "2A-27",
+            "3A-27",
+        }
+        assert bench.audit()[-2]["kind"] == "roll.expected" or "roll.expected" in [
+            r["kind"] for r in bench.audit()
+        ]
+
+    def test_within_an_expected_window_still_waits_when_too_many_leave(self) -> None:
+        bench = bench_of()
+        at = bench.clock.at
+        expect_roll(bench.store, bench.book, ExpectedRoll(TOWN, "", at, at + timedelta(days=30), "anna", at))
+        few = [group("2A"), *(pupil(f"one{n}", "2A") for n in range(4)), teacher("tove")]
+        assert bench.take(*few, head=head(bench, KMD=NEW)) == ("held", SCHOOL_YEAR)
+
+
+class TestAGroupThatBeginsLater:
+    def bench(self, days: int | None) -> Bench:
+        bench = Bench()
+        early = None if days is None else Early(timedelta(days=days), bench.clock.now)
+        bench.rendering = replace(bench.rendering, early=early)
+        bench.take(group("1A"), group("0NEXT", from_date="2027-08-01"), pupil("ane", "1A", ["0NEXT"]))
+        return bench
+
+    def names(self, bench: Bench) -> set[str]:
+        bench.drain()
+        return {c.key[1] for c in bench.target.commands if c.kind == "group"}
+
+    def test_goes_at_once_where_nobody_says_otherwise(self) -> None:
+        assert self.names(self.bench(None)) == {"1A", "0NEXT"}
+
+    def test_waits_until_so_many_days_before(self) -> None:
+        bench = self.bench(60)
+        assert self.names(bench) == {"1A"}
+        bench.clock.forward(days=295)  # from 11 August 2026: 2 June 2027
+        assert announce(bench.store, bench.rendering, bench.clock.now) == 1
+        assert self.names(bench) == {"1A", "0NEXT"}
+        assert len(bench.target.documents[group_id("0NEXT")]["members"]) == 1
+
+    def test_is_looked_for_once_a_day(self) -> None:
+        bench = self.bench(60)
+        assert announce(bench.store, bench.rendering, bench.clock.now) == 0
+        with bench.store.read() as reader:
+            assert reader.cursor(f"early/{TARGET}") == bench.clock.at.date().toordinal()
