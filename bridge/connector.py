@@ -318,9 +318,10 @@ class Target(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """One thing that a target has. `id` is the canonical id that it carries, None where it carries none of that form.
+    """One thing that a target has.
 
-    `document` has the shape of `Command.document`, and may have more.
+    `id` is the canonical id that it carries, None where it carries none of that form. `document` has the shape of
+    `Command.document`, and may have more.
     """
 
     resource: str

@@ -13,7 +13,6 @@ from bridge.adapters.sql_transaction import SqlPart, StoredRow
 from bridge.domain.events import Event
 from bridge.domain.ids import join_key, split_key
 
-
 _HERE = schema.events.c.municipality == bindparam("municipality")
 _newer, _older = schema.events.alias("newer"), schema.events.alias("older")
 _OVERTAKEN = (

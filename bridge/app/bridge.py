@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bridge.adapters.clock import SystemClock
 from bridge.adapters.state_folder import DATABASE, prepare, sole_use
@@ -14,14 +14,17 @@ from bridge.adapters.store_sql import open_sqlite
 from bridge.app.parts import Parts
 from bridge.config import MunicipalitySettings, Settings
 from bridge.domain.errors import SourceUnauthorised, SourceUnavailable
+from bridge.engine.asking import GoOn, always
 from bridge.engine.attention import StaleAt, a_day_later
 from bridge.engine.brake import release
 from bridge.engine.breaker import unpause
+from bridge.engine.compact import Compaction, compact, foresee_compaction
 from bridge.engine.decide import NotOpen
 from bridge.engine.deliver import Lane, deliver
 from bridge.engine.facts import describe_step
 from bridge.engine.fetch import Intake, apply_approved, fetch
 from bridge.engine.plan import Plan, foresee, plan
+from bridge.engine.publish import cursor_name
 from bridge.engine.refresh import announce, refresh
 from bridge.engine.status import read_status
 from bridge.engine.subscribe import ask_now, forget_institutions, try_mended
@@ -129,6 +132,21 @@ class Bridge(Parts):
             done += announce(self.store, rendering, self.clock.now)
             done += release(self.store, rendering, self.clock.now())
         return done + apply_approved(intake, teller)
+
+    def compact(self, code: str, go_on: GoOn = always) -> Compaction:
+        """Compact a municipality's log as far as its retention and its readers allow."""
+        return compact(self.store, code, *self._age(), gone=self._gone(code), go_on=go_on)
+
+    def foresee_compaction(self, code: str) -> Compaction:
+        """What `compact` would do; nothing is changed."""
+        return foresee_compaction(self.store, code, *self._age(), gone=self._gone(code))
+
+    def _age(self) -> tuple[timedelta, datetime]:
+        return self.settings.history.retention, self.clock.now()
+
+    def _gone(self, code: str) -> frozenset[str]:
+        """The readers of a log that are not configured any more."""
+        return frozenset() if self.settings.broker is not None else frozenset({cursor_name(code)})
 
     def sync(self) -> list[str]:
         """One pass until nothing is due; returns plain sentences for what could not be done.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from bridge.app.bridge import Bridge
+from bridge.app.notices import make_notices
 from bridge.config import FeedSection, MunicipalitySettings, TargetSettings
 from bridge.connector import Greets, Subscribes
 from bridge.domain.errors import (
@@ -18,7 +19,9 @@ from bridge.domain.errors import (
     SourceUnavailable,
 )
 from bridge.engine.desire import Rendering
+from bridge.engine.notices import Way
 from bridge.observe import explained
+from bridge.ports import Reachable
 
 _APPROVE = "the institution or its municipality approves the data agreement at the source"
 
@@ -61,7 +64,19 @@ def check(bridge: Bridge, *, is_offline: bool) -> list[Checked]:
         for target, rendering in zip(municipality.targets, bridge.renderings(municipality), strict=True):
             probe = partial(_probe, bridge, municipality, target, rendering, is_offline)
             found.append(_tried(f"target {target.id}", probe))
-    return found
+    notices = make_notices(bridge, bridge.teller)
+    ways = notices.ways if notices is not None else ()
+    return found + [_tried(f"notices {way.name}", partial(_reach, way, is_offline)) for way in ways]
+
+
+def _reach(way: Way, is_offline: bool) -> str | None:
+    """Try a way to people without a message. Raises `NoticeFailed`."""
+    if is_offline:
+        return None
+    if not isinstance(way.notifier, Reachable):
+        return "not tried: only a notice would show it; `skolebro notices test` sends one"
+    way.notifier.probe()
+    return None
 
 
 def _ask(bridge: Bridge, municipality: MunicipalitySettings, is_offline: bool) -> str | None:

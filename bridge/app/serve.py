@@ -10,16 +10,20 @@ from bridge.adapters.bus_kombu import KombuBus
 from bridge.adapters.publish_pika import PikaPublisher
 from bridge.app.bridge import Bridge
 from bridge.app.feeds import make_feed
+from bridge.app.notices import make_notices, unhurried
 from bridge.config import MunicipalitySettings, explained, secret_reader
+from bridge.domain.errors import ConfigError
 from bridge.engine.asking import GoOn
 from bridge.engine.deliver import deliver
 from bridge.engine.facts import describe_step
 from bridge.engine.feed import Inlet, feed_step
 from bridge.engine.fetch import Intake, fetch
 from bridge.engine.loop import Stage
+from bridge.engine.notices import tell_holds
 from bridge.engine.publish import publish_step
 from bridge.engine.subscribe import forget_institutions, subscribe_step
 from bridge.engine.tell import Teller
+from bridge.observe import LogEvent, log
 from bridge.ports import Bus
 from bridge.web.app import WebDeps, create_app
 from bridge.web.health import liveness, readiness
@@ -27,7 +31,10 @@ from bridge.web.server import WebServer
 
 _LOOK = timedelta(seconds=5)
 _ASK = timedelta(minutes=1)
+_TELL = timedelta(minutes=1)
 _LISTEN = timedelta(seconds=1)
+_DAY = timedelta(days=1)
+_BREATH = 0.1  # seconds between two slices, in which other processes find their turn at the database
 _STEP_LIMIT = timedelta(seconds=120)
 _WINDOW = 1_000
 
@@ -56,9 +63,12 @@ def stages(bridge: Bridge, teller: Teller, bus: Bus) -> list[Stage]:
     """Everything that runs in a loop of its own. Raises `ConfigError` when a secret cannot be read."""
     bridge.in_pass.update(municipality.code for municipality in bridge.settings.municipalities)
     found = [Stage("watch", partial(_watch, bridge), timedelta(seconds=5), is_steady=True)]
+    notices = make_notices(bridge, teller, _patiently(bridge, teller, "notices"))
+    if notices is not None:
+        found.append(Stage("notices", partial(tell_holds, unhurried(bridge, notices)), _TELL, is_steady=True))
     for municipality in bridge.settings.municipalities:
         intake, code = bridge.intake(municipality), municipality.code
-        wakes = (*(f"deliver/{target.id}" for target in municipality.targets), f"publish/{code}")
+        wakes = (*(f"deliver/{target.id}" for target in municipality.targets), f"publish/{code}", "notices")
         settle, step = partial(bridge.settle, intake, teller), _intake_step(bridge, municipality, intake, teller)
         look = min(_LOOK, municipality.schedule.interval)
         found.append(Stage(f"decide/{code}", settle, timedelta(seconds=2), wakes))
@@ -71,8 +81,10 @@ def stages(bridge: Bridge, teller: Teller, bus: Bus) -> list[Stage]:
             inlet = Inlet(make_feed(bridge, municipality, municipality.feed), intake, bus)
             heed = partial(feed_step, inlet, teller, _LISTEN.total_seconds())
             found.append(Stage(f"feed/{code}", heed, timedelta(milliseconds=100), wakes))
+        forget = partial(_compact, bridge, code, _patiently(bridge, teller, f"history/{code}"))
+        found.append(Stage(f"history/{code}", forget, _DAY, is_steady=True))
         if bridge.settings.broker is not None:
-            publish = partial(publish_step, bridge.store, _publisher(bridge), code, _WINDOW, bridge.metrics)
+            publish = partial(publish_step, bridge.store, publisher(bridge), code, _WINDOW, bridge.metrics)
             found.append(Stage(f"publish/{code}", publish, timedelta(seconds=5)))
     lanes = [(f"deliver/{lane.rendering.target}", partial(deliver, lane, teller)) for lane in bridge.lanes()]
     return found + [Stage(name, step, timedelta(seconds=1)) for name, step in lanes]
@@ -125,8 +137,20 @@ def _watch(bridge: Bridge) -> int:
     return 1
 
 
-def _publisher(bridge: Bridge) -> PikaPublisher:
+def _compact(bridge: Bridge, code: str, go_on: GoOn) -> int:
+    def breathe() -> bool:
+        return go_on() and not bridge.stopping.wait(_BREATH)
+
+    found = bridge.compact(code, breathe)
+    if found.floor > found.before:
+        log.emit(LogEvent.HISTORY_COMPACTED, municipality=code, sequence=found.floor, count=found.removed)
+    return found.removed
+
+
+def publisher(bridge: Bridge) -> PikaPublisher:
+    """What gives events to the broker; connects at first use. Raises `ConfigError` where none is configured."""
     broker = bridge.settings.broker
-    assert broker is not None  # noqa: S101 - asked for only with a broker
+    if broker is None:
+        raise ConfigError(f"{bridge.settings.path}: broker: there is none, so there is nowhere to publish to")
     with explained(bridge.settings.path, "broker", broker):
         return PikaPublisher(secret_reader(broker)(broker.url_file), broker.exchange)

@@ -12,6 +12,7 @@ import typer
 from bridge import __version__
 from bridge import app as bridge_app
 from bridge.app import AlreadyRunning, Bridge, preview_folders
+from bridge.app.notices import make_notices, untold
 from bridge.cli import foresee, show
 from bridge.cli.common import (
     BAD_CONFIG,
@@ -28,8 +29,10 @@ from bridge.cli.common import (
     fail,
     open_configured,
 )
+from bridge.cli.history import events, history_app, replay_events, snapshot
 from bridge.cli.holds import holds_app, kept_app
 from bridge.cli.init import SourceKind, write_example
+from bridge.cli.notices import notices_app, said
 from bridge.cli.printing import line
 from bridge.cli.quarantine import quarantine_app
 from bridge.cli.simulate import simulate
@@ -38,6 +41,8 @@ from bridge.domain.errors import BridgeError, ConfigError, MappingError, SourceE
 from bridge.domain.ids import CanonicalId, TargetId
 from bridge.engine.audit import verify
 from bridge.engine.guard import REJECTED
+from bridge.engine.notices import tell_holds
+from bridge.engine.history import Compacted
 from bridge.observe import install_excepthook
 from bridge.registry import Registry
 
@@ -58,9 +63,14 @@ app.add_typer(holds_app, name="holds")
 app.add_typer(kept_app, name="kept")
 app.add_typer(deliveries_app, name="deliveries")
 app.add_typer(audit_app, name="audit")
+app.add_typer(notices_app, name="notices")
 app.add_typer(quarantine_app, name="quarantine")
+app.add_typer(history_app, name="history")
 app.add_typer(simulate, name="simulate")
 app.command("trace")(trace_person)
+app.command("events")(events)
+app.command("replay")(replay_events)
+app.command("snapshot")(snapshot)
 
 Target = Annotated[str | None, typer.Option(help="A target's id, <municipality>/<name>.")]
 
@@ -78,7 +88,7 @@ def main() -> None:
 
 def _code(error: BridgeError) -> int:
     match error:
-        case ConfigError() | MappingError():
+        case ConfigError() | MappingError() | Compacted():
             return BAD_CONFIG
         case AlreadyRunning():
             return BUSY
@@ -103,12 +113,16 @@ def run(config: Config = CONFIG) -> None:
 def sync(config: Config = CONFIG, json: Json = False) -> None:
     """One pass: take what the sources have, then deliver until nothing is due.
 
-    Exit code 1 when something was refused or failed, or deliveries still wait; a held snapshot is shown and is
-    no failure.
+    Exit code 1 when something was refused or failed, or deliveries still wait; a held snapshot is shown, told to
+    whoever `notices` names, and no failure.
     """
     bridge = open_configured(config)
+    notices = make_notices(bridge, bridge.teller)
     with bridge.alone():
         problems = _with_progress(bridge)
+        if notices is not None:
+            tell_holds(notices)
+            said(untold(notices))
     status = bridge.status()
     show.synced(status, problems, json)
     is_open = any(target.due > target.resting or target.rejected for target in status.targets)
@@ -185,24 +199,6 @@ def check(
     found = bridge_app.check(open_configured(config), is_offline=offline)
     show.checked(found, json)
     raise SystemExit(DONE if all(result.ok for result in found) else UNFINISHED)
-
-
-@app.command()
-def events(
-    config: Config = CONFIG,
-    after: Annotated[int, typer.Option(min=0, help="Only events after this sequence number.")] = 0,
-    limit: Limit = 100,
-    municipality: Annotated[str | None, typer.Option(help="Municipality code, when there are several.")] = None,
-    data: Annotated[bool, typer.Option("--data", help="Show the data too: PERSONAL VALUES.")] = False,
-    json: Json = False,
-) -> None:
-    """Show the event log: identifiers and field names, without --data no values."""
-    bridge = open_configured(config)
-    codes = [m.code for m in bridge.settings.municipalities]
-    if municipality is not None and municipality not in codes:
-        raise ConfigError(f"no municipality {municipality!r} in {config}; there are {', '.join(codes)}")
-    with bridge.store.read() as reader:
-        show.events(reader.events(municipality or codes[0], after, limit), data, json)
 
 
 # ---------------------------------------------------------------- deliveries and audit

@@ -13,7 +13,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from bridge.app import Checked
 from bridge.cli.printing import add_row, console, line, new_table, print_json
-from bridge.domain.events import Event, attributes
 from bridge.engine.audit import Verdict
 from bridge.engine.guard import REASON_TEXTS
 from bridge.observe import InstitutionStatus, Status, as_json
@@ -131,29 +130,6 @@ def checked(found: Sequence[Checked], json: bool) -> None:
         return
     for one in found:
         line(f"{'ok  ' if one.ok else 'FAIL'} {one.name}: {one.text}")
-
-
-def events(found: Sequence[Event], data: bool, json: bool) -> None:
-    if json:
-        print_json(
-            {"events": [_event(event, data) for event in found], "next": found[-1].sequence if found else None}
-        )
-        return
-    table = new_table("sequence", "time", "type", "subject", "version", "changed")
-    for event in found:
-        changed = ", ".join(msgspec.json.decode(event.data).get("changed", ()))
-        at = event.time.isoformat(timespec="seconds")
-        add_row(table, event.sequence, at, event.type, event.subject, event.version, changed)
-    console.print(table)
-    if data:
-        for event in found:
-            line(event.data.decode())
-
-
-def _event(event: Event, data: bool) -> dict[str, Any]:
-    content = msgspec.json.decode(event.data)
-    shown = {**attributes(event), "key": list(event.key)}
-    return shown | ({"data": content} if data else {"changed": content.get("changed", [])})
 
 
 # ---------------------------------------------------------------- deciding

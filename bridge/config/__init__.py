@@ -1,6 +1,7 @@
 """One YAML file becomes frozen settings; every mistake is one sentence: file, line, key, what is allowed."""
 
 from bridge.config.load import load_settings
+from bridge.config.notices import MailSection, NoticeSettings, WebhookSection
 from bridge.config.secrets import credential_reader, explained, read_credential, read_secret, secret_reader
 from bridge.config.sections import (
     FeedSection,
@@ -14,12 +15,15 @@ from bridge.config.sections import (
 
 __all__ = [
     "FeedSection",
+    "MailSection",
     "MunicipalitySettings",
+    "NoticeSettings",
     "ScheduleSettings",
     "Settings",
     "SourceSettings",
     "TargetGuardSection",
     "TargetSettings",
+    "WebhookSection",
     "credential_reader",
     "explained",
     "load_settings",

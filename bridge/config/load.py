@@ -12,11 +12,19 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from bridge.config.notices import (
+    MailSection,
+    NoticeSettings,
+    NoticesSection,
+    RecipientsSection,
+    WebhookSection,
+)
 from bridge.config.sections import (
     BreakerSection,
     BrokerSection,
     FeedSection,
     GuardSection,
+    HistorySection,
     LeaversSection,
     LogSection,
     MunicipalitySection,
@@ -86,7 +94,25 @@ class _Loader:
             retry=self._section(RetrySection, top.retry or {}, ("retry",)),
             breaker=self._section(BreakerSection, top.breaker or {}, ("breaker",)),
             broker=self._section(BrokerSection, top.broker, ("broker",)) if top.broker else None,
+            history=self._section(HistorySection, top.history or {}, ("history",)),
             municipalities=municipalities,
+            notices=self._notices(top.notices, municipalities),
+        )
+
+    def _notices(self, raw: Any, here: tuple[MunicipalitySettings, ...]) -> NoticeSettings | None:
+        section = self._section(NoticesSection, raw, ("notices",)) if raw else None
+        mail, webhook = (section.mail, section.webhook) if section else (None, None)
+        stray = next((one.code for one in here if one.recipients is not None and not mail), None)
+        if stray is not None:
+            at = ("municipalities", stray, "notices", "to")
+            raise self._error(at, "there is no mail server; give notices.mail at the top of the file")
+        if section is None:
+            return None
+        return NoticeSettings(
+            mail=self._section(MailSection, mail, ("notices", "mail")) if mail else None,
+            webhook=self._section(WebhookSection, webhook, ("notices", "webhook")) if webhook else None,
+            remind_after=section.remind_after,
+            console_url=section.console_url,
         )
 
     def _municipality(self, code: str, raw: Any) -> MunicipalitySettings:
@@ -111,7 +137,11 @@ class _Loader:
                 self._target(code, name, value, section.institutions, (*at, "targets", name))
                 for name, value in (section.targets or {}).items()
             ),
+            recipients=self._recipients(section.notices, (*at, "notices")) if section.notices else None,
         )
+
+    def _recipients(self, raw: Any, at: _At) -> tuple[str, ...]:
+        return tuple(self._section(RecipientsSection, raw, at).to)
 
     def _source(self, raw: Any, at: _At) -> SourceSettings:
         connector, rest = self._connector(raw, at, {"connector"}, lambda c: c.source is not None, "a source")

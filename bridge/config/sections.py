@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from bridge.config.notices import NoticeSettings
 from bridge.connector import Connector, ConnectorConfig, Duration
 from bridge.domain.ids import TargetId
 from bridge.mapping import TargetMapping
@@ -145,6 +146,12 @@ class BrokerSection(_Section):
     exchange: str = "skolebro.events"
 
 
+class HistorySection(_Section):
+    """How long the event log tells every change; of what is older only the last of each living entity is kept."""
+
+    retention: Duration = Field(default=timedelta(days=30), gt=timedelta(0), le=timedelta(days=36_500))
+
+
 class FeedSection(_Section):
     """Where others leave export documents, or the news that an institution changed.
 
@@ -171,6 +178,8 @@ class Top(_Section):
     retry: Any = None
     breaker: Any = None
     broker: Any = None
+    history: Any = None
+    notices: Any = None
 
 
 class MunicipalitySection(_Section):
@@ -185,6 +194,7 @@ class MunicipalitySection(_Section):
     feed: Any = None
     targets: dict[str, Any] | None = None
     guard: Any = None
+    notices: Any = None
 
     @model_validator(mode="after")
     def _check_schedule(self) -> Self:
@@ -246,6 +256,7 @@ class MunicipalitySettings:
     source: SourceSettings
     feed: FeedSection | None
     targets: tuple[TargetSettings, ...]
+    recipients: tuple[str, ...] | None = None  # of notices, instead of those at the top
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +270,9 @@ class Settings:
     retry: RetrySection
     breaker: BreakerSection
     broker: BrokerSection | None
+    history: HistorySection
     municipalities: tuple[MunicipalitySettings, ...]
+    notices: NoticeSettings | None = None
 
     @property
     def targets(self) -> tuple[TargetSettings, ...]:

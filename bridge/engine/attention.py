@@ -142,11 +142,29 @@ def _target(row: TargetStatus, now: datetime) -> Iterator[str]:
         yield f"{row.target} is behind by {since} with {row.due} due: see whether it answers."
     if row.imbalance:
         yield f"{row.target}: {abs(row.imbalance)} changes are unaccounted for: report it, with `skolebro status`."
+    yield from _drift(row)
     if row.stuck:
         yield f"{row.target} keeps deferring {row.stuck} of {row.due} due: see `skolebro deliveries list`."
     if row.rejected:
         what = "1 delivery" if row.rejected == 1 else f"{row.rejected} deliveries"
         yield f"{row.target} rejected {what}: see the reason, correct it, then retry."
+
+
+def _drift(row: TargetStatus) -> Iterator[str]:
+    if row.parked:
+        yield (
+            f"{row.target} keeps changing {_entities(row.parked)} back: these are not set right any more. Ask its "
+            "vendor why; `skolebro reconcile list` shows which, `skolebro reconcile retry` begins anew."
+        )
+    if row.drifted > row.parked:
+        yield (
+            f"{row.target} has {_entities(row.drifted - row.parked)} otherwise than it confirmed: "
+            "`skolebro reconcile list` shows which, `skolebro reconcile --repair` sets right what can be."
+        )
+
+
+def _entities(number: int) -> str:
+    return "1 entity" if number == 1 else f"{number} entities"
 
 
 # ---------------------------------------------------------------- institutions

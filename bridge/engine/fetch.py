@@ -157,7 +157,7 @@ def _decide(
     new = tuple(reason for reason in reasons if approved is None or reason not in approved.reasons)
     if new and not is_part(new):
         return _hold(uow, intake, snapshot, found, reasons, detection, approved), detection
-    leavers = _leavers(intake, number, detection, given, new, approved)
+    leavers = _leavers(uow, intake, place, detection, given, new, approved)
     withheld = withhold(uow, place, detection, leavers)
     if withheld:
         rest = detect(uow, intake.municipality, found, times, kept | set(withheld))
@@ -214,8 +214,9 @@ def _situation(
 
 
 def _leavers(
+    uow: UnitOfWork,
     intake: Intake,
-    number: str,
+    place: Place,
     detection: Detection,
     given: Situation,
     reasons: tuple[str, ...],
@@ -223,8 +224,8 @@ def _leavers(
 ) -> Leavers:
     """Whose deletions wait for a person: those of a kind of which too many go, or who was left out of a yes."""
     if reasons:
-        labels = exceeded(intake.policy.of_institution(number), detection, given.earlier)
-        return leavers_of(detection, labels)
+        labels = exceeded(intake.policy.of_institution(place.institution), detection, given.earlier)
+        return leavers_of(uow, place, detection, labels)
     return Leavers.left_out(approved) if approved is not None else Leavers()
 
 

@@ -60,6 +60,9 @@ class Leavers:
         groups = {name for name in told if "/" in name}
         return cls(frozenset(told - groups), frozenset(name.partition("/")[2] for name in groups))
 
+    def with_others(self, others: Leavers) -> Leavers:
+        return Leavers(self.people | others.people, self.groups | others.groups)
+
     def without(self, others: Leavers) -> Leavers:
         return Leavers(self.people - others.people, self.groups - others.groups)
 
@@ -195,9 +198,12 @@ def _deleted_counts(withheld: Iterable[Subject]) -> dict[str, int]:
     return {f"{kind}.deleted": number for kind, number in kinds.items()}
 
 
-def leavers_of(detection: Detection, labels: Collection[str]) -> Leavers:
-    """Who would go by the deletions of these labels."""
-    return Leavers.of(subject for subject in detection.deletions if label_of(*subject) in labels)
+def leavers_of(reader: Reader, place: Place, detection: Detection, labels: Collection[str]) -> Leavers:
+    """Who would go by the deletions of these labels; contacts who go with a pupil are not told of beside them."""
+    counted = [subject for subject in detection.deletions if label_of(*subject) in labels]
+    first = Leavers.of(subject for subject in counted if subject[0] is not Kind.CONTRIBUTION)
+    along = set(withhold(reader, place, detection, first))
+    return first.with_others(Leavers.of(subject for subject in counted if subject not in along))
 
 
 def withhold(reader: Reader, place: Place, detection: Detection, leavers: Leavers) -> tuple[Subject, ...]:

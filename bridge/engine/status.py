@@ -273,6 +273,10 @@ def _target(reader: Reader, target: TargetId, now: datetime, digest: str | None)
         imbalance=ledger.imbalance,
         is_applied=digest is None or state.rendering in (None, digest),
         last_success_at=state.last_success_at,
+        reconciled_at=state.reconciled_at,
+        drifted=state.drifted,
+        parked=sum(row.state == "parked" for row in reader.drift(target)) if state.drifted else 0,
+        foreign=state.foreign,
     )
 
 

@@ -10,8 +10,9 @@ from threading import Lock
 from bridge.domain.errors import StoreError
 from bridge.domain.outcomes import Outcome, Rejected
 from bridge.engine.detect import Detection
+from bridge.engine.reconcile import Report
 from bridge.observe import AGREEMENT_MISSING, AGREEMENT_WITHDRAWN, LogEvent, Metrics, log
-from bridge.ports import Delivery, Run, TargetState
+from bridge.ports import Delivery, Notice, NoticeFailed, Run, TargetState
 
 _RUN_EVENTS = {
     "recorded": LogEvent.SNAPSHOT_RECORDED,
@@ -107,8 +108,42 @@ class Teller:
     def resumed(self, before: TargetState) -> None:
         log.emit(LogEvent.TARGET_RESUMED, target=before.target, attempt=before.failures)
 
+    # -------------------------------------------------------- reconcile
+
+    def reconciled(self, before: TargetState, report: Report) -> None:
+        """What stays as it is is told when its number changes; what is given up, once."""
+        if report.mended:
+            log.emit(LogEvent.TARGET_RESTORED, target=report.target, count=len(report.mended))
+        if report.left and report.left != before.drifted:
+            log.emit(LogEvent.TARGET_DRIFTED, target=report.target, count=report.left)
+        if report.parked:
+            log.emit(LogEvent.TARGET_KEEPS, target=report.target, count=report.parked)
+
+    def unread(self, target: str, reason: str) -> None:
+        log.emit(LogEvent.TARGET_UNREAD, target=target, reason=reason)
+
     def crashed(self, target: str, error: Exception) -> None:
         log.emit(LogEvent.LOOP_FAILED, loop=f"deliver/{target}", target=target, error=error)
+
+    # -------------------------------------------------------- notices
+
+    def notice_sent(self, way: str, notice: Notice) -> None:
+        self._metrics.noticed(notice.kind, "sent")
+        log.emit(
+            LogEvent.NOTICE_SENT,
+            way=way,
+            municipality=notice.municipality,
+            outcome=notice.kind,
+            count=len(notice.holds),
+        )
+
+    def notice_failed(self, way: str, notice: Notice, error: NoticeFailed, *, is_first: bool) -> None:
+        self._metrics.noticed(notice.kind, "failed")
+        if is_first:
+            log.emit(LogEvent.NOTICE_FAILED, way=way, municipality=notice.municipality, error=error)
+
+    def notice_recovered(self, way: str) -> None:
+        log.emit(LogEvent.NOTICE_RECOVERED, way=way)
 
     # -------------------------------------------------------- loops
 

@@ -38,7 +38,18 @@ class LogEvent(StrEnum):
 
     DELIVERY_REJECTED = "delivery.rejected", "warning", "A target will not take an entity as it is."
     TARGET_PAUSED = "target.paused", "warning", "A target as a whole cannot be used; no attempt is spent."
+    TARGET_DRIFTED = "target.drifted", "warning", "A target has something otherwise than it confirmed; it stays."
+    TARGET_RESTORED = "target.restored", "info", "What a target had otherwise is being set right."
+    TARGET_KEEPS = "target.keeps", "warning", "A target keeps changing something back; it is left so now."
+    TARGET_UNREAD = "target.unread", "warning", "A target could not be read back; nothing is concluded from that."
     TARGET_RESUMED = "target.resumed", "info", "A paused target takes deliveries again."
+
+    HISTORY_COMPACTED = "history.compacted", "info", "Events beyond their retention are gone; living states stay."
+
+    NOTICE_SENT = "notice.sent", "info", "People were told of holds, or that they have waited long."
+    NOTICE_FAILED = "notice.failed", "warning", "People cannot be told in one way (first time); it is tried again."
+    NOTICE_RECOVERED = "notice.recovered", "info", "A way of telling people that had failed works again."
+    NOTICE_REFUSED = "notice.refused", "warning", "The mail server refused some recipients; the others were told."
 
     BUS_LOST = "bus.lost", "warning", "The broker for nudges is away; loops look for themselves meanwhile."
     BUS_RECOVERED = "bus.recovered", "info", "The broker for nudges is back."
@@ -89,6 +100,7 @@ class Keys(TypedDict, total=False):
     until: str
     logger: str
     template: str
+    way: str
 
 
 KEY_TEXTS: Mapping[str, str] = {
@@ -127,5 +139,6 @@ KEY_TEXTS: Mapping[str, str] = {
     "until": "a time, UTC",
     "logger": "name of a library's logger",
     "template": "a library's message before its values are filled in",
+    "way": "how people are told: mail or webhook",
 }
 """Every key that may reach the log; whatever is not here is dropped and counted."""

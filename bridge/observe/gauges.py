@@ -96,6 +96,19 @@ def _targets(status: Status) -> Iterator[GaugeMetricFamily]:
     )
     lost = sum(t.imbalance for t in rows)
     yield _gauge("conservation_imbalance", "Changes that ended nowhere; must be 0.", (), [((), lost)])
+    read = [t for t in rows if t.reconciled_at]
+    yield _gauge(
+        "drift_entities",
+        "Entities that a target has otherwise than it confirmed, and that stay so.",
+        ("target",),
+        [((t.target,), t.drifted) for t in read],
+    )
+    yield _gauge(
+        "last_reconcile_timestamp_seconds",
+        "When all that a target has was last read back.",
+        ("target",),
+        [((t.target,), _time(t.reconciled_at)) for t in read],
+    )
     yield _gauge("dead_letters", "Entities rejected now.", ("target",), [((t.target,), t.rejected) for t in rows])
     yield _gauge(
         "target_paused",

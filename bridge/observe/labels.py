@@ -15,6 +15,9 @@ AUDIT_KINDS = frozenset(
     {
         "disclosure.intent",
         "disclosure.outcome",
+        "events.replay",
+        "events.replayed",
+        "history.read",
         "hold.opened",
         "hold.approval",
         "hold.approval_expired",
@@ -22,12 +25,17 @@ AUDIT_KINDS = frozenset(
         "hold.rejected",
         "person.kept",
         "person.let_go",
+        "drift.retried",
+        "target.restored",
+        "target.resync",
         "roll.expected",
         "deletions.recorded",
         "snapshot.recorded",
         "trace.read",
     }
 )
+NOTICE_KINDS = frozenset({"opened", "reminder", "test"})
+NOTICE_RESULTS = frozenset({"sent", "failed"})
 AGREEMENTS = frozenset({"agreed", "missing", "withdrawn", "unused"})
 HOLD_SUBJECTS = frozenset({"snapshot", "deletions", "target", "drift"})
 HOLD_REASONS = frozenset(

@@ -13,7 +13,16 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from bridge.domain.changes import Operation
 from bridge.domain.entities import PUBLISHED_KINDS
 from bridge.observe.gauges import StatusGauges
-from bridge.observe.labels import AUDIT_KINDS, FETCH_RESULTS, OUTCOMES, PUBLISH_RESULTS, REFUSALS, label
+from bridge.observe.labels import (
+    AUDIT_KINDS,
+    FETCH_RESULTS,
+    NOTICE_KINDS,
+    NOTICE_RESULTS,
+    OUTCOMES,
+    PUBLISH_RESULTS,
+    REFUSALS,
+    label,
+)
 from bridge.observe.status import Status
 
 EXPOSITION_TYPE = CONTENT_TYPE_LATEST
@@ -46,6 +55,7 @@ class Metrics:
         self._responses = self._counter("http_responses", "Answers by class.", "target", "code_class")
         self._audit = self._counter("audit_records", "Records added to the audit chain.", "kind")
         self._published = self._counter("publish", "Events given to the broker.", "result")
+        self._notices = self._counter("notices", "Messages to people that something waits.", "kind", "result")
         self._dropped = self._counter("log_keys_dropped", "Log keys that the catalogue does not have.")
         self._durations = self._histogram("delivery_duration_seconds", "One call.", _CALL_BUCKETS)
         self._source_durations = self._histogram(
@@ -100,6 +110,10 @@ class Metrics:
     def published(self, result: str, count: int = 1) -> None:
         """Count events by result: "ack", or the reason of the `TargetUnavailable` that ended the attempt."""
         self._published.labels(label(result.partition(":")[0], PUBLISH_RESULTS)).inc(count)
+
+    def noticed(self, kind: str, result: str) -> None:
+        """Count a message to people; `kind` as in `Notice.kind`, `result` "sent" or "failed"."""
+        self._notices.labels(label(kind, NOTICE_KINDS), label(result, NOTICE_RESULTS)).inc()
 
     def ticked(self, loop: str, at: datetime) -> None:
         self._ticks.labels(loop).set(at.timestamp())

@@ -65,7 +65,8 @@ class TargetStatus:
     """`confirmed`, `due`, `waiting` (of these due: later), `resting` (of these: on purpose), `stuck` (tried many
     times) and `rejected` are counts of entities. `changes` is where the source's changes ended, each counted once;
     `imbalance` is how many of them are lost, which must be none. `is_applied`: its mapping and scope are the
-    configured ones.
+    configured ones. When the target was last read back (`reconciled_at`), so much of ours was otherwise and stayed
+    so (`drifted`), of these `parked` is what the target keeps changing back; `foreign` was not ours.
     """
 
     target: TargetId
@@ -83,6 +84,10 @@ class TargetStatus:
     resting: int = 0
     changes: Mapping[str, int] = field(default_factory=dict)
     imbalance: int = 0
+    reconciled_at: datetime | None = None
+    drifted: int = 0
+    parked: int = 0
+    foreign: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ from bridge.ports.intake import (
     Subscription,
 )
 from bridge.ports.news import FROM_FEED, Bus, EventPublisher, Feed, FeedMessage
+from bridge.ports.notices import HoldFacts, Notice, NoticeFailed, Notifier, Reachable
 from bridge.ports.store import Reader, Store, UnitOfWork
 from bridge.ports.times import Clock, Random
 
@@ -71,12 +72,17 @@ __all__ = [
     "Feed",
     "FeedMessage",
     "Hold",
+    "HoldFacts",
     "InstitutionState",
     "IntakeStore",
     "KeptPerson",
     "Ledger",
+    "Notice",
+    "NoticeFailed",
+    "Notifier",
     "QuarantineRow",
     "Random",
+    "Reachable",
     "Reader",
     "Run",
     "Store",

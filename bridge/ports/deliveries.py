@@ -86,7 +86,8 @@ class Delivery:
 class TargetState:
     """What is known of a target as a whole. `rendering` is the digest of mapping and scope last applied.
 
-    `reconciled_at` is when all that it has was last read back; `drifted` of it differed, `foreign` was not ours.
+    `reconciled_at` is when all that it has was last read back; `drifted` of it differed and was not set right,
+    `foreign` was not ours.
     """
 
     target: TargetId

@@ -15,7 +15,8 @@ from bridge.domain.ids import CanonicalId, TargetId
 class Drift:
     """One entity of ours that a target has otherwise than it confirmed.
 
-    `what`: "missing" (gone there), "changed" (`fields` differ) or "leftover" (there, and should not be).
+    `what`: "missing" (gone there), "changed" (`fields` differ), "moved" (there under another id) or "leftover"
+    (there, and should not be).
     `rounds` is how often it was set right and found in the same way again. `state`: "open" or "parked" (it is
     not set right any more until a person asks for it or it changes here).
     """

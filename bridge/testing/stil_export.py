@@ -50,6 +50,9 @@ def _document(institution: Institution, knobs: Knobs, size: Size) -> Iterator[st
         source = quoteattr(SOURCE + (f" {position + 1}" if position else ""))
         sent = _time(institution.source_time)
         yield f'<c:ImportSource sourceDateTime="{sent}" source={source} schoolYear="{year}"/>\n'
+    for other in institution.more_sources:
+        sent, name = _time(other.source_time), quoteattr(other.name)
+        yield f'<c:ImportSource sourceDateTime="{sent}" source={name} schoolYear="{other.school_year}"/>\n'
     yield "<s:Institution>\n"
     yield _element("c:InstitutionNumber", institution.number)
     yield _element("c:InstitutionName", institution.name) + "\n"

@@ -4,77 +4,39 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import count
 from typing import TypeVar
 
+from bridge.testing.stil_calendar import Calendar, School
+from bridge.testing.stil_makeup import LEVELS, NAMES, OCCUPATIONS, Churn, Makeup
+from bridge.testing.stil_moves import ORDERS, Arrival, Moves
 from bridge.testing.stil_people import MadeUpPeople, Person
 from bridge.testing.stil_records import (
     MANUAL_SOURCE,
     SOURCE,
+    STAFF_SOURCE,
     Contact,
     Employee,
     External,
-    Group,
+    ImportSource,
     Institution,
     Record,
     Role,
     Student,
 )
 
-LEVELS = tuple(str(level) for level in range(10))
-NAMES = (
-    "Højvangskolen",
-    "Åbyskolen",
-    "Sønderskov Skole",
-    "Nørremarksskolen",
-    "Ærøvejens Skole",
-    "Egebækskolen",
-)
-# The ampersand and the angle brackets are there to be escaped.
-SUBJECTS = ("Tysk 7-9", "Matematik & It <valgfag>", "Håndværk og design", "Fransk", "Billedkunst", "Kor")
-OCCUPATIONS = {
-    "Lærer": "Lærer", "Pædagog": "Pædagog", "Vikar": "Lærervikar", "Leder": "Skoleleder",
-    "Ledelse": "Afdelingsleder", "TAP": "Teknisk serviceleder", "Konsulent": "Læsevejleder",
-}  # fmt: skip
+__all__ = ["Calendar", "Churn", "Makeup", "Municipality"]
 
 T = TypeVar("T")
 R = TypeVar("R", Student, Employee, External)
 
 
-@dataclass(frozen=True, slots=True)
-class Makeup:
-    """How the municipality is put together; what ends in `_percent` is a share of those it can befall."""
-
-    tracks: str = "ABC"
-    teaching_groups: int = 3  # a school
-    pupils_per_employee: int = 9
-    externals: int = 2  # a school
-    manual_users: int = 2  # a school
-    sibling_percent: float = 40
-    single_contact_percent: float = 20
-    protected_percent: float = 2
-    two_schools_percent: float = 6  # of the staff
-    parent_percent: float = 10  # of the staff
-
-
-@dataclass(frozen=True, slots=True)
-class Churn:
-    """How much happens in a day, in per cent; a share above nought befalls at least one."""
-
-    joiners: float = 0.3
-    leavers: float = 0.3
-    class_moves: float = 0.5
-    contact_details: float = 1.0
-    protection: float = 0.1
-    staff_roles: float = 0.5
-
-
 class Municipality:
     """Institutions, groups and people that grow from `seed`; not thread-safe.
 
-    The school year is the one of `start` and does not roll.
+    The school year is the one of `start`, and rolls where the calendar says so.
 
     Raises:
         ValueError: no school, fewer pupils than schools, or a single track, which leaves no class to move to.
@@ -89,6 +51,7 @@ class Municipality:
         *,
         makeup: Makeup | None = None,
         churn: Churn | None = None,
+        calendar: Calendar | None = None,
         start: datetime = datetime(2026, 11, 20, 3, tzinfo=UTC),
     ) -> None:
         if not 1 <= schools <= pupils:
@@ -98,10 +61,12 @@ class Municipality:
             raise ValueError("a municipality needs two tracks, so that a pupil can change class")
         self.code, self.day = code, 0
         self._random = random.Random(seed)
-        self._people = MadeUpPeople(self._random, code, self._makeup.protected_percent)
+        percent, is_marked = self._makeup.protected_percent, self._makeup.is_marked
+        self._people = MadeUpPeople(self._random, code, percent, is_marked=is_marked)
         self._numbers = count(1)
         self._year = start.year - (start.month < 8)
-        self._groups = {str(101001 + index): self._make_groups() for index in range(schools)}
+        self._calendar, self._moves, self._seed = calendar or Calendar(), Moves(), seed
+        self._schools = {one.number: one for one in self._calendar.found(schools, self._year, seed)}
         self._families: list[tuple[Contact, ...]] = []
         self._records: dict[tuple[str, str, str], Record] = {}
         numbers = self.institutions()
@@ -120,9 +85,14 @@ class Municipality:
         """When the schools' own system delivered what today's exports hold."""
         return self.export_time - timedelta(hours=3)
 
+    @property
+    def is_holiday(self) -> bool:
+        """Whether today is a day on which nothing happens at the schools."""
+        return self._calendar.is_holiday(self.export_time.date())
+
     def institutions(self) -> list[str]:
         """The institution numbers, lowest first."""
-        return list(self._groups)
+        return list(self._schools)
 
     def institution(self, number: str) -> Institution:
         """One institution as it is today; what is returned never changes.
@@ -130,27 +100,30 @@ class Municipality:
         Raises:
             KeyError: no institution has that number.
         """
-        groups = self._groups[number]
+        school = self._schools[number]
         records = tuple(record for record in self._records.values() if record.institution_number == number)
         index = self.institutions().index(number)
+        staff = ImportSource(STAFF_SOURCE, _school_year(school.staff_year), self.source_time)
         return Institution(
             number=number,
             name=f"{NAMES[index % len(NAMES)]} {number}",
-            groups=groups,
+            groups=school.groups(self._makeup),
             records=records,
             people={user_id: self._people[user_id] for user_id in _user_ids(records)},
-            school_year=f"{self._year}-{self._year + 1}",
+            school_year=_school_year(school.year),
             export_time=self.export_time,
             source_time=self.source_time,
+            more_sources=(staff,) if school.has_two_sources else (),
         )
 
     def truth(self) -> dict[str, set[tuple[str, ...]]]:
         """The keys of every entity that a bridge which has read today's exports holds, by kind."""
         records = self._records.values()
-        declared = {(number, group.group_id) for number, groups in self._groups.items() for group in groups}
+        schools = self._schools.items()
+        declared = {(number, group.group_id) for number, one in schools for group in one.groups(self._makeup)}
         memberships = {(r.institution_number, group_id, r.user_id) for r in records for group_id in r.group_ids}
         return {
-            "institution": {(number,) for number in self._groups},
+            "institution": {(number,) for number in self._schools},
             "group": declared | {key[:2] for key in memberships},
             "person": {(user_id,) for user_id in _user_ids(records)},
             "affiliation": set(self._records),
@@ -158,12 +131,28 @@ class Municipality:
             "guardianship": {(r.institution_number, r.user_id, c.user_id) for r in records for c in r.contacts},
         }
 
+    def protected(self) -> frozenset[str]:
+        """The user ids of everyone of today whose name and address are protected."""
+        return frozenset(
+            user_id for user_id in _user_ids(self._records.values()) if self._people[user_id].alias is not None
+        )
+
+    # ------------------------------------------------------------ a day
+
     def advance(self) -> None:
-        """Move one day on: some leave, join, change class, details, protection or staff role."""
+        """Move one day on: some leave, join, move, change class, details, protection or staff role.
+
+        Schools whose day it is begin a new year, and who is on the way arrives, whatever day it is.
+        """
         self.day += 1
+        for school in self._schools.values():
+            self._let_year_go_on(school)
+        self._carry_out_moves()
+        if self.is_holiday:
+            return
         churn, records = self._churn, list(self._records.values())
         for record in self._some(records, churn.leavers):
-            del self._records[record.key]
+            self._let_leave(record)
         for record, student in self._some(self._having(Student), churn.class_moves):
             self._move_class(record, student)
         for record, employee in self._some(self._having(Employee), churn.staff_roles):
@@ -175,6 +164,7 @@ class Municipality:
             self._people.toggle_protection(user_id)
         for _ in self._some(records, churn.joiners):
             self._join(self._random.choice(self.institutions()))
+        self._begin_moves()
 
     def _some(self, those: Sequence[T], percent: float) -> list[T]:
         amount = max(1, round(len(those) * percent / 100)) if those and percent > 0 else 0
@@ -186,21 +176,88 @@ class Municipality:
     def _having(self, kind: type[R]) -> list[tuple[Record, R]]:
         return [(record, record.role) for record in self._records.values() if isinstance(record.role, kind)]
 
-    def _make_groups(self) -> tuple[Group, ...]:
-        start, end = date(self._year, 8, 1), date(self._year + 1, 7, 31)
-        classes = [
-            Group(f"{level}{line}", f"{level}.{line}", "Hovedgruppe", level, line, start, end)
-            for level in LEVELS
-            for line in self._makeup.tracks
-        ]
-        years = [(f"AARG{level}", f"{level}. årgang", "Årgang") for level in LEVELS]
-        teaching = [(f"HOLD{n}", SUBJECTS[n % len(SUBJECTS)], "Hold") for n in range(self._makeup.teaching_groups)]
-        others = [*years, *teaching, ("SFO", "SFO Regnbuen", "SFO")]
-        return (*classes, *(Group(*named, None, None, start, end) for named in others))
+    # ------------------------------------------------------------ from school to school
 
-    def _add(self, number: str, person: Person, role: Role, source: str = SOURCE) -> None:
-        local_person_id = f"L{next(self._numbers)}" if source == SOURCE else None
-        record = Record(number, person.user_id, source, local_person_id, role)
+    def _let_leave(self, record: Record) -> None:
+        del self._records[record.key]
+        if isinstance(record.role, Student) and self._churn.returners and self._happens(self._churn.returners):
+            day = self.day + self._random.randint(*self._churn.away)
+            self._moves.expect(self._arrival(record, record.role, self._random.choice(self.institutions())), day)
+
+    def _arrival(self, record: Record, student: Student, number: str) -> Arrival:
+        return Arrival.of(record, student, self._schools[record.institution_number], number)
+
+    def _begin_moves(self) -> None:
+        """Let pupils change school, but not over a holiday: whoever is on the way may be at neither."""
+        is_holiday_next = self._calendar.is_holiday(self.export_time.date() + timedelta(days=1))
+        if not self._churn.moves or is_holiday_next or len(self._schools) < 2:
+            return
+        still = [one for one in self._having(Student) if one[0].user_id not in self._moves.under_way]
+        for record, student in self._some(still, self._churn.moves):
+            others = [number for number in self._schools if number != record.institution_number]
+            arrival = self._arrival(record, student, self._random.choice(others))
+            self._moves.plan(record.key, arrival, self._random.choice(ORDERS), self.day)
+        self._carry_out_moves()
+
+    def _carry_out_moves(self) -> None:
+        for key in self._moves.departing(self.day):
+            self._records.pop(key, None)
+        for arrival in self._moves.arriving(self.day):
+            school = self._schools[arrival.number]
+            level = arrival.level_at(school)
+            if level is not None:
+                main_group = self._random.choice(school.class_ids(level, self._makeup.tracks))
+                self._become_pupil(arrival.number, arrival.user_id, level, main_group, arrival.contacts)
+
+    # ------------------------------------------------------------ from year to year
+
+    def _let_year_go_on(self, school: School) -> None:
+        """Tell of next year's beginners, roll the pupils' source or the staff's, on the day of each."""
+        today, calendar = self.export_time.date(), self._calendar
+        pupils_roll = calendar.roll_day(school.year, f"{self._seed} {school.number} pupils")
+        if calendar.announces(pupils_roll) <= today < pupils_roll and not school.announced:
+            self._tell_of_beginners(school.with_beginners(self._makeup.tracks))
+        elif pupils_roll <= today:
+            self._roll(school, school.rolled())
+        school = self._schools[school.number]
+        staff_roll = calendar.roll_day(school.staff_year, f"{self._seed} {school.number} staff")
+        if school.has_two_sources and staff_roll <= today:
+            self._roll(school, school.staff_rolled())
+
+    def _tell_of_beginners(self, school: School) -> None:
+        self._schools[school.number] = school
+        for _ in range(round(self._last_level(school.number) * self._calendar.early_percent / 100)):
+            self._enrol(school.number, "0", self._random.choice(school.announced_ids))
+
+    def _roll(self, before: School, after: School) -> None:
+        self._schools[after.number] = after
+        missing = self._last_level(before.number) - self._beginners(before)
+        for record in [r for r in self._records.values() if r.institution_number == before.number]:
+            moved = before.moved_up(record, after)
+            if moved is None:
+                del self._records[record.key]
+            else:
+                self._records[record.key] = moved
+        for _ in range(missing if after.year > before.year else 0):
+            self._enrol(after.number, "0", self._random.choice(after.class_ids("0", self._makeup.tracks)))
+
+    def _last_level(self, number: str) -> int:
+        pupils = self._having(Student)
+        return sum(s.level == LEVELS[-1] for record, s in pupils if record.institution_number == number)
+
+    def _beginners(self, school: School) -> int:
+        announced = set(school.announced_ids)
+        return sum(
+            student.main_group in announced
+            for record, student in self._having(Student)
+            if record.institution_number == school.number
+        )
+
+    # ------------------------------------------------------------ who is there
+
+    def _add(self, number: str, user_id: str, role: Role, source: str = SOURCE) -> None:
+        local_person_id = None if source == MANUAL_SOURCE else f"L{next(self._numbers)}"
+        record = Record(number, user_id, source, local_person_id, role)
         self._records.setdefault(record.key, record)
 
     def _join(self, number: str) -> None:
@@ -209,89 +266,18 @@ class Municipality:
         else:
             self._enrol(number)
 
-    def _enrol(self, number: str) -> None:
-        level = self._random.choice(LEVELS)
+    def _enrol(self, number: str, level: str | None = None, main_group: str | None = None) -> None:
+        school = self._schools[number]
+        level = level or self._random.choice(LEVELS)
         contacts = self._family()
         home = self._people[contacts[0].user_id]
-        pupil = self._people.create(
-            self._year - 6 - int(level), family_name=home.family_name, address=home.address
-        )
-        main_group = level + self._random.choice(self._makeup.tracks)
-        role = Student(level, main_group, str(next(self._numbers)), self._extra_groups(level), contacts)
-        self._add(number, pupil, role)
+        born = school.year - 6 - int(level)
+        pupil = self._people.create(born, family_name=home.family_name, address=home.address)
+        main_group = main_group or self._random.choice(school.class_ids(level, self._makeup.tracks))
+        self._become_pupil(number, pupil.user_id, level, main_group, contacts)
 
-    def _extra_groups(self, level: str) -> tuple[str, ...]:
-        groups = [f"AARG{level}"]
-        if int(level) <= 3 and self._happens(60):
-            groups.append("SFO")
-        if self._makeup.teaching_groups and self._happens(20):
-            groups.append(f"HOLD{self._random.randrange(self._makeup.teaching_groups)}")
-        return tuple(groups)
-
-    def _family(self) -> tuple[Contact, ...]:
-        if self._families and self._happens(self._makeup.sibling_percent):
-            return self._random.choice(self._families)
-        born = self._year - self._random.randrange(30, 50)
-        mother = self._people.create(born, "K")
-        contacts = [self._contact(mother, "Mor")]
-        if not self._happens(self._makeup.single_contact_percent):
-            father = self._people.create(born - 2, "M", mother.family_name, mother.address)
-            contacts.append(self._contact(father, "Far" if self._happens(95) else "Officielt tilknyttet person"))
-        self._families.append(tuple(contacts))
-        return self._families[-1]
-
-    def _contact(self, person: Person, relation: str) -> Contact:
-        has_custody = self._happens(95)
-        return Contact(person.user_id, relation, has_custody, access_level=int(has_custody))
-
-    def _staff_school(self, number: str, pupils: int) -> None:
-        self._employ(number, "Leder")
-        for _ in range(pupils // self._makeup.pupils_per_employee):
-            self._employ(number, self._staff_role())
-        for _ in range(self._makeup.externals):
-            self._add(number, self._make_adult(), External("Praktikant", (self._random_class(),)))
-        for _ in range(self._makeup.manual_users):
-            # No Group declares this one: a reference alone makes a group.
-            self._add(number, self._make_adult(), External("Ekstern", ("LEKTIECAFE",)), MANUAL_SOURCE)
-
-    def _employ(self, number: str, staff_role: str) -> None:
-        parents = self._random.choice(self._families) if self._happens(self._makeup.parent_percent) else ()
-        person = self._people[parents[0].user_id] if parents else self._make_adult()
-        self._add(number, person, self._employment(person, staff_role))
-        if self._happens(self._makeup.two_schools_percent):
-            elsewhere = self._random.choice(self.institutions())
-            self._add(elsewhere, person, self._employment(person, staff_role))
-
-    def _employment(self, person: Person, staff_role: str) -> Employee:
-        roles = (staff_role, "Konsulent") if staff_role == "Lærer" and self._happens(5) else (staff_role,)
-        classes = {self._random_class(): None for _ in range(self._random.randrange(4))}
-        short_name = (person.given_name[:2] + person.family_name[:2]).upper()
-        return Employee(roles, short_name, OCCUPATIONS[staff_role], tuple(classes))
-
-    def _change_staff_role(self, record: Record, employee: Employee) -> None:
-        staff_role = self._random.choice([role for role in OCCUPATIONS if role not in employee.roles])
-        employment = self._employment(self._people[record.user_id], staff_role)
-        self._records[record.key] = replace(record, role=employment)
-
-    def _move_class(self, record: Record, student: Student) -> None:
-        others = [line for line in self._makeup.tracks if student.level + line != student.main_group]
-        moved = replace(student, main_group=student.level + self._random.choice(others))
-        self._records[record.key] = replace(record, role=moved)
-
-    def _staff_role(self) -> str:
-        return self._random.choices(("Lærer", "Pædagog", "TAP", "Vikar", "Ledelse"), (70, 15, 8, 5, 2))[0]
-
-    def _random_class(self) -> str:
-        return self._random.choice(LEVELS) + self._random.choice(self._makeup.tracks)
-
-    def _make_adult(self) -> Person:
-        return self._people.create(self._year - self._random.randrange(22, 67))
-
-
-def _user_ids(records: Iterable[Record]) -> dict[str, None]:
-    """Everyone the records speak of, in their order: a set would change the order with every process."""
-    return {
-        user_id: None
-        for record in records
-        for user_id in (record.user_id, *(contact.user_id for contact in record.contacts))
-    }
+    def _become_pupil(
+        self, number: str, user_id: str, level: str, main_group: str, contacts: tuple[Contact, ...]
+    ) -> None:
+        groups, student_number = self._extra_groups(level), str(next(self._numbers))
+        self._add(number, user_id, Student(level, main_group, student_number, groups, contacts))

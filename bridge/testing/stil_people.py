@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+import re
 import string
 from collections.abc import Callable, Container
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from itertools import count
 from typing import Literal, TypeVar
 
 T = TypeVar("T")
@@ -23,6 +25,8 @@ FAMILY_NAMES = (
 )  # fmt: skip
 STREETS = ("Nørregade", "Kirkestræde", "Åboulevarden", "Strandvejen", "Skolegade", "Østre Allé", "Ærøvej")
 DISTRICTS = (("2760", "Måløv"), ("3650", "Ølstykke"), ("2740", "Skovlunde"), ("3320", "Skævinge"))
+MARK = re.compile(r" Q\d{7}\b")
+"""What makes a name or a street of a marked municipality the only one of its kind."""
 ASCII = str.maketrans({"æ": "ae", "ø": "oe", "å": "aa"})
 
 
@@ -63,14 +67,21 @@ class Person:
 
 
 class MadeUpPeople:
-    """Everyone there has been, by user id; all chance comes from `rng`."""
+    """Everyone there has been, by user id; all chance comes from `rng`.
 
-    def __init__(self, rng: random.Random, municipality_code: str, protected_percent: float) -> None:
+    With `is_marked` each family name and each street ends in a mark that no other has, and no phone is had twice.
+    """
+
+    def __init__(
+        self, rng: random.Random, municipality_code: str, protected_percent: float, *, is_marked: bool = False
+    ) -> None:
         self._random = rng
+        self._marks = count(1) if is_marked else None
         self._municipality_code = municipality_code
         self._protected_percent = protected_percent
         self._people: dict[str, Person] = {}
         self._cprs: set[str] = set()
+        self._numbers: set[str] = set()
 
     def __getitem__(self, user_id: str) -> Person:
         return self._people[user_id]
@@ -90,12 +101,12 @@ class MadeUpPeople:
         person = Person(
             user_id=user_id,
             given_name=given_name,
-            family_name=family_name or self._random.choice(FAMILY_NAMES),
+            family_name=self._marked(family_name or self._random.choice(FAMILY_NAMES)),
             cpr=_unused(lambda: self._make_cpr(birth_date, chosen), self._cprs),
             birth_date=birth_date,
             gender=chosen,
             email=f"{user_id}@skole.example" if self._happens(90) else None,
-            address=address or self._make_address(),
+            address=self._marked_address(address or self._make_address()),
             mobile_phone=self._make_phone() if self._happens(80) else None,
             alias=self._make_alias() if self._happens(self._protected_percent) else None,
         )
@@ -113,7 +124,7 @@ class MadeUpPeople:
                 changed = replace(person, mobile_phone=self._make_phone(unlike=person.mobile_phone))
             case _:
                 others = [name for name in FAMILY_NAMES if name != person.family_name]
-                changed = replace(person, family_name=self._random.choice(others))
+                changed = replace(person, family_name=self._marked(self._random.choice(others)))
         self._people[user_id] = changed
 
     def toggle_protection(self, user_id: str) -> None:
@@ -143,9 +154,18 @@ class MadeUpPeople:
         return Address(street, *self._random.choice(DISTRICTS), self._municipality_code)
 
     def _make_phone(self, unlike: Phone | None = None) -> Phone:
-        taken = {unlike.number} if unlike else set()
+        taken = {*({unlike.number} if unlike else ()), *self._numbers}
         number = _unused(lambda: str(self._random.randrange(20_000_000, 100_000_000)), taken)
+        if self._marks is not None:
+            self._numbers.add(number)
         return Phone(number, is_protected=self._happens(5))
+
+    def _marked(self, text: str) -> str:
+        """The text with a new mark instead of the one that it may have."""
+        return text if self._marks is None else f"{MARK.sub('', text)} Q{next(self._marks):07d}"
+
+    def _marked_address(self, address: Address) -> Address:
+        return replace(address, street=self._marked(address.street)) if self._marks is not None else address
 
     def _make_alias(self) -> Alias:
         return Alias("Navne", f"Beskyttet {self._random.randrange(1000)}")

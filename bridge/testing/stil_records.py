@@ -10,6 +10,7 @@ from typing import Literal, assert_never
 from bridge.testing.stil_people import Person
 
 SOURCE = "KMD Elev"
+STAFF_SOURCE = "KMD Personale"
 MANUAL_SOURCE = "HUGO Brugeradministrationen"
 RoleKind = Literal["student", "employee", "external"]
 
@@ -95,8 +96,20 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class ImportSource:
+    """One of the systems that an institution's export is put together from."""
+
+    name: str
+    school_year: str
+    source_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Institution:
-    """One institution on one day, with everyone its records speak of."""
+    """One institution on one day, with everyone its records speak of.
+
+    `school_year` and `source_time` are those of `SOURCE`; `more_sources` there may be beside it.
+    """
 
     number: str
     name: str
@@ -106,3 +119,4 @@ class Institution:
     school_year: str
     export_time: datetime
     source_time: datetime
+    more_sources: tuple[ImportSource, ...] = ()

@@ -118,7 +118,6 @@ def _spoilt(school: School, how: str) -> Export:
 
 REASONS = {
     "empty": ["empty", "shrunken"],  # where nobody is left, more than the threshold is gone too
-    "shrunken": ["shrunken"],
     "older": ["older"],
     "older_export": ["older"],
     "older_source": ["older"],
@@ -150,6 +149,59 @@ def test_a_harmful_snapshot_is_held_with_its_reason_and_nothing_is_touched(schoo
     school.bring(export)  # again: one hold a content
     assert [one["id"] for one in school.world.holds("--all")] == [hold["id"]]
     assert school.everything() == before
+
+
+def test_only_the_deletions_of_a_shrunken_snapshot_are_held(school: School) -> None:
+    export = _spoilt(school, "shrunken").renamed("Ny skole")
+    pupils, users = school.pupils(), school.users()
+    school.world.drop_bytes(f"{FIRST}.xml", export.bytes())
+    told = school.world.run("plan", "--json").ended(0).json
+    assert [(s["institution"], s["result"]) for s in told["snapshots"]] == [(FIRST, "held")]
+    assert not [step for steps in told["targets"].values() for step in steps if step["operation"] == "deleted"]
+    assert any(told["targets"].values())
+    status = school.world.sync()
+    (hold,) = school.world.holds()
+    assert (hold["subject"], hold["reasons"]) == ("deletions", ["shrunken"])
+    assert (school.pupils(), school.users()) == (pupils, users)
+    names = {thing["name"] for subject, thing in school.aula.objects.items() if subject.startswith("institution/")}
+    assert "Ny skole" in names
+    assert "approve or reject the deletions of institution" in status["attention"][0]
+
+    school.bring(export.later(hours=1))  # again: one hold of the same people
+    assert [one["id"] for one in school.world.holds("--all")] == [hold["id"]]
+
+
+def test_a_part_of_the_deletions_can_be_approved_and_the_rest_refused(school: School) -> None:
+    export = _spoilt(school, "shrunken")
+    gone = sorted(school.pupils() - {export.user_id(record) for record in export.pupils})
+    school.bring(export)
+    number = str(school.world.holds()[0]["id"])
+    told = school.world.run("holds", "preview", number, "--json").ended(0).json
+    assert [s for s in told["targets"][f"{MUNICIPALITY}/aula"] if s["operation"] == "deleted"]
+    assert len(school.pupils()) == PUPILS, "a preview decides nothing"
+    assert "stranger" in school.world.run("holds", "approve", number, "--only", "stranger").ended(1).stderr
+    school.world.run("holds", "approve", number, "--only", gone[0], "--only", gone[1]).ended(0)
+    school.world.sync()
+    assert gone[0] not in school.users() and len(school.pupils()) == PUPILS - 2
+    (rest,) = school.world.holds()
+    assert (str(rest["id"]), rest["people"]) == (number, gone[2:])
+    school.world.run("holds", "reject", number).ended(0)
+    status = school.bring(export.later(hours=1))
+    assert school.world.holds() == [] and len(school.pupils()) == PUPILS - 2
+    assert any(f"Hold {number} was rejected: 4 people" in note for note in status["notes"])
+
+
+def test_two_people_are_needed_where_the_municipality_says_so(school: School) -> None:
+    school.world.municipality["guard"]["two_people"] = True
+    school.world.write()
+    school.bring(_spoilt(school, "shrunken"))
+    number = str(school.world.holds()[0]["id"])
+    told = school.world.run("holds", "approve", number).ended(0).stdout
+    assert "1 more person has to approve it too" in told
+    assert "2 different people" in school.world.run("holds", "approve", number).ended(1).stderr
+    assert "own login" in school.world.run("holds", "approve", number, "--by", "another").ended(1).stderr
+    school.world.sync()
+    assert len(school.pupils()) == PUPILS
 
 
 def test_show_explains_and_names_whom_by_user_id(school: School) -> None:
@@ -192,10 +244,10 @@ def test_an_approved_snapshot_goes_through_and_no_other(school: School) -> None:
 
 
 def test_approval_of_one_content_is_none_of_a_similar_one(school: School) -> None:
-    school.bring(_spoilt(school, "shrunken"))
+    school.bring(_spoilt(school, "empty"))
     (hold,) = school.world.holds()
     school.world.run("holds", "reject", str(hold["id"])).ended(0)
-    similar = _spoilt(school, "shrunken").later(minutes=1)
+    similar = _spoilt(school, "empty").later(minutes=1)
     before = school.everything()
     school.bring(similar)
     (new,) = school.world.holds()
@@ -231,7 +283,7 @@ def test_every_kind_of_hold_can_be_approved(school: School, how: str) -> None:
 
 
 def test_a_rejected_content_stays_refused(school: School) -> None:
-    export = _spoilt(school, "shrunken")
+    export = _spoilt(school, "empty")
     school.bring(export)
     (hold,) = school.world.holds()
     before = school.everything()
@@ -262,7 +314,7 @@ def test_a_later_good_snapshot_ends_a_hold(school: School, decision: str | None)
 
 
 def test_deciding_twice_is_refused(school: School) -> None:
-    school.bring(_spoilt(school, "shrunken"))
+    school.bring(_spoilt(school, "empty"))
     (hold,) = school.world.holds()
     number = str(hold["id"])
     school.world.run("holds", "reject", number).ended(0)

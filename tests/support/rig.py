@@ -36,12 +36,13 @@ municipalities:
     name: Eksempel Kommune
     institutions: all
     interval: {interval}
-    guard: {{max_deleted_percent: 90, max_unprotected: null, deletion_grace: 0s}}
+    guard: {{max_deleted_percent: 90, max_unprotected: null, window: 0s, deletion_grace: 0s}}
     source: {source}
     targets:
       platform:
-        {{connector: scim, base_url: "{scim}", token_file: scim-token, timeout: {timeout}, leavers: {leavers}}}
-      aula: {{connector: aula, mode: agreement, base_url: "{aula}", secret_file: aula-secret, timeout: {timeout}}}
+        {{connector: scim, base_url: "{scim}", token_file: scim-token, timeout: {timeout}, {brisk}}}
+      aula:
+        {{connector: aula, mode: agreement, base_url: "{aula}", secret_file: aula-secret, timeout: {timeout}, {brisk}}}
 """
 
 
@@ -173,7 +174,7 @@ def make_rig(
                 interval=json.dumps(interval),
                 timeout=timeout,
                 retry=retry,
-                leavers="{retention: 0s}",
+                brisk="guard: {max_deleted_percent: null}, leavers: {retention: 0s}",
             )
         )
         rig.note_day()

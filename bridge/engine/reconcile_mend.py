@@ -1,0 +1,104 @@
+"""What is to be set right becomes due: nothing is sent from here, and nothing is deleted that we did not make."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+import msgspec
+
+from bridge.domain.entities import Kind
+from bridge.domain.ids import CanonicalId, TargetId
+from bridge.engine.audit import AuditBook
+from bridge.engine.codec import hash_bytes
+from bridge.engine.deliver import Lane
+from bridge.engine.desire import deliveries_of, referrers
+from bridge.engine.reconcile_read import CHANGED, LEFTOVER, MISSING, MOVED, Finding, Known, each
+from bridge.ports import HELD, Delivery, Reader, Store, UnitOfWork
+
+_SOMETHING = hash_bytes(b"leftover")
+"""Stands for what the target has of an entity that it should not have."""
+_REACHED = ("delivered", "unchanged")
+
+
+def mend(
+    uow: UnitOfWork,
+    lane: Lane,
+    findings: Sequence[Finding],
+    approved: Collection[CanonicalId],
+    now: datetime,
+) -> None:
+    """Make these due again, and what refers to those that will be known by another id."""
+    name = lane.rendering.target
+    for page in each(findings):
+        rows = [(one, row) for one in page if (row := uow.delivery(name, one.id)) is not None]
+        uow.put_deliveries([_mended(row, one, now) for one, row in rows])
+    uow.clear(name, approved, HELD, now)
+    people = [one.key[0] for one in findings if one.kind is Kind.PERSON and one.what in (MISSING, MOVED)]
+    scope = lane.rendering.scope
+    found = referrers(uow, lane.rendering, people) if people else {}
+    uow.forget_confirmed(name, [scope.id(kind, key) for kind, keys in found.items() for key in keys])
+    if findings:
+        counts = Counter(one.what for one in findings)
+        lane.book.write(uow, [{"kind": "target.restored", "target": name, **counts}])
+
+
+def _mended(row: Delivery, one: Finding, now: datetime) -> Delivery:
+    again = replace(row, attempts=0, reason=None, next_attempt_at=now, updated_at=now)
+    match one.what:
+        case "missing":  # in doubt, so that it is looked for before it is made
+            return replace(again, confirmed=None, confirmed_body=None, remote_id=None, etag=None, in_doubt=True)
+        case "changed":
+            return replace(again, confirmed=None, etag=one.etag)
+        case "leftover":
+            return replace(again, confirmed=_SOMETHING, remote_id=one.remote_id, etag=one.etag)
+        case _:
+            there = again if Known.of(row).is_settled else row  # else it is due already, in its own time
+            confirmed = None if there is again else row.confirmed
+            return replace(there, confirmed=confirmed, remote_id=one.remote_id, etag=one.etag, updated_at=now)
+
+
+def may_mend(reader: Reader, lane: Lane, one: Finding) -> bool:
+    """Whether it can be set right at all: a leftover only if the chain says that we brought it there."""
+    if not one.is_certain:
+        return False
+    return one.what in (MISSING, CHANGED, MOVED) or (one.what == LEFTOVER and _is_ours(reader, lane, one.id))
+
+
+def _is_ours(reader: Reader, lane: Lane, identity: CanonicalId) -> bool:
+    sent, reached = set(), set()
+    for row in reader.audit_about(lane.book.reference(identity)):
+        record = msgspec.json.decode(row.record)
+        if record.get("target") == lane.rendering.target and record.get("operation") in ("created", "updated"):
+            sent.add(row.intent)
+        elif record.get("outcome") in _REACHED:
+            reached.add(row.closes)
+    return not sent.isdisjoint(reached)
+
+
+# ---------------------------------------------------------------- what a person asks for
+
+
+def resync(store: Store, book: AuditBook, target: TargetId, by: str, now: datetime) -> int:
+    """Let all that a target should have be sent again, rejected ones too; return how many these are."""
+    with store.write() as uow:
+        ids = [row.id for row in deliveries_of(uow, target) if row.desired is not None]
+        uow.forget_confirmed(target, ids)
+        uow.retry_rejected(target, None, now)
+        book.write(uow, [{"kind": "target.resync", "target": target, "by": by, "number": len(ids)}])
+    return len(ids)
+
+
+def unpark(store: Store, book: AuditBook, targets: Sequence[TargetId], by: str) -> int:
+    """Let what a target keeps changing back be set right again; return how many entities these are."""
+    with store.write() as uow:
+        parked = [row for target in targets for row in uow.drift(target) if row.state == "parked"]
+        uow.put_drift([replace(row, state="open", rounds=0) for row in parked])
+        numbers = Counter(row.target for row in parked)
+        book.write(
+            uow,
+            [{"kind": "drift.retried", "target": t, "by": by, "number": n} for t, n in sorted(numbers.items())],
+        )
+    return len(parked)

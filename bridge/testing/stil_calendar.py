@@ -1,0 +1,171 @@
+"""School years roll, school by school and source by source: each on its own day, its class ids old or new."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+
+from bridge.testing.stil_makeup import LEVELS, SUBJECTS, Makeup
+from bridge.testing.stil_records import SOURCE, STAFF_SOURCE, Employee, External, Group, Record, Student
+
+_LAST_SFO = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """When school years roll, and when nothing else happens; neither by default.
+
+    A school year begins on a day between `first_roll` and `last_roll` (month and day; None: never), which every
+    school has of its own. What ends in `_percent` is a share of the schools, of the beginners for `early_percent`.
+    In the schools with new ids each class has another id next year; else "4A" is next year's 4A. Where there are
+    two sources the staff's rolls on another day. The classes of beginners, and some of these, are told of
+    `early_days` before. In `holidays` (first and last day) nobody comes, goes or changes.
+    """
+
+    first_roll: tuple[int, int] | None = None
+    last_roll: tuple[int, int] = (8, 10)
+    new_ids_percent: float = 40
+    two_sources_percent: float = 40
+    early_days: int = 60
+    early_percent: float = 50
+    holidays: tuple[tuple[date, date], ...] = ()
+
+    def roll_day(self, year: int, chance: random.Random) -> date:
+        """The day on which the school year of `year` gives way to the next, for whoever draws it by `chance`."""
+        if self.first_roll is None:
+            return date.max
+        first, last = date(year + 1, *self.first_roll), date(year + 1, *self.last_roll)
+        return first + timedelta(days=chance.randrange((last - first).days + 1))
+
+    def is_holiday(self, day: date) -> bool:
+        """Whether nothing happens on that day."""
+        return any(first <= day <= last for first, last in self.holidays)
+
+    def draw(self, numbers: Sequence[str], percent: float, chance: random.Random) -> frozenset[str]:
+        """Those of these schools that a share befalls; nobody is drawn where no year rolls."""
+        if self.first_roll is None:
+            return frozenset()
+        return frozenset(chance.sample(numbers, round(len(numbers) * percent / 100)))
+
+
+@dataclass(frozen=True, slots=True)
+class School:
+    """How far one school is: the year of its pupils and of its staff, and how its classes are named in each.
+
+    `announced` are the classes of those who begin with the next year.
+    """
+
+    number: str
+    year: int
+    staff_year: int
+    has_new_ids: bool = False
+    has_two_sources: bool = False
+    ending: str = ""
+    staff_ending: str = ""
+    announced: tuple[Group, ...] = ()
+
+    @property
+    def staff_source(self) -> str:
+        return STAFF_SOURCE if self.has_two_sources else SOURCE
+
+    def class_ids(self, level: str, tracks: str) -> list[str]:
+        """The ids of a level's classes, as the pupils' source has them."""
+        return [f"{level}{line}{self.ending}" for line in tracks]
+
+    def neighbours(self, student: Student, tracks: str) -> list[str]:
+        """The other classes that a pupil may change to."""
+        is_beginner = student.main_group in self.announced_ids
+        classes = self.announced_ids if is_beginner else self.class_ids(student.level, tracks)
+        return [group_id for group_id in classes if group_id != student.main_group]
+
+    @property
+    def announced_ids(self) -> list[str]:
+        return [group.group_id for group in self.announced]
+
+    def with_beginners(self, tracks: str) -> School:
+        """The school after it has told of next year's first classes."""
+        mark = "-" if self.has_new_ids else ""
+        start, end = _span(self.year + 1)
+        classes = (
+            Group(f"0{line}{mark}{self.year + 1}", f"0.{line} {self.year + 1}", "Hovedgruppe", "0", line, start, end)
+            for line in tracks
+        )
+        return replace(self, announced=tuple(classes))
+
+    def rolled(self) -> School:
+        """The school in the next year of its pupils, and of its staff where these have the same source."""
+        ending = f"-{self.year + 1}" if self.has_new_ids else ""
+        rolled = replace(self, year=self.year + 1, ending=ending, announced=())
+        return rolled if self.has_two_sources else rolled.staff_rolled()
+
+    def staff_rolled(self) -> School:
+        """The school in the next year of its staff."""
+        ending = f"-{self.staff_year + 1}" if self.has_new_ids else ""
+        return replace(self, staff_year=self.staff_year + 1, staff_ending=ending)
+
+    def groups(self, makeup: Makeup) -> tuple[Group, ...]:
+        """Every group that the pupils' source declares in this year."""
+        start, end = _span(self.year)
+        classes = [
+            Group(f"{level}{line}{self.ending}", f"{level}.{line}", "Hovedgruppe", level, line, start, end)
+            for level in LEVELS
+            for line in makeup.tracks
+        ]
+        years = [(f"AARG{level}", f"{level}. årgang", "Årgang") for level in LEVELS]
+        teaching = [(f"HOLD{n}", SUBJECTS[n % len(SUBJECTS)], "Hold") for n in range(makeup.teaching_groups)]
+        others = [*years, *teaching, ("SFO", "SFO Regnbuen", "SFO")]
+        return (*classes, *(Group(*named, None, None, start, end) for named in others), *self.announced)
+
+
+def _span(year: int) -> tuple[date, date]:
+    return date(year, 8, 1), date(year + 1, 7, 31)
+
+
+def moved_up(record: Record, before: School, after: School) -> Record | None:
+    """Return a record of the pupils' source in the new year; None for a pupil who has been in the last level."""
+    match record.role:
+        case Student() as student:
+            grown = _grown(student, before, after)
+            return replace(record, role=grown) if grown is not None else None
+        case External():
+            return followed(record, before.ending, after.ending)
+        case _:
+            return record if before.has_two_sources else followed(record, before.staff_ending, after.staff_ending)
+
+
+def _grown(student: Student, before: School, after: School) -> Student | None:
+    line = student.main_group[1]
+    is_beginner = student.main_group in before.announced_ids
+    level = 0 if is_beginner else int(student.level) + 1
+    if str(level) not in LEVELS:
+        return None
+    years = {f"AARG{student.level}": f"AARG{level}"}
+    kept = (years.get(each, each) for each in student.groups if each != "SFO" or level <= _LAST_SFO)
+    return replace(
+        student, level=str(level), main_group=f"{level}{line}{after.ending}", groups=tuple(dict.fromkeys(kept))
+    )
+
+
+def followed(record: Record, before: str, after: str) -> Record:
+    """Return a record of the staff whose classes have other ids now: everyone goes up with their class."""
+    role = record.role
+    if before == after or isinstance(role, Student):
+        return record
+    moved = _followed_ids(role.groups, before, after)
+    return replace(record, role=_with_groups(role, moved))
+
+
+def _with_groups(role: Employee | External, groups: tuple[str, ...]) -> Employee | External:
+    return replace(role, groups=groups)
+
+
+def _followed_ids(groups: Sequence[str], before: str, after: str) -> tuple[str, ...]:
+    known: Mapping[str, str | None] = {
+        f"{level}{line}{before}": f"{int(level) + 1}{line}{after}" if int(level) < len(LEVELS) - 1 else None
+        for level in LEVELS
+        for line in {group[1:2] for group in groups}
+    }
+    moved = (known.get(group, group) for group in groups)
+    return tuple(dict.fromkeys(group for group in moved if group is not None))
