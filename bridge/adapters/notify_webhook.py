@@ -26,9 +26,7 @@ class WebhookNotifier:
 
     def __init__(self, http: Http, path: str, secrets: str, now: Callable[[], datetime]) -> None:
         if not secrets.split() or not all(map(_is_secret, secrets.split())):
-            raise ConfigError(
-                "secret_file: not a Standard Webhooks secret (whsec_ and 24 to 64 bytes in base64)"
-            )
+            raise ConfigError("secret_file: not a Standard Webhooks secret (whsec_ and 24 to 64 bytes in base64)")
         self._http, self._path, self._now = http, path, now
         self._keys = [Webhook(secret) for secret in secrets.split()]
 

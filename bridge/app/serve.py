@@ -11,6 +11,7 @@ from bridge.adapters.publish_pika import PikaPublisher
 from bridge.app.bridge import Bridge
 from bridge.app.feeds import make_feed
 from bridge.app.notices import make_notices, unhurried
+from bridge.app.reconcile import reconcilers
 from bridge.config import MunicipalitySettings, explained, secret_reader
 from bridge.domain.errors import ConfigError
 from bridge.engine.asking import GoOn
@@ -86,8 +87,20 @@ def stages(bridge: Bridge, teller: Teller, bus: Bus) -> list[Stage]:
         if bridge.settings.broker is not None:
             publish = partial(publish_step, bridge.store, publisher(bridge), code, _WINDOW, bridge.metrics)
             found.append(Stage(f"publish/{code}", publish, timedelta(seconds=5)))
+    found += _readings(bridge, teller)
     lanes = [(f"deliver/{lane.rendering.target}", partial(deliver, lane, teller)) for lane in bridge.lanes()]
     return found + [Stage(name, step, timedelta(seconds=1)) for name, step in lanes]
+
+
+def _readings(bridge: Bridge, teller: Teller) -> list[Stage]:
+    """Each target that can be read back is, in its turn or when a person has decided."""
+    found = []
+    for one in reconcilers(bridge):
+        name = one.lane.rendering.target
+        one.go_on = _patiently(bridge, teller, f"reconcile/{name}")
+        step, wakes = partial(one.step, teller), (f"deliver/{name}", "notices")
+        found.append(Stage(f"reconcile/{name}", step, _ASK, wakes, is_steady=True))
+    return found
 
 
 def _intake_step(

@@ -35,14 +35,15 @@ from bridge.cli.init import SourceKind, write_example
 from bridge.cli.notices import notices_app, said
 from bridge.cli.printing import line
 from bridge.cli.quarantine import quarantine_app
+from bridge.cli.reconcile import reconcile_app, resync_target
 from bridge.cli.simulate import simulate
 from bridge.cli.trace import trace_person
 from bridge.domain.errors import BridgeError, ConfigError, MappingError, SourceError, StoreError
 from bridge.domain.ids import CanonicalId, TargetId
 from bridge.engine.audit import verify
 from bridge.engine.guard import REJECTED
-from bridge.engine.notices import tell_holds
 from bridge.engine.history import Compacted
+from bridge.engine.notices import tell_holds
 from bridge.observe import install_excepthook
 from bridge.registry import Registry
 
@@ -66,8 +67,10 @@ app.add_typer(audit_app, name="audit")
 app.add_typer(notices_app, name="notices")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(history_app, name="history")
+app.add_typer(reconcile_app, name="reconcile")
 app.add_typer(simulate, name="simulate")
 app.command("trace")(trace_person)
+app.command("resync")(resync_target)
 app.command("events")(events)
 app.command("replay")(replay_events)
 app.command("snapshot")(snapshot)

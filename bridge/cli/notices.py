@@ -36,4 +36,5 @@ def notices_test(config: Config = CONFIG, municipality: Municipality = None, jso
 def said(problems: Sequence[str]) -> None:
     """Say on stderr that people could not be told; the pass itself is not worse for it."""
     for problem in problems:
-        sys.stderr.write(plain(f"skolebro: {problem}; it is tried again, and `skolebro holds list` shows what waits\n"))
+        hint = "it is tried again; `skolebro holds list` shows what waits"
+        sys.stderr.write(plain(f"skolebro: {problem}; {hint}\n"))

@@ -29,6 +29,7 @@ from bridge.config.sections import (
     LogSection,
     MunicipalitySection,
     MunicipalitySettings,
+    ReconcileSection,
     RetrySection,
     ScheduleSettings,
     Settings,
@@ -166,6 +167,7 @@ class _Loader:
             institutions=shared.institutions if shared.institutions is not None else known,
             guard=self._section(TargetGuardSection, shared.guard or {}, (*at, "guard")),
             leavers=self._section(LeaversSection, shared.leavers or {}, (*at, "leavers")),
+            reconcile=self._section(ReconcileSection, shared.reconcile or {}, (*at, "reconcile")),
             groups_early=shared.groups_early,
         )
 

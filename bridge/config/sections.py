@@ -126,6 +126,14 @@ class LeaversSection(_Section):
     retention: Duration = Field(default=timedelta(days=30), ge=timedelta(0))
 
 
+class ReconcileSection(_Section):
+    """How often a target that can be read back is (null: only when it is asked for), and whether what differs is
+    only reported or set right."""
+
+    every: Annotated[Duration | None, AfterValidator(_positive)] = timedelta(hours=24)
+    repair: Literal["report", "restore"] = "report"
+
+
 class RetrySection(_Section):
     base: Duration = Field(default=timedelta(seconds=5), gt=timedelta(0))
     ceiling: Duration = Field(default=timedelta(hours=6), gt=timedelta(0))
@@ -209,6 +217,7 @@ class TargetCommon(_Section):
     institutions: Institutions = None
     guard: Any = None
     leavers: Any = None
+    reconcile: Any = None
     groups_early: Annotated[Duration | None, Field(ge=timedelta(0))] = None
 
 
@@ -228,6 +237,7 @@ class TargetSettings:
     institutions: frozenset[str] | None
     guard: TargetGuardSection = field(default_factory=TargetGuardSection)
     leavers: LeaversSection = field(default_factory=LeaversSection)
+    reconcile: ReconcileSection = field(default_factory=ReconcileSection)
     groups_early: timedelta | None = None
 
 

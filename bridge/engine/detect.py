@@ -18,7 +18,7 @@ from bridge.domain.entities import (
     Membership,
 )
 from bridge.domain.ids import Key, canonical_id, join_key
-from bridge.engine.codec import decode_entity, encode_entity, hash_bytes
+from bridge.engine.codec import decode_entity, encode_entity, hash_entity
 from bridge.engine.merge import SourceTimes, merge
 from bridge.engine.normalise import Normalised
 from bridge.engine.shield import Shield, shielded, still_protected
@@ -167,7 +167,7 @@ def _steps(
     """Find the keys of one kind whose stored hash differs and note change, row and version of each."""
     stored = reader.hashes(municipality, institution, kind)
     encoded = {key: encode_entity(entity) for key, entity in wanted.items()}
-    hashes = {key: hash_bytes(body) for key, body in encoded.items()}
+    hashes = {key: hash_entity(body) for key, body in encoded.items()}
     gone = [key for key in stored.keys() - hashes.keys() if not shield.covers(kind, key)]
     differing = [
         key
@@ -214,7 +214,7 @@ def _note(
             institution=institution,
             id=row.id if row else canonical_id(municipality, kind, key),
             version=version,
-            hash=hash_bytes(body) if body is not None else b"",
+            hash=hash_entity(body) if body is not None else b"",
             body=body,
             person=person,
             other=other,

@@ -43,6 +43,7 @@ from bridge.engine.holding import (
     stored,
     withhold,
 )
+from bridge.engine.identity import set_conflicts_aside
 from bridge.engine.normalise import Normalised, normalise
 from bridge.engine.oddities import renamed
 from bridge.engine.record import record, record_deletions
@@ -147,6 +148,7 @@ def _decide(
     uow: UnitOfWork, intake: Intake, snapshot: Snapshot, found: Normalised, approved: Hold | None
 ) -> tuple[Run, Detection]:
     """Record all of it, all but deletions that a person has to allow, or nothing."""
+    found = set_conflicts_aside(uow, intake.municipality, found)
     number = found.header.institution_number
     states = _states(uow, intake.municipality)
     place = intake.place(number)

@@ -33,7 +33,7 @@ _SAFE = (
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """Writes notices. `names` are those of the configured municipalities by code, `console` the address of the status page."""
+    """Writes notices. `names` are the configured municipalities by code, `console` is where the status page is."""
 
     names: Mapping[str, str]
     console: str | None = None
@@ -45,13 +45,13 @@ class Writer:
 
     def reminder(self, municipality: str, holds: Sequence[Hold], now: datetime, age: timedelta) -> Notice:
         """Tell of holds that have waited for longer than `age`."""
-        head = f"Reminder: {_number(holds)} still for a decision in {self._place(municipality)}"
+        head = f"Reminder: {_number(holds)} for a decision in {self._place(municipality)}"
         return self._notice(REMINDER, municipality, holds, now, head, (_since(age), ""))
 
     def test(self, municipality: str, identity: str, now: datetime) -> Notice:
         """Tell that telling works. `identity` is another for each test."""
         subject = f"Skolebro: test of notices for {self._place(municipality)}"
-        lines = ["This is a test, asked for by `skolebro notices test`: nothing waits because of it.", *self._end()]
+        lines = ["This is a test, asked for by `skolebro notices test`: nothing waits for it.", *self._end()]
         return Notice(identity, TEST, municipality, now, subject, _text(lines))
 
     def _notice(
@@ -87,7 +87,7 @@ def _number(holds: Sequence[Hold]) -> str:
 
 def _since(age: timedelta) -> str:
     hours = age / timedelta(hours=1)
-    return f"You were told more than {hours:g} {'hour' if hours == 1 else 'hours'} ago. There is no further reminder."
+    return f"You were told {hours:g} {'hour' if hours == 1 else 'hours'} ago or more; you are not reminded again."
 
 
 def _about(hold: Hold) -> Iterator[str]:

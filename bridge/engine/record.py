@@ -16,6 +16,7 @@ from bridge.domain.events import NEVER_LOGGED, Event, event_subject, event_type
 from bridge.domain.ids import CanonicalId, Key, canonical_id, name_uuid
 from bridge.domain.privacy import PHONES
 from bridge.domain.records import Header
+from bridge.engine.aside import put_aside
 from bridge.engine.audit import AuditBook
 from bridge.engine.codec import identity_fields, public_fields
 from bridge.engine.desire import Occasion, Rendering, desire
@@ -55,7 +56,7 @@ def record(
     is_first = uow.institution_state(municipality, institution) is None
     cleared = is_cleared or is_first
     recorded = _record(uow, municipality, institution, detection, renderings, run, grace, is_cleared=cleared)
-    uow.replace_quarantine(municipality, institution, quarantine_rows(municipality, found, run.id))
+    put_aside(uow, municipality, institution, quarantine_rows(municipality, found, run.id))
     uow.put_institution_state(_state(municipality, found.header, run))
     uow.add_run(run)
     book.write(uow, [_audit_record("snapshot.recorded", municipality, institution, detection.changes, run)])

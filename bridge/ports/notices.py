@@ -43,7 +43,7 @@ class Notice:
 
 
 class NoticeFailed(BridgeError):
-    """A notice could not be handed over. `reason` is a stable code; the text is for people and quotes no answer."""
+    """A notice could not be handed over. `reason` is a stable code; the text quotes no answer."""
 
     def __init__(self, reason: str, text: str, retry_after: timedelta | None = None) -> None:
         super().__init__(f"{reason}: {text}")

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from typing import assert_never
 
-from bridge.testing.stil_makeup import LEVELS, SUBJECTS, Makeup
+from bridge.testing.stil_makeup import LAST_SFO, LEVELS, SUBJECTS, Makeup
 from bridge.testing.stil_records import SOURCE, STAFF_SOURCE, Employee, External, Group, Record, Student
-
-_LAST_SFO = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,22 +30,28 @@ class Calendar:
     early_percent: float = 50
     holidays: tuple[tuple[date, date], ...] = ()
 
-    def roll_day(self, year: int, chance: random.Random) -> date:
-        """The day on which the school year of `year` gives way to the next, for whoever draws it by `chance`."""
+    def roll_day(self, year: int, seed: str) -> date:
+        """The day on which the school year of `year` gives way to the next, for whoever has this seed."""
         if self.first_roll is None:
             return date.max
         first, last = date(year + 1, *self.first_roll), date(year + 1, *self.last_roll)
-        return first + timedelta(days=chance.randrange((last - first).days + 1))
+        return first + timedelta(days=random.Random(f"{seed} {year}").randrange((last - first).days + 1))
+
+    def announces(self, roll: date) -> date:
+        """The day on which a school tells of the beginners of the year that begins on `roll`."""
+        return roll - timedelta(days=self.early_days)
 
     def is_holiday(self, day: date) -> bool:
         """Whether nothing happens on that day."""
         return any(first <= day <= last for first, last in self.holidays)
 
-    def draw(self, numbers: Sequence[str], percent: float, chance: random.Random) -> frozenset[str]:
-        """Those of these schools that a share befalls; nobody is drawn where no year rolls."""
-        if self.first_roll is None:
-            return frozenset()
-        return frozenset(chance.sample(numbers, round(len(numbers) * percent / 100)))
+    def found(self, schools: int, year: int, seed: int) -> list[School]:
+        """So many schools in the school year of `year`."""
+        numbers, chance = [str(101001 + index) for index in range(schools)], random.Random(f"{seed} schools")
+        share = len(numbers) / 100 if self.first_roll is not None else 0  # without a roll there is nothing to tell
+        new_ids = chance.sample(numbers, round(self.new_ids_percent * share))
+        two_sources = chance.sample(numbers, round(self.two_sources_percent * share))
+        return [School(number, year, year, number in new_ids, number in two_sources) for number in numbers]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +93,9 @@ class School:
         mark = "-" if self.has_new_ids else ""
         start, end = _span(self.year + 1)
         classes = (
-            Group(f"0{line}{mark}{self.year + 1}", f"0.{line} {self.year + 1}", "Hovedgruppe", "0", line, start, end)
+            Group(
+                f"0{line}{mark}{self.year + 1}", f"0.{line} {self.year + 1}", "Hovedgruppe", "0", line, start, end
+            )
             for line in tracks
         )
         return replace(self, announced=tuple(classes))
@@ -105,6 +111,33 @@ class School:
         ending = f"-{self.staff_year + 1}" if self.has_new_ids else ""
         return replace(self, staff_year=self.staff_year + 1, staff_ending=ending)
 
+    def moved_up(self, record: Record, after: School) -> Record | None:
+        """Return a record of this school in the year `after`; None for a pupil who is past the last level.
+
+        Who teaches goes up with the class, where that has another id now.
+        """
+        match record.role:
+            case Student() as student:
+                grown = self._grown(student, after) if after.year > self.year else student
+                return replace(record, role=grown) if grown is not None else None
+            case External() as external:
+                classes = _followed(external.groups, self.ending, after.ending)
+                return replace(record, role=replace(external, groups=classes))
+            case Employee() as employee:
+                classes = _followed(employee.groups, self.staff_ending, after.staff_ending)
+                return replace(record, role=replace(employee, groups=classes))
+            case _:
+                assert_never(record.role)
+
+    def _grown(self, student: Student, after: School) -> Student | None:
+        line = student.main_group[1]
+        level = "0" if student.main_group in self.announced_ids else str(int(student.level) + 1)
+        if level not in LEVELS:
+            return None
+        years = {f"AARG{student.level}": f"AARG{level}"}
+        kept = (years.get(each, each) for each in student.groups if each != "SFO" or int(level) <= LAST_SFO)
+        return replace(student, level=level, main_group=f"{level}{line}{after.ending}", groups=tuple(kept))
+
     def groups(self, makeup: Makeup) -> tuple[Group, ...]:
         """Every group that the pupils' source declares in this year."""
         start, end = _span(self.year)
@@ -119,53 +152,25 @@ class School:
         return (*classes, *(Group(*named, None, None, start, end) for named in others), *self.announced)
 
 
+def school_year(year: int) -> str:
+    """The school year that begins in a year, as an export tells it."""
+    return f"{year}-{year + 1}"
+
+
 def _span(year: int) -> tuple[date, date]:
     return date(year, 8, 1), date(year + 1, 7, 31)
 
 
-def moved_up(record: Record, before: School, after: School) -> Record | None:
-    """Return a record of the pupils' source in the new year; None for a pupil who has been in the last level."""
-    match record.role:
-        case Student() as student:
-            grown = _grown(student, before, after)
-            return replace(record, role=grown) if grown is not None else None
-        case External():
-            return followed(record, before.ending, after.ending)
-        case _:
-            return record if before.has_two_sources else followed(record, before.staff_ending, after.staff_ending)
-
-
-def _grown(student: Student, before: School, after: School) -> Student | None:
-    line = student.main_group[1]
-    is_beginner = student.main_group in before.announced_ids
-    level = 0 if is_beginner else int(student.level) + 1
-    if str(level) not in LEVELS:
-        return None
-    years = {f"AARG{student.level}": f"AARG{level}"}
-    kept = (years.get(each, each) for each in student.groups if each != "SFO" or level <= _LAST_SFO)
-    return replace(
-        student, level=str(level), main_group=f"{level}{line}{after.ending}", groups=tuple(dict.fromkeys(kept))
-    )
-
-
-def followed(record: Record, before: str, after: str) -> Record:
-    """Return a record of the staff whose classes have other ids now: everyone goes up with their class."""
-    role = record.role
-    if before == after or isinstance(role, Student):
-        return record
-    moved = _followed_ids(role.groups, before, after)
-    return replace(record, role=_with_groups(role, moved))
-
-
-def _with_groups(role: Employee | External, groups: tuple[str, ...]) -> Employee | External:
-    return replace(role, groups=groups)
-
-
-def _followed_ids(groups: Sequence[str], before: str, after: str) -> tuple[str, ...]:
-    known: Mapping[str, str | None] = {
-        f"{level}{line}{before}": f"{int(level) + 1}{line}{after}" if int(level) < len(LEVELS) - 1 else None
-        for level in LEVELS
-        for line in {group[1:2] for group in groups}
-    }
-    moved = (known.get(group, group) for group in groups)
+def _followed(groups: tuple[str, ...], before: str, after: str) -> tuple[str, ...]:
+    """The classes of the staff one level higher, where their ids change; who had the last level has none."""
+    if before == after:
+        return groups
+    moved = (_next_class(group, before, after) for group in groups)
     return tuple(dict.fromkeys(group for group in moved if group is not None))
+
+
+def _next_class(group: str, before: str, after: str) -> str | None:
+    level, line, ending = group[:1], group[1:2], group[2:]
+    if level not in LEVELS or ending != before:
+        return group  # no class, or one of another year
+    return f"{int(level) + 1}{line}{after}" if level != LEVELS[-1] else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 LEVELS = tuple(str(level) for level in range(10))
+LAST_SFO = 3
 NAMES = (
     "Højvangskolen",
     "Åbyskolen",

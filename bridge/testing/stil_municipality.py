@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import TypeVar
 
-from bridge.testing.stil_calendar import Calendar, School
+from bridge.testing.stil_calendar import Calendar, School, school_year
+from bridge.testing.stil_households import Households
 from bridge.testing.stil_makeup import LEVELS, NAMES, OCCUPATIONS, Churn, Makeup
 from bridge.testing.stil_moves import ORDERS, Arrival, Moves
-from bridge.testing.stil_people import MadeUpPeople, Person
+from bridge.testing.stil_people import MadeUpPeople
 from bridge.testing.stil_records import (
     MANUAL_SOURCE,
     SOURCE,
@@ -25,6 +26,8 @@ from bridge.testing.stil_records import (
     Record,
     Role,
     Student,
+    keys_of,
+    user_ids,
 )
 
 __all__ = ["Calendar", "Churn", "Makeup", "Municipality"]
@@ -63,11 +66,10 @@ class Municipality:
         self._random = random.Random(seed)
         percent, is_marked = self._makeup.protected_percent, self._makeup.is_marked
         self._people = MadeUpPeople(self._random, code, percent, is_marked=is_marked)
-        self._numbers = count(1)
-        self._year = start.year - (start.month < 8)
+        self._numbers, year = count(1), start.year - (start.month < 8)
+        self._households = Households(self._random, self._people, self._makeup, year)
         self._calendar, self._moves, self._seed = calendar or Calendar(), Moves(), seed
-        self._schools = {one.number: one for one in self._calendar.found(schools, self._year, seed)}
-        self._families: list[tuple[Contact, ...]] = []
+        self._schools = {one.number: one for one in self._calendar.found(schools, year, seed)}
         self._records: dict[tuple[str, str, str], Record] = {}
         numbers = self.institutions()
         for index in range(pupils):
@@ -103,14 +105,14 @@ class Municipality:
         school = self._schools[number]
         records = tuple(record for record in self._records.values() if record.institution_number == number)
         index = self.institutions().index(number)
-        staff = ImportSource(STAFF_SOURCE, _school_year(school.staff_year), self.source_time)
+        staff = ImportSource(STAFF_SOURCE, school_year(school.staff_year), self.source_time)
         return Institution(
             number=number,
             name=f"{NAMES[index % len(NAMES)]} {number}",
             groups=school.groups(self._makeup),
             records=records,
-            people={user_id: self._people[user_id] for user_id in _user_ids(records)},
-            school_year=_school_year(school.year),
+            people={user_id: self._people[user_id] for user_id in user_ids(records)},
+            school_year=school_year(school.year),
             export_time=self.export_time,
             source_time=self.source_time,
             more_sources=(staff,) if school.has_two_sources else (),
@@ -118,23 +120,12 @@ class Municipality:
 
     def truth(self) -> dict[str, set[tuple[str, ...]]]:
         """The keys of every entity that a bridge which has read today's exports holds, by kind."""
-        records = self._records.values()
-        schools = self._schools.items()
-        declared = {(number, group.group_id) for number, one in schools for group in one.groups(self._makeup)}
-        memberships = {(r.institution_number, group_id, r.user_id) for r in records for group_id in r.group_ids}
-        return {
-            "institution": {(number,) for number in self._schools},
-            "group": declared | {key[:2] for key in memberships},
-            "person": {(user_id,) for user_id in _user_ids(records)},
-            "affiliation": set(self._records),
-            "membership": {*memberships},
-            "guardianship": {(r.institution_number, r.user_id, c.user_id) for r in records for c in r.contacts},
-        }
+        return keys_of([self.institution(number) for number in self._schools])
 
     def protected(self) -> frozenset[str]:
         """The user ids of everyone of today whose name and address are protected."""
         return frozenset(
-            user_id for user_id in _user_ids(self._records.values()) if self._people[user_id].alias is not None
+            user_id for user_id in user_ids(self._records.values()) if self._people[user_id].alias is not None
         )
 
     # ------------------------------------------------------------ a day
@@ -157,7 +148,7 @@ class Municipality:
             self._move_class(record, student)
         for record, employee in self._some(self._having(Employee), churn.staff_roles):
             self._change_staff_role(record, employee)
-        everyone = list(_user_ids(self._records.values()))
+        everyone = list(user_ids(self._records.values()))
         for user_id in self._some(everyone, churn.contact_details):
             self._people.change_details(user_id, self.day)
         for user_id in self._some(everyone, churn.protection):
@@ -192,7 +183,8 @@ class Municipality:
         is_holiday_next = self._calendar.is_holiday(self.export_time.date() + timedelta(days=1))
         if not self._churn.moves or is_holiday_next or len(self._schools) < 2:
             return
-        still = [one for one in self._having(Student) if one[0].user_id not in self._moves.under_way]
+        under_way = self._moves.under_way
+        still = [one for one in self._having(Student) if one[0].user_id not in under_way]
         for record, student in self._some(still, self._churn.moves):
             others = [number for number in self._schools if number != record.institution_number]
             arrival = self._arrival(record, student, self._random.choice(others))
@@ -226,32 +218,27 @@ class Municipality:
 
     def _tell_of_beginners(self, school: School) -> None:
         self._schools[school.number] = school
-        for _ in range(round(self._last_level(school.number) * self._calendar.early_percent / 100)):
+        leavers, _ = self._turnover(school)
+        for _ in range(round(leavers * self._calendar.early_percent / 100)):
             self._enrol(school.number, "0", self._random.choice(school.announced_ids))
 
     def _roll(self, before: School, after: School) -> None:
         self._schools[after.number] = after
-        missing = self._last_level(before.number) - self._beginners(before)
+        leavers, beginners = self._turnover(before)
         for record in [r for r in self._records.values() if r.institution_number == before.number]:
             moved = before.moved_up(record, after)
             if moved is None:
                 del self._records[record.key]
             else:
                 self._records[record.key] = moved
-        for _ in range(missing if after.year > before.year else 0):
+        for _ in range(leavers - beginners if after.year > before.year else 0):
             self._enrol(after.number, "0", self._random.choice(after.class_ids("0", self._makeup.tracks)))
 
-    def _last_level(self, number: str) -> int:
-        pupils = self._having(Student)
-        return sum(s.level == LEVELS[-1] for record, s in pupils if record.institution_number == number)
-
-    def _beginners(self, school: School) -> int:
-        announced = set(school.announced_ids)
-        return sum(
-            student.main_group in announced
-            for record, student in self._having(Student)
-            if record.institution_number == school.number
-        )
+    def _turnover(self, school: School) -> tuple[int, int]:
+        """How many pupils are in the last level, and how many are known to begin."""
+        here = [pupil for record, pupil in self._having(Student) if record.institution_number == school.number]
+        announced = school.announced_ids
+        return sum(p.level == LEVELS[-1] for p in here), sum(p.main_group in announced for p in here)
 
     # ------------------------------------------------------------ who is there
 
@@ -262,22 +249,54 @@ class Municipality:
 
     def _join(self, number: str) -> None:
         if self._happens(10):
-            self._employ(number, self._staff_role())
+            self._employ(number, self._households.staff_role())
         else:
             self._enrol(number)
 
     def _enrol(self, number: str, level: str | None = None, main_group: str | None = None) -> None:
         school = self._schools[number]
         level = level or self._random.choice(LEVELS)
-        contacts = self._family()
-        home = self._people[contacts[0].user_id]
-        born = school.year - 6 - int(level)
-        pupil = self._people.create(born, family_name=home.family_name, address=home.address)
+        contacts = self._households.family()
+        pupil = self._households.child(school.year - 6 - int(level), contacts)
         main_group = main_group or self._random.choice(school.class_ids(level, self._makeup.tracks))
         self._become_pupil(number, pupil.user_id, level, main_group, contacts)
 
     def _become_pupil(
         self, number: str, user_id: str, level: str, main_group: str, contacts: tuple[Contact, ...]
     ) -> None:
-        groups, student_number = self._extra_groups(level), str(next(self._numbers))
+        groups, student_number = self._households.extra_groups(level), str(next(self._numbers))
         self._add(number, user_id, Student(level, main_group, student_number, groups, contacts))
+
+    def _staff_school(self, number: str, pupils: int) -> None:
+        self._employ(number, "Leder")
+        for _ in range(pupils // self._makeup.pupils_per_employee):
+            self._employ(number, self._households.staff_role())
+        for _ in range(self._makeup.externals):
+            trainee = self._households.adult()
+            some_class = self._households.some_class(self._schools[number].ending)
+            self._add(number, trainee.user_id, External("Praktikant", (some_class,)))
+        for _ in range(self._makeup.manual_users):
+            # No Group declares this one: a reference alone makes a group.
+            helper = self._households.adult()
+            self._add(number, helper.user_id, External("Ekstern", ("LEKTIECAFE",)), MANUAL_SOURCE)
+
+    def _employ(self, number: str, staff_role: str) -> None:
+        user_id = self._households.worker().user_id
+        self._employ_person(number, user_id, staff_role)
+        if self._happens(self._makeup.two_schools_percent):
+            self._employ_person(self._random.choice(self.institutions()), user_id, staff_role)
+
+    def _employ_person(self, number: str, user_id: str, staff_role: str) -> None:
+        school = self._schools[number]
+        employment = self._households.employment(school, self._people[user_id], staff_role)
+        self._add(number, user_id, employment, school.staff_source)
+
+    def _change_staff_role(self, record: Record, employee: Employee) -> None:
+        staff_role = self._random.choice([role for role in OCCUPATIONS if role not in employee.roles])
+        school = self._schools[record.institution_number]
+        employment = self._households.employment(school, self._people[record.user_id], staff_role)
+        self._records[record.key] = replace(record, role=employment)
+
+    def _move_class(self, record: Record, student: Student) -> None:
+        others = self._schools[record.institution_number].neighbours(student, self._makeup.tracks)
+        self._records[record.key] = replace(record, role=replace(student, main_group=self._random.choice(others)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal, assert_never
@@ -120,3 +120,28 @@ class Institution:
     export_time: datetime
     source_time: datetime
     more_sources: tuple[ImportSource, ...] = ()
+
+
+def user_ids(records: Iterable[Record]) -> dict[str, None]:
+    """Everyone the records speak of, in their order: a set would change the order with every process."""
+    return {
+        user_id: None
+        for record in records
+        for user_id in (record.user_id, *(contact.user_id for contact in record.contacts))
+    }
+
+
+def keys_of(institutions: Iterable[Institution]) -> dict[str, set[tuple[str, ...]]]:
+    """The keys of every entity that these institutions tell of, by kind."""
+    schools = list(institutions)
+    records = [record for school in schools for record in school.records]
+    declared = {(school.number, group.group_id) for school in schools for group in school.groups}
+    memberships = {(r.institution_number, group_id, r.user_id) for r in records for group_id in r.group_ids}
+    return {
+        "institution": {(school.number,) for school in schools},
+        "group": declared | {key[:2] for key in memberships},
+        "person": {(user_id,) for user_id in user_ids(records)},
+        "affiliation": {record.key for record in records},
+        "membership": {*memberships},
+        "guardianship": {(r.institution_number, r.user_id, c.user_id) for r in records for c in r.contacts},
+    }

@@ -26,6 +26,8 @@ from bridge.domain.entities import Kind
 from bridge.domain.errors import ConfigError, StoreError, StoreUnavailable
 from bridge.ports import Store
 from bridge.testing.conformance_store import StoreConformance
+from bridge.testing.conformance_store_history import HistoryConformance
+from bridge.testing.conformance_store_holds import HoldsConformance
 from bridge.testing.conformance_store_quarantine import QuarantineConformance
 from bridge.testing.conformance_store_trace import TraceConformance
 from bridge.testing.memory import MemoryStore
@@ -34,13 +36,17 @@ from bridge.testing.store_samples import NOW, TOWN, audit_row, desired, hold, pe
 AT_ONCE = timedelta(milliseconds=1)
 
 
-class TestMemoryStore(StoreConformance, QuarantineConformance, TraceConformance):
+class TestMemoryStore(
+    StoreConformance, QuarantineConformance, TraceConformance, HistoryConformance, HoldsConformance
+):
     @pytest.fixture
     def store(self) -> Store:
         return MemoryStore()
 
 
-class TestSqliteStore(StoreConformance, QuarantineConformance, TraceConformance):
+class TestSqliteStore(
+    StoreConformance, QuarantineConformance, TraceConformance, HistoryConformance, HoldsConformance
+):
     @pytest.fixture
     def store(self, tmp_path: Path) -> Iterator[Store]:
         store = open_sqlite(tmp_path / "skolebro.db")

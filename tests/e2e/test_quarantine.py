@@ -122,3 +122,12 @@ def test_the_list_is_narrowed_and_cut_short(world: World) -> None:
 def test_a_place_that_is_not_ours_is_a_mistake(world: World, option: str, value: str) -> None:
     ended = world.run("quarantine", "list", option, value).ended(2)
     assert value in ended.stderr and ended.stdout == ""
+
+
+def test_a_record_is_set_aside_since_the_first_time(world: World) -> None:
+    found = []
+    for hours in (1, 2):
+        world.drop_bytes("export.xml", broken(hours)[0])
+        world.sync()
+        found += [(record["run"], record["since"]) for record in records(world)]
+    assert found[0] == found[1]

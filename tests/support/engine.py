@@ -31,7 +31,7 @@ from bridge.domain.records import (
     Snapshot,
 )
 from bridge.engine.audit import AuditBook
-from bridge.engine.brake import AT_TARGETS
+from bridge.engine.brake import AT_TARGETS, release
 from bridge.engine.breaker import Breaker
 from bridge.engine.codec import decode_entity
 from bridge.engine.decide import decide_hold
@@ -405,6 +405,9 @@ class Bench:
 
     def apply_approved(self) -> int:
         return apply_approved(self.intake, self.diary)
+
+    def release(self) -> int:
+        return release(self.store, self.rendering, self.clock.at)
 
     def decide(self, number: int, *, approve: bool, by: str = "anna", **how: Any) -> None:
         decide_hold(self.store, self.book, number, approve=approve, by=by, now=self.clock.now(), **how)
