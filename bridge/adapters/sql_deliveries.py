@@ -214,8 +214,10 @@ class SqlDeliveries(SqlPart):
     def wake(self, target: TargetId, reason: str | None, now: datetime) -> int:
         moment = to_stored(now)
         waiting = update(deliveries).where(_C.target == target, _IS_DUE, _C.next_attempt_at > moment)
-        if reason is not None:
-            waiting = waiting.where(_C.reason == reason)
+        is_meant = (
+            _C.reason.not_in(sorted(RESTING)) | _C.reason.is_(None) if reason is None else _C.reason == reason
+        )
+        waiting = waiting.where(is_meant)
         return self._tx.run(waiting.values(next_attempt_at=moment, updated_at=moment)).rowcount
 
     def retry_rejected(self, target: TargetId | None, ids: Sequence[CanonicalId] | None, now: datetime) -> int:

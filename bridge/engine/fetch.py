@@ -319,6 +319,9 @@ def apply_approved(intake: Intake, witness: Witness) -> int:
 
     A snapshot comes from its stored bytes, deletions from what the hold names.
     """
+    with intake.store.read() as reader:
+        if not reader.holds(("approved",)):
+            return 0
     with intake.store.write() as uow:
         expire_approvals(uow, intake.municipality, intake.policy, intake.book, intake.now())
         waiting = [

@@ -225,7 +225,10 @@ class DeliveryStore(Protocol):
     def delivery(self, target: TargetId, identity: CanonicalId) -> Delivery | None: ...
 
     def wake(self, target: TargetId, reason: str | None, now: datetime) -> int:
-        """Make waiting due deliveries (all, or those with this reason) due now; return how many."""
+        """Make waiting due deliveries due now, all but what rests on purpose, or those with this reason.
+
+        Returns how many.
+        """
         ...
 
     def retry_rejected(self, target: TargetId | None, ids: Sequence[CanonicalId] | None, now: datetime) -> int: ...

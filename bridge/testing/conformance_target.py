@@ -4,6 +4,7 @@ order, says who must act when all of it fails, and sends nothing but the documen
 Subclass `TargetConformance` and give it three fixtures: `target`, `samples` (see `Samples.of`) and `receiver`,
 the other side, empty at first and made to fail at will (`ProxiedReceiver` does that to any HTTP server). What a
 suite cannot know stays with the author: how documents look at the receiver, and which conflicts it has.
+A target that can be read back subclasses `ReadsBackConformance` too.
 """
 
 from __future__ import annotations
@@ -18,15 +19,19 @@ import pytest
 
 from bridge.connector import (
     Command,
+    Compares,
     ContractBroken,
     Deferred,
     Delivered,
     Outcome,
+    ReadsBack,
     Rejected,
+    Remote,
     Target,
     TargetUnauthorised,
     TargetUnavailable,
     Unchanged,
+    differing_fields,
 )
 from bridge.domain.changes import Operation
 from bridge.domain.ids import canonical_id
@@ -254,6 +259,83 @@ class TargetConformance:
         _apply(target, _after(created, samples.delete))
         told = {leaf for body in receiver.bodies()[before:] for leaf in _leaves(json.loads(body))}
         assert told.isdisjoint({*_leaves(samples.delete.previous)} - {*samples.delete.identity.values()})
+
+
+class ReadsBackConformance:
+    """The promises of `ReadsBack`, with the fixtures of `TargetConformance`: subclass both."""
+
+    def test_what_was_delivered_is_read_back_as_it_was_sent(
+        self, target: Target, samples: Samples, receiver: Receiver
+    ) -> None:
+        outcomes = [_apply(target, command) for command in (samples.create, samples.other)]
+        found = {remote.id: remote for remote in _read(target, samples)}
+        assert found.keys() == {samples.create.id, samples.other.id}
+        for command, outcome in zip((samples.create, samples.other), outcomes, strict=True):
+            assert isinstance(outcome, Delivered)
+            assert found[command.id].remote_id == outcome.remote_id
+            assert found[command.id].resource == command.resource
+            assert _differing(target, command, found[command.id]) == []
+
+    def test_a_field_that_is_otherwise_is_named(
+        self, target: Target, samples: Samples, receiver: Receiver
+    ) -> None:
+        _apply(target, samples.create)
+        (found,) = _read(target, samples)
+        assert samples.update.document is not None
+        assert samples.create.document is not None
+        changed = {k for k, v in samples.update.document.items() if samples.create.document.get(k) != v}
+        assert set(_differing(target, samples.update, found)) == changed
+
+    def test_what_was_deleted_is_not_read_back(self, target: Target, samples: Samples, receiver: Receiver) -> None:
+        delete = _after(_apply(target, samples.create), samples.delete)
+        _apply(target, samples.other)
+        _apply(target, delete)
+        assert [remote.id for remote in _read(target, samples)] == [samples.other.id]
+
+    def test_an_empty_target_has_nothing(self, target: Target, samples: Samples, receiver: Receiver) -> None:
+        assert _read(target, samples) == []
+
+    def test_reading_sends_nothing_and_changes_nothing(
+        self, target: Target, samples: Samples, receiver: Receiver
+    ) -> None:
+        _apply(target, samples.create)
+        before = (receiver.count(), len(receiver.bodies()))
+        _read(target, samples)
+        assert (receiver.count(), len(receiver.bodies())) == before
+
+    def test_what_cannot_be_read_is_never_taken_for_nothing(
+        self, target: Target, samples: Samples, receiver: Receiver
+    ) -> None:
+        _apply(target, samples.create)
+        for status, error in _FAILURES.items():
+            receiver.fail(status)
+            with pytest.raises(error):
+                _read(target, samples)
+            receiver.heal()
+        assert len(_read(target, samples)) == 1
+
+
+_FAILURES: Mapping[int, type[Exception] | tuple[type[Exception], ...]] = {
+    307: ContractBroken,
+    401: TargetUnauthorised,
+    403: TargetUnauthorised,
+    404: (ContractBroken, TargetUnavailable),
+    500: TargetUnavailable,
+    503: TargetUnavailable,
+}
+
+
+def _read(target: Target, samples: Samples) -> list[Remote]:
+    assert isinstance(target, ReadsBack)
+    return list(target.read_back([samples.create.resource]))
+
+
+def _differing(target: Target, command: Command, found: Remote) -> list[str]:
+    compare = target.differing if isinstance(target, Compares) else None
+    sent = command.document or {}
+    if compare is None:
+        return list(differing_fields(sent, found.document))
+    return list(compare(command.resource, sent, found.document))
 
 
 def _apply(target: Target, command: Command) -> Outcome:

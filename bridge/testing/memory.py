@@ -412,7 +412,7 @@ class _Deliveries(_Part):
         return self._change(
             replace(row, next_attempt_at=now, updated_at=now)
             for row in waiting
-            if reason is None or row.reason == reason
+            if (row.reason not in RESTING if reason is None else row.reason == reason)
         )
 
     def retry_rejected(self, target: TargetId | None, ids: Sequence[CanonicalId] | None, now: datetime) -> int:

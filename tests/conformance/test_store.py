@@ -29,6 +29,7 @@ from bridge.testing.conformance_store import StoreConformance
 from bridge.testing.conformance_store_history import HistoryConformance
 from bridge.testing.conformance_store_holds import HoldsConformance
 from bridge.testing.conformance_store_quarantine import QuarantineConformance
+from bridge.testing.conformance_store_steps import StepsConformance
 from bridge.testing.conformance_store_trace import TraceConformance
 from bridge.testing.memory import MemoryStore
 from bridge.testing.store_samples import NOW, TOWN, audit_row, desired, hold, person
@@ -36,17 +37,24 @@ from bridge.testing.store_samples import NOW, TOWN, audit_row, desired, hold, pe
 AT_ONCE = timedelta(milliseconds=1)
 
 
-class TestMemoryStore(
-    StoreConformance, QuarantineConformance, TraceConformance, HistoryConformance, HoldsConformance
+class Everything(
+    StoreConformance,
+    QuarantineConformance,
+    TraceConformance,
+    HistoryConformance,
+    HoldsConformance,
+    StepsConformance,
 ):
+    """All that every store promises."""
+
+
+class TestMemoryStore(Everything):
     @pytest.fixture
     def store(self) -> Store:
         return MemoryStore()
 
 
-class TestSqliteStore(
-    StoreConformance, QuarantineConformance, TraceConformance, HistoryConformance, HoldsConformance
-):
+class TestSqliteStore(Everything):
     @pytest.fixture
     def store(self, tmp_path: Path) -> Iterator[Store]:
         store = open_sqlite(tmp_path / "skolebro.db")

@@ -141,13 +141,12 @@ def test_the_scim_server_is_sent_what_the_plan_said(passes: list[Pass], number: 
     planned = Counter((METHODS[step["operation"]], f"/{step['resource']}s") for step in steps)
     writes = [seen for seen in it.scim if seen.method != "GET"]
     assert Counter((seen.method, "/" + seen.path.split("/")[1]) for seen in writes) == planned
-    # A group has no unique name, so each new one is looked for before it is made; nothing else is asked.
+    # Whatever is new is looked for before it is made, users by their name too; nothing else is asked.
     lookups = [parse_qs(urlsplit(seen.path).query)["filter"][0] for seen in it.scim if seen.method == "GET"]
-    assert sorted(lookups) == sorted(
-        f'externalId eq "{canonical_id(MUNICIPALITY, "group", *step["key"])}"'
-        for step in steps
-        if (step["kind"], step["operation"]) == ("group", "created")
-    )
+    new = [step for step in steps if step["operation"] == "created"]
+    by_id = [f'externalId eq "{canonical_id(MUNICIPALITY, step["kind"], *step["key"])}"' for step in new]
+    by_name = [f'userName eq "{step["key"][0]}"' for step in new if step["kind"] == "person"]
+    assert sorted(lookups) == sorted([*by_id, *by_name])
     assert {seen.status for seen in it.scim} <= {200, 201, 204}
     planned_ids = {
         canonical_id(MUNICIPALITY, step["kind"], *step["key"]) for step in steps if step["operation"] != "deleted"

@@ -26,7 +26,12 @@ from bridge.connector import (
     TargetUnavailable,
     Unchanged,
 )
-from bridge.testing.conformance_target import ProxiedReceiver, Samples, TargetConformance
+from bridge.testing.conformance_target import (
+    ProxiedReceiver,
+    ReadsBackConformance,
+    Samples,
+    TargetConformance,
+)
 from bridge.testing.faulty_proxy import Fault, FaultyProxy
 from connectors.scim import CORE, ScimConfig, connector
 from connectors.scim.target import ScimTarget
@@ -118,13 +123,13 @@ class _ScimConformance(TargetConformance):
         return {name: value for name, value in json.loads(body).items() if name != "schemas"}
 
 
-class TestUsers(_ScimConformance):
+class TestUsers(_ScimConformance, ReadsBackConformance):
     @pytest.fixture
     def receiver(self, proxy: FaultyProxy, server: ScimServer) -> ProxiedReceiver:
         return ProxiedReceiver(proxy, lambda: len(server.resources("/Users")))
 
 
-class TestGroups(_ScimConformance):
+class TestGroups(_ScimConformance, ReadsBackConformance):
     @pytest.fixture
     def samples(self) -> Samples:
         keys = [{"institution_number": "101001", "group_id": name} for name in ("1A", "1B")]
@@ -274,6 +279,92 @@ def test_an_update_of_what_is_not_known_is_looked_up_before_it_is_created(
 ) -> None:
     apply(target, samples.update)
     assert [request.method for request in proxy.requests] == ["GET", "GET", "POST"]
+
+
+# ---------------------------------------------------------------- before the first create
+
+
+def by_hand(server: ScimServer, samples: Samples) -> dict[str, Any]:
+    """An account that somebody made at the platform, under the name that ours will have."""
+    body = user(samples.create.id, "By Hand")
+    del body["externalId"]
+    made: dict[str, Any] = server.call("POST", "/Users", {"schemas": [CORE["User"].urn], **body}).json()
+    return made
+
+
+def test_a_hand_made_account_is_adopted_without_an_attempt_to_double_it(
+    target: ScimTarget, server: ScimServer, proxy: FaultyProxy, samples: Samples
+) -> None:
+    made = by_hand(server, samples)
+    outcome = apply(target, samples.create)
+    assert isinstance(outcome, Delivered)
+    assert outcome.remote_id == made["id"]
+    assert [request.method for request in proxy.requests] == ["GET", "GET", "PUT"]
+
+
+def test_the_look_up_can_be_left_to_the_server(
+    proxy: FaultyProxy, server: ScimServer, samples: Samples, tmp_path: Path
+) -> None:
+    for target in make_target(proxy.url, server.token, tmp_path, before_create="post"):
+        apply(target, samples.create)
+        assert [request.method for request in proxy.requests] == ["POST"]
+
+
+def test_what_is_gone_where_we_knew_it_is_looked_for_before_it_is_made_again(
+    target: ScimTarget, server: ScimServer, samples: Samples
+) -> None:
+    created = apply(target, samples.create)
+    assert isinstance(created, Delivered)
+    (held,) = server.resources("/Users")
+    server.call("DELETE", f"/Users/{held['id']}")
+    del held["id"], held["meta"]
+    moved = server.call("POST", "/Users", held).json()
+    updated = apply(target, after(created, samples.update))
+    assert isinstance(updated, Delivered)
+    assert updated.remote_id == moved["id"]
+    assert len(server.resources("/Users")) == 1
+
+
+def test_a_server_that_cannot_be_searched_is_told_of_as_a_whole(
+    target: ScimTarget, proxy: FaultyProxy, samples: Samples
+) -> None:
+    refusal = json.dumps({"scimType": "invalidFilter"}).encode()
+    proxy.fault = Fault("status", code=400, body=refusal, match=lambda method, path: "filter=" in path)
+    with pytest.raises(ContractBroken, match="before_create: post"):
+        apply(target, samples.create)
+
+
+def test_a_group_is_not_taken_for_ours_by_its_name(
+    target: ScimTarget, server: ScimServer, samples: Samples
+) -> None:
+    server.call("POST", "/Groups", {"schemas": [CORE["Group"].urn], "displayName": "1A"})
+    apply(target, replace(samples.create, resource="Group", document=group(OURS, "1A")))
+    assert len(server.resources("/Groups")) == 2
+
+
+def test_a_group_is_ours_by_its_name_where_that_is_configured(
+    proxy: FaultyProxy, server: ScimServer, samples: Samples, tmp_path: Path
+) -> None:
+    ours = replace(samples.create, resource="Group", document=group(OURS, "1A"))
+    school = server.call("POST", "/Groups", {"schemas": [CORE["Group"].urn], "displayName": "1A"}).json()
+    other = {**group("0f0e7a2b-5d0c-5b8e-9a3c-6f1f0a4d6b12", "1A"), "schemas": [CORE["Group"].urn]}
+    server.call("POST", "/Groups", other)
+    for target in make_target(proxy.url, server.token, tmp_path, adopt_groups="by_name"):
+        outcome = apply(target, ours)
+        assert isinstance(outcome, Delivered)
+        assert outcome.remote_id == school["id"], "the only one that nobody claims"
+    assert len(server.resources("/Groups")) == 2
+
+
+def test_between_two_groups_of_one_name_nobody_guesses(
+    proxy: FaultyProxy, server: ScimServer, samples: Samples, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        server.call("POST", "/Groups", {"schemas": [CORE["Group"].urn], "displayName": "1A"})
+    ours = replace(samples.create, resource="Group", document=group(OURS, "1A"))
+    for target in make_target(proxy.url, server.token, tmp_path, adopt_groups="by_name"):
+        assert apply(target, ours) == Rejected("ambiguous_match", "displayName")
+    assert len(server.resources("/Groups")) == 2
 
 
 # ---------------------------------------------------------------- changed behind our back

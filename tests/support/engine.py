@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
@@ -278,6 +279,7 @@ resources:
 """
 
 
+@cache
 def mapping_of(text: str = PLATFORM) -> TargetMapping:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "mapping.yaml"

@@ -13,7 +13,7 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from pathlib import Path
 from threading import Condition, Event, Thread
-from typing import Self, cast
+from typing import Self
 
 _LINE = 65_536
 
@@ -30,7 +30,7 @@ class Mail:
 
     @property
     def message(self) -> EmailMessage:
-        return cast(EmailMessage, message_from_bytes(self.content, policy=SMTP))
+        return message_from_bytes(self.content, policy=SMTP)
 
     @property
     def text(self) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -74,7 +75,7 @@ class Town:
         )
         return self.notices
 
-    def open(self, **fields: object) -> int:
+    def open(self, **fields: Any) -> int:
         with self.bench.store.write() as uow:
             return uow.add_hold(replace(a_hold(), opened_at=self.clock.now(), **fields), None)
 
@@ -441,7 +442,10 @@ def test_no_user_id_no_group_and_no_file_name_is_told(town: Town, stream: io.Str
     town.clock.forward(days=2)
     town.tell()
     assert len(town.mail.sent) == 2
-    told = "".join(f"{notice}{payload(notice)}{mail_of(notice)}" for notice in town.mail.sent) + stream.getvalue()
+    told = (
+        "".join(f"{notice}{payload(notice)}{mail_of(notice).decode()}" for notice in town.mail.sent)
+        + stream.getvalue()
+    )
     assert '"count": 1' in stream.getvalue() and str(number) in told
     for word in (*PEOPLE, "kanarina-gruppen", "drop/"):
         assert word not in told

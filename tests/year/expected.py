@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bridge.testing.stil_people import Alias, Person
-from bridge.testing.stil_records import MANUAL_SOURCE, Institution, user_ids
+from bridge.testing.stil_records import MANUAL_SOURCE, Institution
 from tests.support.model import aula_model, identity, scim_model
 
 Body = dict[str, Any]
@@ -98,6 +98,7 @@ class Watch:
 
     owners: dict[str, str] = field(default_factory=dict)
     protected: set[str] = field(default_factory=set)
+    ever: set[str] = field(default_factory=set)
     looked_at: int = 0
     leaks: list[str] = field(default_factory=list)
 
@@ -108,6 +109,7 @@ class Watch:
             self.owners |= dict.fromkeys(_marks(person), person.user_id)
             if person.alias is not None:
                 self.protected.add(person.user_id)
+        self.ever |= self.protected
 
     def look(self, text: str) -> None:
         self.looked_at += 1
@@ -127,6 +129,11 @@ def pupils_of(school: Institution) -> frozenset[str]:
     return frozenset(record.user_id for record in school.records if record.kind == "student")
 
 
-def everyone_in(schools: Iterable[Institution]) -> frozenset[str]:
-    """The user ids of everyone of whom these schools speak."""
-    return frozenset(user_id for one in schools for user_id in user_ids(one.records))
+def roles_of(school: Institution) -> frozenset[tuple[str, str]]:
+    """Who is what at a school."""
+    return frozenset((record.user_id, record.kind) for record in school.records)
+
+
+def years_of(school: Institution) -> list[str]:
+    """The school year of each of a school's sources."""
+    return [school.school_year, *(source.school_year for source in school.more_sources)]

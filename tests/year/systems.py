@@ -112,7 +112,7 @@ class Wire:
 
 
 class ScimInProcess:
-    """A service provider as RFC 7644 has it, as far as anybody asks: no user name twice, no member who is nobody."""
+    """A service provider as RFC 7644 has it, as far as anybody asks: no name twice, no member who is nobody."""
 
     def __init__(self, wire: Wire) -> None:
         self.wire = wire

@@ -377,7 +377,14 @@ def test_a_sync_tells_once_by_mail_and_webhook_and_names_nobody(tmp_path: Path) 
     assert PLANTED["UserId"] in {*users} & {*hold["people"]}
     assert "skolebro holds show 1" in mail.text
     Webhook(secret).verify(request.body, dict(request.headers))
-    everything = mail.content.decode() + server.text + request.body.decode() + result.stderr + result.stdout
+    everything = (
+        str(mail.message["Subject"])
+        + mail.content.decode()
+        + server.text
+        + request.body.decode()
+        + result.stderr
+        + result.stdout
+    )
     assert not [word for word in {*users, *PLANTED.values()} if word in everything]
 
 
@@ -447,7 +454,7 @@ def test_a_hostile_name_of_a_municipality_adds_no_header_to_what_is_sent(tmp_pat
     assert "Evil" in str(mail.message["Subject"])
 
 
-def test_a_secret_that_others_may_read_stops_a_sync_before_anything_is_taken_in(tmp_path: Path) -> None:
+def test_a_mistake_that_is_found_when_it_is_used_stops_a_sync_before_anything_is_taken_in(tmp_path: Path) -> None:
     with MailServer() as server:
         world = told_world(tmp_path, mail=by_mail(server))
         (tmp_path / "hook").write_text(webhook_secret())
@@ -455,6 +462,11 @@ def test_a_secret_that_others_may_read_stops_a_sync_before_anything_is_taken_in(
         world.settings["notices"]["webhook"] = {"base_url": "https://127.0.0.1:9", "secret_file": "hook"}
         world.write()
         assert "notices.webhook.secret_file" in world.run("sync").ended(2).stderr
+        (tmp_path / "hook").chmod(0o600)
+        world.settings["notices"]["webhook"]["base_url"] = "http://alarm.example"
+        world.write()
+        assert "notices.webhook.base_url must begin with https" in world.run("sync").ended(2).stderr
+        assert world.rows("SELECT * FROM runs") == []
 
 
 def test_the_daemon_tells_of_a_hold_while_it_goes_on_and_tells_it_once_over_restarts(tmp_path: Path) -> None:
