@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
-from itertools import chain, islice
-from json import dumps
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-import msgspec
 import typer
 
 from bridge.app import Bridge
+from bridge.cli import history_show
 from bridge.cli.common import CONFIG, Config, Json, Limit, Municipality, chosen, moment, open_configured, who
-from bridge.cli.printing import add_row, console, line, new_table, print_json
 from bridge.domain.changes import Operation
 from bridge.domain.entities import PUBLISHED_KINDS
 from bridge.domain.errors import ConfigError
-from bridge.domain.events import Event, attributes, event_type
-from bridge.engine.compact import Compaction
-from bridge.engine.history import Told, as_of, beginning, living, position
+from bridge.domain.events import Event, event_type
+from bridge.engine.history import as_of, beginning, living, position
 from bridge.engine.publish import Republished, publish_again
 from bridge.engine.replay import Span, last_events, note_reading, replay
 
-_TABLE = 1_000
 _DIGITS = 18
 _MOST = 10**_DIGITS
 _T = TypeVar("_T")
@@ -70,8 +66,9 @@ def events(
 ) -> None:
     """Show the event log: identifiers and field names, without --data no values.
 
-    Where the log is compacted it tells the last event of everything that lived there. To show values is written
-    into the audit chain.
+    Where the log is compacted it tells the last event of everything that lived there.
+
+    Whoever has values shown is written into the audit chain.
     """
     bridge, code = _opened(config, municipality)
     if until is not None and until_sequence is not None:
@@ -89,9 +86,9 @@ def events(
     if data:
         note_reading(bridge.store, bridge.book(who()), code, "events", span)
     if json:
-        _print_events(found, data)
+        history_show.listed(found, data)
     else:
-        _show_events(found, data, _floor(bridge, code))
+        history_show.tabled(found, data, _floor(bridge, code))
 
 
 def replay_events(
@@ -108,19 +105,20 @@ def replay_events(
 ) -> None:
     """Tell a part of the event log again: one CloudEvent a line, with all PERSONAL VALUES but the CPR number.
 
-    With --publish nothing is printed but how many were sent: the broker gets them once more, in order and under
-    the same ids, and whoever has applied one drops it by entityversion. Either is written into the audit chain.
+    With --publish they go to the broker once more, in order and under the same ids, and none is printed.
+
+    A consumer drops what it has by entityversion. Either is written into the audit chain.
     """
     bridge, code = _opened(config, municipality)
     span = _span(bridge, code, 0, _point(from_, "--from"), _point(to, "--to"))
     span = replace(span, institution=institution)
     if publish:
-        _show_republished(_publish(bridge, code, span), json)
+        history_show.republished(_publish(bridge, code, span), json)
         return
     found = replay(bridge.store, code, span)
     note_reading(bridge.store, bridge.book(who()), code, "replay", span)
     for event in found:
-        sys.stdout.write(_cloud_event(event) + "\n")
+        sys.stdout.write(history_show.cloud_event(event) + "\n")
 
 
 def snapshot(
@@ -135,8 +133,9 @@ def snapshot(
 ) -> None:
     """Print all that lives now, or lived then, as JSON: PERSONAL VALUES, but no CPR number.
 
-    `sequence` is where the event log goes on: who applies what comes after it misses nothing. Every snapshot is
-    written into the audit chain.
+    `sequence` is where the event log goes on: who applies what comes after it misses nothing.
+
+    Every snapshot is written into the audit chain.
     """
     bridge, code = _opened(config, municipality)
     at = _point(as_of_, "--as-of")
@@ -145,10 +144,10 @@ def snapshot(
     until = past.sequence if past else None
     note_reading(bridge.store, bridge.book(who()), code, "snapshot", Span(until=until, institution=institution))
     if past is not None:
-        _print_state(code, past.sequence, past.entities)
+        history_show.state(code, past.sequence, past.entities)
         return
     with bridge.store.read() as reader:
-        _print_state(code, reader.last_sequence(code), living(reader, code, institution))
+        history_show.state(code, reader.last_sequence(code), living(reader, code, institution))
 
 
 @history_app.command("compact")
@@ -170,7 +169,7 @@ def compact(
     else:
         with bridge.alone():
             found = [bridge.compact(code) for code in codes]
-    _show_compactions(found, dry_run, json)
+    history_show.compacted(found, dry_run, json)
 
 
 # ---------------------------------------------------------------- what is meant
@@ -214,107 +213,6 @@ def _publish(bridge: Bridge, code: str, span: Span) -> Republished:
         to.close()
 
 
-# ---------------------------------------------------------------- showing
-
-
-def _print_events(found: Iterator[Event], data: bool) -> None:
-    """One JSON document, written as it is read."""
-    last: int | None = None
-
-    def shown() -> Iterator[object]:
-        nonlocal last
-        for event in found:
-            last = event.sequence
-            yield _event(event, data)
-
-    sys.stdout.write('{"events": [')
-    _write_list(shown())
-    sys.stdout.write(f'], "next": {dumps(last)}}}\n')
-
-
-def _print_state(code: str, sequence: int, entities: Iterable[Told]) -> None:
-    head = dumps({"municipality": code, "sequence": sequence}, ensure_ascii=False)
-    sys.stdout.write(head.removesuffix("}") + ', "entities": [')
-    _write_list(map(_entity, entities))
-    sys.stdout.write("]}\n")
-
-
-def _write_list(values: Iterable[object]) -> None:
-    for number, value in enumerate(values):
-        sys.stdout.write((", " if number else "") + dumps(value, ensure_ascii=False))
-
-
-def _event(event: Event, data: bool) -> dict[str, object]:
-    content = msgspec.json.decode(event.data)
-    shown = {**attributes(event), "key": list(event.key)}
-    return shown | ({"data": content} if data else {"changed": content.get("changed", [])})
-
-
-def _entity(one: Told) -> dict[str, object]:
-    return {"subject": one.subject, "entityversion": one.version, "key": list(one.key), "object": one.object}
-
-
-def _cloud_event(event: Event) -> str:
-    """The structured mode of CloudEvents, as the broker's messages have it."""
-    return msgspec.json.encode({**attributes(event), "data": msgspec.Raw(event.data)}).decode()
-
-
-def _show_events(found: Iterator[Event], data: bool, floor: int) -> None:
-    """A table for each thousand, so that a long log is shown while it is read."""
-    first = next(found, None)
-    if first is not None and first.sequence <= floor:
-        line(f"The log up to {floor} is compacted: there, only the last event of what lived then is left.")
-    rest = found if first is None else chain([first], found)
-    page = list(islice(rest, _TABLE))
-    while True:
-        _show_table(page, data)
-        if not (page := list(islice(rest, _TABLE))):
-            return
-
-
-def _show_table(page: Sequence[Event], data: bool) -> None:
-    table = new_table("sequence", "time", "type", "subject", "version", "changed")
-    for event in page:
-        changed = ", ".join(msgspec.json.decode(event.data).get("changed", ()))
-        at = event.time.isoformat(timespec="seconds")
-        add_row(table, event.sequence, at, event.type, event.subject, event.version, changed)
-    console.print(table)
-    if data:
-        for event in page:
-            line(event.data.decode())
-
-
 def _floor(bridge: Bridge, code: str) -> int:
     with bridge.store.read() as reader:
         return reader.log_floor(code)
-
-
-def _show_republished(done: Republished, json: bool) -> None:
-    if json:
-        print_json({"published": done.count, "from": done.first, "to": done.last})
-    elif done.last is None:
-        line("There is no such event: nothing was published.")
-    else:
-        line(f"{done.count} events were published once more, from {done.first} to {done.last}.")
-
-
-def _show_compactions(found: Sequence[Compaction], dry_run: bool, json: bool) -> None:
-    if json:
-        print_json({"logs": found})
-        return
-    for one in found:
-        line(_sentence(one, dry_run))
-        if one.held_by is not None:
-            line(f"  The reader {one.held_by} has not come further, so nothing after that is taken out.")
-        for name in one.passed:
-            line(f"  The reader {name} is not configured any more: should it come back, it begins anew, and its")
-            line("  consumers take the snapshot.")
-
-
-def _sentence(one: Compaction, dry_run: bool) -> str:
-    place = f"The log of municipality {one.municipality}"
-    if one.floor == one.before:
-        return f"{place} has nothing older than its retention that could go; it is compacted up to {one.floor}."
-    if dry_run:
-        return f"{place} would be compacted up to {one.floor}; it is up to {one.before} now."
-    return f"{place} is compacted up to {one.floor}: {one.removed} events are gone, what lives stays."

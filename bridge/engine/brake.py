@@ -16,7 +16,7 @@ from bridge.engine.decide import agreed_part
 from bridge.engine.desire import Rendering
 from bridge.engine.detect import concerned
 from bridge.engine.guard import TARGET_GROWS, TARGET_REWRITTEN, TARGET_SHRINKS, GuardPolicy
-from bridge.engine.holding import DELETIONS
+from bridge.engine.holding import DELETIONS, in_place_of
 from bridge.ports import DEACTIVATED, HELD, Delivery, Hold, Reader, Store, Subject, UnitOfWork
 
 _REASONS = {
@@ -109,8 +109,8 @@ def _ask(
         return
     for hold in earlier:
         uow.set_hold_state(hold.id, "superseded", None, now)
-    told = next((hold.notified_at for hold in earlier if hold.reasons == reasons), None)
-    number = uow.add_hold(_hold(uow, target, held, rows, digest, reasons, told, now), None)
+    opened = _hold(uow, target, held, rows, digest, reasons, now)
+    number = uow.add_hold(in_place_of(earlier, opened), None)
     book.write(uow, [{"kind": "hold.opened", "hold": number, "target": target, "reasons": list(reasons)}])
 
 
@@ -121,7 +121,6 @@ def _hold(
     rows: Iterable[Delivery],
     digest: str,
     reasons: tuple[str, ...],
-    told: datetime | None,
     now: datetime,
 ) -> Hold:
     counts = Counter(f"{row.kind}.{operation}" for operation, stopped in held.items() for row in stopped)
@@ -141,7 +140,6 @@ def _hold(
         origin=target,
         groups=tuple(sorted("/".join(key) for kind, key in subjects if kind is Kind.GROUP)),
         withheld=subjects,
-        notified_at=told,
     )
 
 

@@ -125,7 +125,8 @@ def beginning(reader: Reader, municipality: str, at: int | datetime) -> int:
     """The number after which comes what was recorded at this number or moment and later. Raises `Compacted`."""
     if isinstance(at, int):
         return max(0, at - 1)
-    return position(reader, municipality, at - timedelta.resolution)
+    # The first moment of all has none before it.
+    return position(reader, municipality, at - timedelta.resolution if at.year > 1 else at)
 
 
 def operation_of(event: Event) -> str:

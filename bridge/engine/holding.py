@@ -120,14 +120,14 @@ def hold_snapshot(
         origin=snapshot.origin,
         groups=_group_names(found.header.institution_number, leavers.groups),
         summary=roll_summary(detection.changes),
-        notified_at=_told_already(earlier, reasons),
     )
-    return _open(uow, place, opened, snapshot.body)
+    return _open(uow, place, in_place_of(earlier, opened), snapshot.body)
 
 
-def _told_already(earlier: Iterable[Hold], reasons: tuple[str, ...]) -> datetime | None:
-    """When people were told of the same trouble, if they were: they are not told of it every day."""
-    return next((hold.notified_at for hold in earlier if hold.notified_at and hold.reasons == reasons), None)
+def in_place_of(earlier: Iterable[Hold], hold: Hold) -> Hold:
+    """Return the hold with when people were told of the same trouble: they are not told of it every day."""
+    told = next((one for one in earlier if one.notified_at and one.reasons == hold.reasons), None)
+    return hold if told is None else replace(hold, notified_at=told.notified_at, reminded_at=told.reminded_at)
 
 
 def _group_names(institution: str, groups: Iterable[str]) -> tuple[str, ...]:
@@ -250,9 +250,8 @@ def hold_deletions(
         origin=snapshot.origin,
         groups=groups,
         withheld=withheld,
-        notified_at=_told_already(earlier, reasons),
     )
-    _open(uow, place, opened, None)
+    _open(uow, place, in_place_of(earlier, opened), None)
 
 
 def keep_the_rest(uow: UnitOfWork, place: Place, hold: Hold, withheld: tuple[Subject, ...]) -> None:

@@ -22,7 +22,7 @@ from bridge.engine.desire import (
     system_of,
 )
 from bridge.engine.guard import MAPPING_REMOVES, OTHER_SYSTEM, GuardPolicy
-from bridge.engine.holding import TARGET
+from bridge.engine.holding import TARGET, in_place_of
 from bridge.ports import HELD, Delivery, Desired, Hold, Reader, Store, UnitOfWork
 
 _UNSETTLED = ("open", "approved")
@@ -190,29 +190,31 @@ def _hold(
     book: AuditBook,
     now: datetime,
 ) -> None:
-    if any(h.digest == rendering.digest and h.state in ("open", "rejected") for h in _holds_of(uow, rendering)):
+    known = _holds_of(uow, rendering)
+    if any(hold.digest == rendering.digest and hold.state in ("open", "rejected") for hold in known):
         return
+    earlier = [hold for hold in known if hold.state == "open"]
+    for hold in earlier:
+        uow.set_hold_state(hold.id, "superseded", None, now)
     counts: dict[str, int] = {"stored": stored}
     for row in gone:
         counts[f"{row.kind}.deleted"] = counts.get(f"{row.kind}.deleted", 0) + 1
     people = sorted(row.key[0] for row in gone if row.kind is Kind.PERSON)
-    number = uow.add_hold(
-        Hold(
-            id=0,
-            municipality=rendering.scope.municipality,
-            institution="",
-            subject=TARGET,
-            target=rendering.target,
-            digest=rendering.digest,
-            reasons=reasons,
-            counts=counts,
-            people=tuple(people),
-            state="open",
-            opened_at=now,
-            origin=rendering.mapping.name,
-        ),
-        None,
+    opened = Hold(
+        id=0,
+        municipality=rendering.scope.municipality,
+        institution="",
+        subject=TARGET,
+        target=rendering.target,
+        digest=rendering.digest,
+        reasons=reasons,
+        counts=counts,
+        people=tuple(people),
+        state="open",
+        opened_at=now,
+        origin=rendering.mapping.name,
     )
+    number = uow.add_hold(in_place_of(earlier, opened), None)
     book.write(
         uow,
         [{"kind": "hold.opened", "hold": number, "target": rendering.target, "reasons": list(reasons)}],

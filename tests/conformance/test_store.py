@@ -26,6 +26,7 @@ from bridge.domain.entities import Kind
 from bridge.domain.errors import ConfigError, StoreError, StoreUnavailable
 from bridge.ports import Store
 from bridge.testing.conformance_store import StoreConformance
+from bridge.testing.conformance_store_drift import DriftConformance
 from bridge.testing.conformance_store_history import HistoryConformance
 from bridge.testing.conformance_store_holds import HoldsConformance
 from bridge.testing.conformance_store_quarantine import QuarantineConformance
@@ -41,6 +42,7 @@ class Everything(
     StoreConformance,
     QuarantineConformance,
     TraceConformance,
+    DriftConformance,
     HistoryConformance,
     HoldsConformance,
     StepsConformance,

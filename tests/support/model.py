@@ -11,6 +11,7 @@ import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
@@ -32,6 +33,7 @@ _ENGLISH = {
 }  # fmt: skip
 
 
+@cache
 def identity(municipality: str, kind: str, *key: str) -> str:
     """The canonical id: the same as long as the source's key is the same."""
     return str(uuid5(_IDS, "\x1f".join((municipality, kind, *key))))
@@ -46,17 +48,13 @@ def scim_model(municipality: str, institutions: Sequence[Institution]) -> dict[s
     for user_id, kinds in _kinds(institutions).items():
         external_id = identity(municipality, "person", user_id)
         users[external_id] = _user(external_id, _person(institutions, user_id), kinds)
-    for (number, group_id), name in _group_names(institutions).items():
-        external_id = identity(municipality, "group", number, group_id)
-        groups[external_id] = {
-            "displayName": name,
-            "members": sorted(
-                identity(municipality, "person", record.user_id)
-                for record in {
-                    r.user_id: r for r in _records(institutions) if _is_member(r, number, group_id)
-                }.values()
-            ),
-        }
+    members: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for record in _records(institutions):
+        for group_id in record.group_ids:
+            members[record.institution_number, group_id].add(identity(municipality, "person", record.user_id))
+    for key, name in _group_names(institutions).items():
+        external_id = identity(municipality, "group", *key)
+        groups[external_id] = {"displayName": name, "members": sorted(members[key])}
     return {"Users": users, "Groups": groups}
 
 
@@ -205,10 +203,6 @@ def _kinds(institutions: Iterable[Institution]) -> dict[str, set[str]]:
 def _person(institutions: Iterable[Institution], user_id: str) -> Person:
     """Every institution tells the same of a person on the same day."""
     return next(i.people[user_id] for i in institutions if user_id in i.people)
-
-
-def _is_member(record: Record, number: str, group_id: str) -> bool:
-    return record.institution_number == number and group_id in record.group_ids
 
 
 def _group_names(institutions: Iterable[Institution]) -> dict[tuple[str, str], str]:

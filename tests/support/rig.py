@@ -39,10 +39,8 @@ municipalities:
     guard: {{max_deleted_percent: 90, max_unprotected: null, window: 0s, deletion_grace: 0s}}
     source: {source}
     targets:
-      platform:
-        {{connector: scim, base_url: "{scim}", token_file: scim-token, timeout: {timeout}, {brisk}}}
-      aula:
-        {{connector: aula, mode: agreement, base_url: "{aula}", secret_file: aula-secret, timeout: {timeout}, {brisk}}}
+      platform: {{connector: scim, base_url: "{scim}", token_file: scim-token, {common}}}
+      aula: {{connector: aula, mode: agreement, base_url: "{aula}", secret_file: aula-secret, {common}}}
 """
 
 
@@ -172,9 +170,8 @@ def make_rig(
                 scim=rig.to_scim.url,
                 aula=rig.to_aula.url,
                 interval=json.dumps(interval),
-                timeout=timeout,
+                common=f"timeout: {timeout}, guard: {{max_deleted_percent: null}}, leavers: {{retention: 0s}}",
                 retry=retry,
-                brisk="guard: {max_deleted_percent: null}, leavers: {retention: 0s}",
             )
         )
         rig.note_day()

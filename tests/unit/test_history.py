@@ -303,6 +303,7 @@ class TestReplay:
         with logged("aba").read() as reader:
             begin = [beginning(reader, TOWN, moment) for moment in (0, 1, 3, START, at(1), at(1.5), at(3), at(99))]
             assert begin == [0, 0, 2, 0, 0, 1, 2, 3]
+            assert beginning(reader, TOWN, datetime.min.replace(tzinfo=UTC)) == 0
             assert [position(reader, TOWN, moment) for moment in (0, 2, at(1), at(1.5))] == [0, 2, 1, 1]
 
     def test_reads_a_long_log_page_by_page(self) -> None:

@@ -175,6 +175,7 @@ def test_a_very_long_list_is_cut_and_says_so(town: Town) -> None:
         town.open(institution=f"1010{number:02}")
     town.tell()
     assert "And 10 more: skolebro holds list" in town.mail.sent[0].text
+    assert "Hold 40:" in town.mail.sent[0].text and "Hold 41:" not in town.mail.sent[0].text
     assert len(town.mail.sent[0].holds) == 50
 
 
@@ -390,6 +391,7 @@ def test_a_way_that_recovers_is_not_told_of_what_was_decided_meanwhile(town: Tow
     town.clock.forward(hours=1)
     town.tell()
     assert town.webhook.sent == []
+    assert town.notices.ways[1].owed == set()
 
 
 def test_a_stop_is_heeded_before_the_next_message(town: Town) -> None:

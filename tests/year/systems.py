@@ -153,7 +153,8 @@ class ScimInProcess:
 
     def _list(self, there: dict[str, dict[str, Any]], params: Mapping[str, str]) -> HttpResponse:
         name, _, value = params.get("filter", "").partition(" eq ")
-        found = [one for one in there.values() if not name or one.get(name) == json.loads(value)]
+        wanted = json.loads(value) if name else None
+        found = [one for one in there.values() if one.get(name) == wanted]
         start = int(params.get("startIndex", "1")) - 1
         page = found[start : start + int(params.get("count", "100"))]
         return _json(200, {"totalResults": len(found), "Resources": page})

@@ -150,6 +150,8 @@ class Year:
         self.platform = ScimInProcess(Wire(self._day, self.watch.look))
         self.aula = AulaInProcess(Wire(self._day, self.watch.look))
         self.accepted: dict[str, Institution] = {}
+        self._known: list[Institution] = []
+        self._truth = Truth.of(CODE, [])
         self._partly: dict[str, Institution] = {}
         self._met: set[int] = set()
         self._left: set[int] = set()
@@ -243,7 +245,10 @@ class Year:
     def _look(self) -> None:
         assert not self.ear.troubles, f"{self.today}: {self.ear.troubles}"
         assert not self.watch.leaks, f"{self.today}: {self.watch.leaks[:5]}"
-        removed = self.inspector.check(self._day(), Truth.of(CODE, self.accepted.values()))
+        accepted = list(self.accepted.values())
+        if accepted != self._known:
+            self._known, self._truth = accepted, Truth.of(CODE, accepted)
+        removed = self.inspector.check(self._day(), self._truth)
         if self.today in (EMPTY_NIGHT, EMPTY_NIGHT + timedelta(days=1)):
             assert not removed, f"the empty night removes {removed[:5]}"
 
