@@ -13,10 +13,12 @@ from bridge.domain.ids import CanonicalId
 from bridge.engine.deliver import Lane
 from bridge.engine.guard import GuardPolicy
 from bridge.engine.holding import DRIFT
-from bridge.engine.reconcile_read import Finding
+from bridge.engine.reconcile_read import MISSING, Finding
 from bridge.ports import Hold, Reader, UnitOfWork
 
 TARGET_DRIFTED = "target_drifted"
+_FEW = 3
+"""Where so many or more are all of their kind, and all are missing, the answer itself is in doubt."""
 _UNSETTLED = ("open", "approved", "rejected")
 
 
@@ -68,7 +70,11 @@ def _covered(findings: Iterable[Finding], holds: Sequence[Hold]) -> frozenset[Ca
 def _is_too_much(reader: Reader, lane: Lane, findings: Sequence[Finding]) -> bool:
     living = reader.living(lane.rendering.target)
     numbers = Counter(one.kind for one in findings)
-    return any(_exceeds(lane.policy, kind, number, living.get(kind, 0)) for kind, number in numbers.items())
+    missing = Counter(one.kind for one in findings if one.what == MISSING)
+    return any(
+        _exceeds(lane.policy, kind, number, living.get(kind, 0)) or missing[kind] >= max(living.get(kind, 0), _FEW)
+        for kind, number in numbers.items()
+    )
 
 
 def _exceeds(policy: GuardPolicy, kind: Kind, drifted: int, stored: int) -> bool:

@@ -95,8 +95,8 @@ class Wire:
         answer = self.send("GET", resource.endpoint, filter=f"{name} eq {json.dumps(value)}")
         if answer.status in (404, 405, 501) or (content(answer) or {}).get("scimType") == "invalidFilter":
             raise ContractBroken(
-                f"GET {resource.endpoint} by {name} answers {answer.status}: see base_url; a server that cannot be "
-                "searched needs before_create: post"
+                f"GET {resource.endpoint} by {name} answers {answer.status}: see base_url; a server that cannot "
+                "be searched needs before_create: post"
             )
         self.check(answer)
         page = content(answer) or {}

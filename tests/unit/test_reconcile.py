@@ -520,6 +520,11 @@ class TestGuard:
         large.read("report")
         assert [hold.state for hold in large.holds()] == ["open"]
 
+    def test_a_small_school_that_is_gone_as_a_whole_is_not_believed(self, town: Town) -> None:
+        for identity in (ANE, BO, person_id("tea")):
+            town.platform.lose(identity)
+        assert (town.read("restore").hold, len(town.platform.holds)) == (1, 1)
+
     def test_an_empty_answer_deletes_and_makes_nothing(self, large: Town) -> None:
         large.platform.holds.clear()
         assert (large.read("restore").hold, large.platform.holds) == (1, {})
