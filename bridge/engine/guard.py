@@ -29,6 +29,7 @@ OTHER_SYSTEM = "other_system"
 TARGET_SHRINKS = "target_shrinks"
 TARGET_GROWS = "target_grows"
 TARGET_REWRITTEN = "target_rewritten"
+TARGET_DRIFTED = "target_drifted"
 OF_THE_TIME = frozenset({OLDER, FROM_FUTURE, SAME_TIME})
 """Why the very content may be good at another time: it says nothing of the content."""
 REJECTED = "rejected"
@@ -52,6 +53,7 @@ REASON_TEXTS: Mapping[str, str] = {
     TARGET_SHRINKS: "more would be deleted at the target than its threshold allows",
     TARGET_GROWS: "more would be created at the target than its threshold allows",
     TARGET_REWRITTEN: "more would be changed at the target than its threshold allows",
+    TARGET_DRIFTED: "much of what the target has differs from what it confirmed",
 }
 
 

@@ -19,7 +19,8 @@ class Calendar:
     school has of its own. What ends in `_percent` is a share of the schools, of the beginners for `early_percent`.
     In the schools with new ids each class has another id next year; else "4A" is next year's 4A. Where there are
     two sources the staff's rolls on another day. The classes of beginners, and some of these, are told of
-    `early_days` before. In `holidays` (first and last day) nobody comes, goes or changes.
+    `early_days` before. In `holidays` (first and last day), and at weekends if these are quiet, nobody new comes,
+    goes or changes.
     """
 
     first_roll: tuple[int, int] | None = None
@@ -29,6 +30,7 @@ class Calendar:
     early_days: int = 60
     early_percent: float = 50
     holidays: tuple[tuple[date, date], ...] = ()
+    weekends_are_quiet: bool = False
 
     def roll_day(self, year: int, seed: str) -> date:
         """The day on which the school year of `year` gives way to the next, for whoever has this seed."""
@@ -43,7 +45,8 @@ class Calendar:
 
     def is_holiday(self, day: date) -> bool:
         """Whether nothing happens on that day."""
-        return any(first <= day <= last for first, last in self.holidays)
+        is_weekend = self.weekends_are_quiet and day.weekday() >= 5
+        return is_weekend or any(first <= day <= last for first, last in self.holidays)
 
     def found(self, schools: int, year: int, seed: int) -> list[School]:
         """So many schools in the school year of `year`."""

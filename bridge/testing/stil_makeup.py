@@ -27,6 +27,7 @@ class Makeup:
     """How the municipality is put together; what ends in `_percent` is a share of those it can befall.
 
     With `is_marked` no two people share a family name, a street or a phone: each can be found in any text.
+    Raises `ValueError` for a single track, which leaves no class to move to.
     """
 
     tracks: str = "ABC"
@@ -40,6 +41,10 @@ class Makeup:
     two_schools_percent: float = 6  # of the staff
     parent_percent: float = 10  # of the staff
     is_marked: bool = False
+
+    def __post_init__(self) -> None:
+        if len(set(self.tracks)) < 2:
+            raise ValueError("a municipality needs two tracks, so that a pupil can change class")
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ class Municipality:
     The school year is the one of `start`, and rolls where the calendar says so.
 
     Raises:
-        ValueError: no school, fewer pupils than schools, or a single track, which leaves no class to move to.
+        ValueError: no school, or fewer pupils than schools.
     """
 
     def __init__(
@@ -60,9 +60,7 @@ class Municipality:
         if not 1 <= schools <= pupils:
             raise ValueError("a municipality needs at least one school, and a pupil for each school")
         self._makeup, self._churn, self._start = makeup or Makeup(), churn or Churn(), start
-        if len(set(self._makeup.tracks)) < 2:
-            raise ValueError("a municipality needs two tracks, so that a pupil can change class")
-        self.code, self.day = code, 0
+        self.code, self.day, self._news = code, 0, 0
         self._random = random.Random(seed)
         percent, is_marked = self._makeup.protected_percent, self._makeup.is_marked
         self._people = MadeUpPeople(self._random, code, percent, is_marked=is_marked)
@@ -84,8 +82,8 @@ class Municipality:
 
     @property
     def source_time(self) -> datetime:
-        """When the schools' own system delivered what today's exports hold."""
-        return self.export_time - timedelta(hours=3)
+        """When the schools' own system delivered what today's exports hold: not on a day without news."""
+        return self._start + timedelta(days=self._news, hours=-3)
 
     @property
     def is_holiday(self) -> bool:
@@ -128,19 +126,22 @@ class Municipality:
             user_id for user_id in user_ids(self._records.values()) if self._people[user_id].alias is not None
         )
 
-    # ------------------------------------------------------------ a day
-
     def advance(self) -> None:
         """Move one day on: some leave, join, move, change class, details, protection or staff role.
 
         Schools whose day it is begin a new year, and who is on the way arrives, whatever day it is.
         """
         self.day += 1
+        before = dict(self._schools), dict(self._records)
         for school in self._schools.values():
             self._let_year_go_on(school)
         self._carry_out_moves()
-        if self.is_holiday:
-            return
+        if not self.is_holiday or (self._schools, self._records) != before:
+            self._news = self.day
+        if not self.is_holiday:
+            self._let_day_pass()
+
+    def _let_day_pass(self) -> None:
         churn, records = self._churn, list(self._records.values())
         for record in self._some(records, churn.leavers):
             self._let_leave(record)
@@ -239,8 +240,6 @@ class Municipality:
         here = [pupil for record, pupil in self._having(Student) if record.institution_number == school.number]
         announced = school.announced_ids
         return sum(p.level == LEVELS[-1] for p in here), sum(p.main_group in announced for p in here)
-
-    # ------------------------------------------------------------ who is there
 
     def _add(self, number: str, user_id: str, role: Role, source: str = SOURCE) -> None:
         local_person_id = None if source == MANUAL_SOURCE else f"L{next(self._numbers)}"

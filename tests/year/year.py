@@ -68,9 +68,9 @@ def town_of(pupils: int, seed: int) -> Municipality:
         schools=10,
         pupils=pupils,
         code=CODE,
-        makeup=Makeup(tracks="AB", teaching_groups=2, is_marked=True),
+        makeup=Makeup(tracks="AB", teaching_groups=2, sibling_percent=15, is_marked=True),
         churn=Churn(joiners=0.1, leavers=0.2, contact_details=0.5, protection=0.05, moves=0.3, returners=60),
-        calendar=Calendar(first_roll=(6, 22), last_roll=(7, 20), early_days=45, holidays=HOLIDAYS),
+        calendar=Calendar((6, 22), (7, 20), early_days=45, holidays=HOLIDAYS, weekends_are_quiet=True),
         start=START,
     )
 
