@@ -11,12 +11,11 @@ from hashlib import sha256
 from bridge.domain.entities import Kind
 from bridge.domain.ids import CanonicalId
 from bridge.engine.deliver import Lane
-from bridge.engine.guard import GuardPolicy
+from bridge.engine.guard import TARGET_DRIFTED, GuardPolicy
 from bridge.engine.holding import DRIFT
 from bridge.engine.reconcile_read import MISSING, Finding
 from bridge.ports import Hold, Reader, UnitOfWork
 
-TARGET_DRIFTED = "target_drifted"
 _FEW = 3
 """Where so many or more are all of their kind, and all are missing, the answer itself is in doubt."""
 _UNSETTLED = ("open", "approved", "rejected")

@@ -42,12 +42,14 @@ class Moves:
 
     _departures: defaultdict[int, list[Key]] = field(default_factory=lambda: defaultdict(list))
     _arrivals: defaultdict[int, list[Arrival]] = field(default_factory=lambda: defaultdict(list))
+    _just_come: frozenset[str] = frozenset()
 
     @property
     def under_way(self) -> frozenset[str]:
-        """The user ids of everybody who leaves or arrives on a day to come."""
+        """The user ids of everybody who leaves or arrives on a day to come, or has just arrived."""
         leaving = {key[1] for keys in self._departures.values() for key in keys}
-        return frozenset(leaving | {one.user_id for ones in self._arrivals.values() for one in ones})
+        coming = {one.user_id for ones in self._arrivals.values() for one in ones}
+        return frozenset(leaving | coming) | self._just_come
 
     def plan(self, key: Key, arrival: Arrival, order: Order, day: int) -> None:
         """Let somebody move on that day and, if not all of it is shown at once, on the next one."""
@@ -64,4 +66,6 @@ class Moves:
 
     def arriving(self, day: int) -> list[Arrival]:
         """Take out who arrives on that day."""
-        return self._arrivals.pop(day, [])
+        arrivals = self._arrivals.pop(day, [])
+        self._just_come = frozenset(one.user_id for one in arrivals)
+        return arrivals

@@ -122,9 +122,8 @@ class Municipality:
 
     def protected(self) -> frozenset[str]:
         """The user ids of everyone of today whose name and address are protected."""
-        return frozenset(
-            user_id for user_id in user_ids(self._records.values()) if self._people[user_id].alias is not None
-        )
+        everyone = user_ids(self._records.values())
+        return frozenset(user_id for user_id in everyone if self._people[user_id].alias is not None)
 
     def advance(self) -> None:
         """Move one day on: some leave, join, move, change class, details, protection or staff role.
