@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 JOBS   ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow lint bench lock clean
+.PHONY: help setup run test test-slow year lint bench lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -25,10 +25,13 @@ run: setup  ## a made-up municipality, a learning platform, an Aula stand-in and
 	@$(BIN)/skolebro simulate demo
 
 test: setup  ## the everyday test suite
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow" --durations=8
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not slow" --durations=8
 
 test-slow: setup  ## the long harnesses
 	$(BIN)/python -m pytest -n $(JOBS) -m slow
+
+year: setup  ## a year of a large municipality in some minutes: rolls, moves, an empty night, a lost agreement
+	$(BIN)/python -m tests.year --pupils 1500
 
 lint: setup  ## style, types and the floors of the architecture
 	$(BIN)/ruff check .

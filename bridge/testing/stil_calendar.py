@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import assert_never
 
-from bridge.testing.stil_makeup import LAST_SFO, LEVELS, SUBJECTS, Makeup
+from bridge.testing.stil_makeup import LAST_SFO, LEVELS, NAMES, SUBJECTS, Makeup
 from bridge.testing.stil_records import SOURCE, STAFF_SOURCE, Employee, External, Group, Record, Student
+
+FIRST_NUMBER = 101001
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,7 @@ class Calendar:
     In the schools with new ids each class has another id next year; else "4A" is next year's 4A. Where there are
     two sources the staff's rolls on another day. The classes of beginners, and some of these, are told of
     `early_days` before. In `holidays` (first and last day), and at weekends if these are quiet, nobody new comes,
-    goes or changes.
+    goes or changes. A school `delivers_news_only` if its systems deliver nothing while nothing changes there.
     """
 
     first_roll: tuple[int, int] | None = None
@@ -31,6 +33,7 @@ class Calendar:
     early_percent: float = 50
     holidays: tuple[tuple[date, date], ...] = ()
     weekends_are_quiet: bool = False
+    delivers_news_only: bool = False
 
     def roll_day(self, year: int, seed: str) -> date:
         """The day on which the school year of `year` gives way to the next, for whoever has this seed."""
@@ -50,7 +53,7 @@ class Calendar:
 
     def found(self, schools: int, year: int, seed: int) -> list[School]:
         """So many schools in the school year of `year`."""
-        numbers, chance = [str(101001 + index) for index in range(schools)], random.Random(f"{seed} schools")
+        numbers, chance = [str(FIRST_NUMBER + index) for index in range(schools)], random.Random(f"{seed} schools")
         share = len(numbers) / 100 if self.first_roll is not None else 0  # without a roll there is nothing to tell
         new_ids = chance.sample(numbers, round(self.new_ids_percent * share))
         two_sources = chance.sample(numbers, round(self.two_sources_percent * share))
@@ -72,6 +75,10 @@ class School:
     ending: str = ""
     staff_ending: str = ""
     announced: tuple[Group, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return f"{NAMES[(int(self.number) - FIRST_NUMBER) % len(NAMES)]} {self.number}"
 
     @property
     def staff_source(self) -> str:

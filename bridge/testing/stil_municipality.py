@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from bridge.testing.stil_calendar import Calendar, School, school_year
 from bridge.testing.stil_households import Households
-from bridge.testing.stil_makeup import LEVELS, NAMES, OCCUPATIONS, Churn, Makeup
+from bridge.testing.stil_makeup import LEVELS, OCCUPATIONS, Churn, Makeup
 from bridge.testing.stil_moves import ORDERS, Arrival, Moves
 from bridge.testing.stil_people import MadeUpPeople
 from bridge.testing.stil_records import (
@@ -60,7 +60,7 @@ class Municipality:
         if not 1 <= schools <= pupils:
             raise ValueError("a municipality needs at least one school, and a pupil for each school")
         self._makeup, self._churn, self._start = makeup or Makeup(), churn or Churn(), start
-        self.code, self.day, self._news = code, 0, 0
+        self.code, self.day = code, 0
         self._random = random.Random(seed)
         percent, is_marked = self._makeup.protected_percent, self._makeup.is_marked
         self._people = MadeUpPeople(self._random, code, percent, is_marked=is_marked)
@@ -69,6 +69,7 @@ class Municipality:
         self._calendar, self._moves, self._seed = calendar or Calendar(), Moves(), seed
         self._schools = {one.number: one for one in self._calendar.found(schools, year, seed)}
         self._records: dict[tuple[str, str, str], Record] = {}
+        self._sent: dict[str, datetime] = {}
         numbers = self.institutions()
         for index in range(pupils):
             self._enrol(numbers[index % schools])
@@ -82,8 +83,8 @@ class Municipality:
 
     @property
     def source_time(self) -> datetime:
-        """When the schools' own system delivered what today's exports hold: not on a day without news."""
-        return self._start + timedelta(days=self._news, hours=-3)
+        """When the schools' own systems delivered what today's exports hold, where they deliver every day."""
+        return self.export_time - timedelta(hours=3)
 
     @property
     def is_holiday(self) -> bool:
@@ -102,17 +103,17 @@ class Municipality:
         """
         school = self._schools[number]
         records = tuple(record for record in self._records.values() if record.institution_number == number)
-        index = self.institutions().index(number)
-        staff = ImportSource(STAFF_SOURCE, school_year(school.staff_year), self.source_time)
+        sent = self._sent.get(number, self.source_time)
+        staff = ImportSource(STAFF_SOURCE, school_year(school.staff_year), sent)
         return Institution(
             number=number,
-            name=f"{NAMES[index % len(NAMES)]} {number}",
+            name=school.name,
             groups=school.groups(self._makeup),
             records=records,
             people={user_id: self._people[user_id] for user_id in user_ids(records)},
             school_year=school_year(school.year),
             export_time=self.export_time,
-            source_time=self.source_time,
+            source_time=sent,
             more_sources=(staff,) if school.has_two_sources else (),
         )
 
@@ -130,15 +131,16 @@ class Municipality:
 
         Schools whose day it is begin a new year, and who is on the way arrives, whatever day it is.
         """
+        before = [self.institution(n) for n in self._schools] if self._calendar.delivers_news_only else []
         self.day += 1
-        before = dict(self._schools), dict(self._records)
         for school in self._schools.values():
             self._let_year_go_on(school)
         self._carry_out_moves()
-        if not self.is_holiday or (self._schools, self._records) != before:
-            self._news = self.day
         if not self.is_holiday:
             self._let_day_pass()
+        for last in before:
+            is_news = self.institution(last.number).content != last.content
+            self._sent[last.number] = self.source_time if is_news else last.source_time
 
     def _let_day_pass(self) -> None:
         churn, records = self._churn, list(self._records.values())

@@ -121,6 +121,12 @@ class Institution:
     source_time: datetime
     more_sources: tuple[ImportSource, ...] = ()
 
+    @property
+    def content(self) -> tuple[object, ...]:
+        """All that it says but when: equal on two days between which nothing changed."""
+        years = [self.school_year, *(source.school_year for source in self.more_sources)]
+        return (self.name, self.groups, self.records, self.people, years)
+
 
 def user_ids(records: Iterable[Record]) -> dict[str, None]:
     """Everyone the records speak of, in their order: a set would change the order with every process."""

@@ -469,6 +469,7 @@ def test_a_mistake_that_is_found_when_it_is_used_stops_a_sync_before_anything_is
         assert world.rows("SELECT * FROM runs") == []
 
 
+@pytest.mark.slow
 def test_the_daemon_tells_of_a_hold_while_it_goes_on_and_tells_it_once_over_restarts(tmp_path: Path) -> None:
     server = MailServer().start()
     server.stop()

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NoReturn
@@ -27,7 +27,7 @@ from bridge.engine.feed import Inlet, feed_step
 from bridge.engine.guard import GuardPolicy
 from bridge.ports import Feed, FeedMessage, Reader, Store, UnitOfWork
 from bridge.testing.memory_bus import MemoryBus
-from tests.support.engine import Bench, header, pupil
+from tests.support.engine import MORNING, Bench, header, pupil
 from tests.support.forks import serve
 from tests.support.rabbitmq import url
 
@@ -42,8 +42,9 @@ class NameSource:
         return iter(())
 
     def parse(self, snapshot: Snapshot) -> Iterator[Record]:
-        yield header()
-        yield from map(pupil, snapshot.body.decode().strip("<>").split())
+        users = snapshot.body.decode().strip("<>").split()
+        yield header(at=MORNING + timedelta(minutes=len(users)), times={"KMD": MORNING})  # who names more is newer
+        yield from map(pupil, users)
 
     def taken(self, snapshot: Snapshot) -> None: ...
 

@@ -39,7 +39,7 @@ municipalities:
     guard: {{max_deleted_percent: 90, max_unprotected: null, window: 0s, deletion_grace: 0s}}
     source: {source}
     targets:
-      platform: {{connector: scim, base_url: "{scim}", token_file: scim-token, {common}}}
+      platform: {{connector: scim, base_url: "{scim}", token_file: scim-token, before_create: post, {common}}}
       aula: {{connector: aula, mode: agreement, base_url: "{aula}", secret_file: aula-secret, {common}}}
 """
 

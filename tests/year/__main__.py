@@ -17,10 +17,12 @@ def main() -> None:
     parser.add_argument("--pupils", type=int, default=2500)
     parser.add_argument("--days", type=int, default=400)
     parser.add_argument("--seed", type=int, default=5)
+    parser.add_argument("--late", action="store_true", help="deliver before anybody decides on what is held")
     told = parser.parse_args()
     started = monotonic()
     with TemporaryDirectory() as folder:
-        report = Year(Path(folder), pupils=told.pupils, days=told.days, seed=told.seed).live()
+        year = Year(Path(folder), pupils=told.pupils, days=told.days, seed=told.seed, decides_late=told.late)
+        report = year.live()
     sys.stdout.write(f"{report}\n{monotonic() - started:.0f} s\n")
 
 

@@ -61,6 +61,7 @@ class TownSource:
         self.knobs: dict[str, Knobs] = {}
         self.shown: dict[str, Institution] = {}
         self.told: dict[str, Institution] = {}
+        self._written: dict[str, tuple[datetime, Knobs, Snapshot]] = {}
         self._reader = FolderSource(Path(), timedelta(0), _ZONE, clock.now)
 
     def agreements(self) -> frozenset[str]:
@@ -69,8 +70,15 @@ class TownSource:
     def fetch(self, institution: str) -> Snapshot:
         if institution not in self.agreed:
             raise AgreementMissing("no data agreement")
-        today = self.town.institution(institution)
         knobs = self.knobs.get(institution, Knobs())
+        at, how, snapshot = self._written.get(institution, (None, None, None))
+        if snapshot is None or (at, how) != (self.town.export_time, knobs):
+            snapshot = self._write(institution, knobs)
+            self._written[institution] = (self.town.export_time, knobs, snapshot)
+        return snapshot
+
+    def _write(self, institution: str, knobs: Knobs) -> Snapshot:
+        today = self.town.institution(institution)
         snapshot = self._reader.document(write_export(today, knobs), f"institution {institution}")
         if not knobs.empty:
             self.told[snapshot.digest] = self.shown[institution] = today

@@ -21,6 +21,7 @@ def test_a_year_of_ten_schools_ends_with_each_target_equal_to_the_truth(tmp_path
     assert report.protected > 100
 
 
+@pytest.mark.slow
 def test_some_weeks_around_a_school_year_roll_end_with_each_target_equal_to_the_truth(tmp_path: Path) -> None:
     report = Year(tmp_path, pupils=80, days=35).live()
     assert sum(number for reasons, number in report.holds.items() if "school_year" in reasons) >= 10

@@ -69,8 +69,15 @@ def town_of(pupils: int, seed: int) -> Municipality:
         pupils=pupils,
         code=CODE,
         makeup=Makeup(tracks="AB", teaching_groups=2, sibling_percent=15, is_marked=True),
-        churn=Churn(joiners=0.1, leavers=0.2, contact_details=0.5, protection=0.05, moves=0.3, returners=60),
-        calendar=Calendar((6, 22), (7, 20), early_days=45, holidays=HOLIDAYS, weekends_are_quiet=True),
+        churn=Churn(0.1, 0.2, 0.3, 0.15, 0.05, 0.5, moves=0.3, returners=60),
+        calendar=Calendar(
+            (6, 22),
+            (7, 20),
+            early_days=45,
+            holidays=HOLIDAYS,
+            weekends_are_quiet=True,
+            delivers_news_only=True,
+        ),
         start=START,
     )
 
@@ -139,10 +146,13 @@ def _listed(numbers: Counter[str]) -> str:
 
 
 class Year:
-    """One municipality, its bridge and its targets; `live` lets all days pass and has each of them looked at."""
+    """One municipality, its bridge and its targets; `live` lets all days pass and has each of them looked at.
 
-    def __init__(self, folder: Path, *, pupils: int, days: int, seed: int = 5) -> None:
-        self._days, self._extra = days, 0
+    With `decides_late` deliveries go out before anybody has decided on what was held that morning.
+    """
+
+    def __init__(self, folder: Path, *, pupils: int, days: int, seed: int = 5, decides_late: bool = False) -> None:
+        self._days, self._extra, self._decides_late = days, 0, decides_late
         self.town = town_of(pupils, seed)
         self.clock = HandClock(self.town.export_time)
         self.source = TownSource(self.town, self.clock)
@@ -196,7 +206,8 @@ class Year:
         self._prepare()
         self.bridge.take_in(self.municipality, self.ear)  # type: ignore[arg-type]
         self._hear()
-        self._operate()
+        if not self._decides_late:
+            self._operate()
         self._drain()
         self._operate()
         self._look()
