@@ -86,11 +86,6 @@ class Municipality:
         """When the schools' own systems delivered what today's exports hold, where they deliver every day."""
         return self.export_time - timedelta(hours=3)
 
-    @property
-    def is_holiday(self) -> bool:
-        """Whether today is a day on which nothing happens at the schools."""
-        return self._calendar.is_holiday(self.export_time.date())
-
     def institutions(self) -> list[str]:
         """The institution numbers, lowest first."""
         return list(self._schools)
@@ -136,7 +131,7 @@ class Municipality:
         for school in self._schools.values():
             self._let_year_go_on(school)
         self._carry_out_moves()
-        if not self.is_holiday:
+        if not self._calendar.is_holiday(self.export_time.date()):
             self._let_day_pass()
         for last in before:
             is_news = self.institution(last.number).content != last.content

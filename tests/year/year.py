@@ -262,6 +262,15 @@ class Year:
         removed = self.inspector.check(self._day(), self._truth)
         if self.today in (EMPTY_NIGHT, EMPTY_NIGHT + timedelta(days=1)):
             assert not removed, f"the empty night removes {removed[:5]}"
+        self._check_taken_in()
+
+    def _check_taken_in(self) -> None:
+        """What is under agreement is taken in on the same day; what is not stays as it was on the last day."""
+        for number, known in self.accepted.items():
+            if number in self.source.agreed:
+                assert known.content == self.town.institution(number).content, f"{self.today}: {number} lags"
+            else:
+                assert known.export_time.date() < WITHDRAWN, f"{self.today}: {number} has no agreement"
 
     def _check_the_end(self) -> None:
         """All targets hold what the municipality itself tells, of whatever kind."""
