@@ -28,9 +28,10 @@ test: setup  ## the everyday test suite
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not slow" --durations=8
 
 test-slow: setup  ## the long harnesses
-	$(BIN)/python -m pytest -n $(JOBS) -m slow
+	$(BIN)/python -m pytest -n $(JOBS) -m "slow and not year"
 
 year: setup  ## a year of a large municipality in some minutes: rolls, moves, an empty night, a lost agreement
+	$(BIN)/python -m pytest -n 0 -s -m year
 	$(BIN)/python -m tests.year --pupils 1500
 
 lint: setup  ## style, types and the floors of the architecture

@@ -13,6 +13,8 @@ from tests.support.exports import Export
 from tests.support.process import Result, background
 from tests.support.world import DAYS, World
 
+pytestmark = pytest.mark.slow  # real processes by the dozen; the engine is told of in tests/unit
+
 SMALL = "280555.xml"
 SCHOOL = "280555"
 _DAY = 86_400_000_000  # of microseconds, as times are stored

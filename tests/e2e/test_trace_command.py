@@ -16,6 +16,8 @@ from tests.support.process import PROGRAM, Result
 from tests.support.scim import ScimServer
 from tests.support.world import DAYS, MUNICIPALITY, World, scim_target
 
+pytestmark = pytest.mark.slow  # real processes by the dozen; the engine is told of in tests/unit
+
 SMALL = "280555.xml"
 PLATFORM, AULA = f"{MUNICIPALITY}/platform", f"{MUNICIPALITY}/aula"
 CPR = "3112994987"

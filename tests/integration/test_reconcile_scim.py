@@ -28,6 +28,8 @@ from tests.support.exports import Export
 from tests.support.scim import ScimServer
 from tests.support.world import DAYS, MUNICIPALITY, World, scim_target
 
+pytestmark = pytest.mark.slow  # real processes by the dozen; the engine is told of in tests/unit
+
 ANE, BO = person_id("ane"), person_id("bo")
 PLATFORM = f"{MUNICIPALITY}/platform"
 PEOPLE = (pupil("ane", email="ane@skole.example"), pupil("bo"), teacher("tea", ["1A"]))

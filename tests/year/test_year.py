@@ -11,6 +11,7 @@ from tests.year.year import Year
 
 
 @pytest.mark.slow
+@pytest.mark.year
 def test_a_year_of_ten_schools_ends_with_each_target_equal_to_the_truth(tmp_path: Path) -> None:
     report = Year(tmp_path, pupils=600, days=400).live()
     sys.stdout.write(f"\n{report}\n")

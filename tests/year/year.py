@@ -47,6 +47,7 @@ from tests.year.systems import (
 CODE = "999"
 START = datetime(2026, 6, 20, 3, tzinfo=UTC)
 HOLIDAYS = (
+    (date(2026, 7, 21), date(2026, 8, 9)),
     (date(2026, 10, 10), date(2026, 10, 18)),
     (date(2026, 12, 19), date(2027, 1, 3)),
     (date(2027, 2, 13), date(2027, 2, 22)),
@@ -69,7 +70,7 @@ def town_of(pupils: int, seed: int) -> Municipality:
         pupils=pupils,
         code=CODE,
         makeup=Makeup(tracks="AB", teaching_groups=2, sibling_percent=15, is_marked=True),
-        churn=Churn(0.1, 0.2, 0.3, 0.15, 0.05, 0.5, moves=0.3, returners=60),
+        churn=Churn(0.1, 0.15, 0.15, 0.1, 0.05, 0.3, moves=0.25, returners=60),
         calendar=Calendar(
             (6, 22),
             (7, 20),
