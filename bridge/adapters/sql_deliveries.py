@@ -34,6 +34,7 @@ _STEP = select(
     _C.carried,
     _C.version,
     _C.state,
+    _C.confirmed_body.is_not(None).label("is_known"),
 ).where(_C.target == bindparam("target"), _IS_IN_CHUNK)
 _REMOTE = select(_C.id, _C.remote_id).where(
     _C.target == bindparam("target"), _IS_IN_CHUNK, _C.remote_id.is_not(None)
@@ -55,6 +56,7 @@ _LANE = (
     .order_by(_C.next_attempt_at, _C.id)
 )
 
+_IS_LOST = (bindparam("b_hash").is_(None)) & _C.confirmed.is_(None) & _C.confirmed_body.is_not(None)
 _CHANGED = (
     "b_target",
     "b_id",
@@ -78,6 +80,8 @@ _CHANGE = (
         institution=func.coalesce(func.nullif(bindparam("b_institution"), literal_column("''")), _C.institution),
         version=_C.version + 1,
         attempts=0,
+        # What is to be sent again has no confirmed hash, and is there all the same: when it goes it is deleted.
+        in_doubt=case((_IS_LOST, 1), else_=_C.in_doubt),
         state="pending",
         reason=bindparam("b_reason"),
         next_attempt_at=bindparam("b_due_at"),
@@ -346,7 +350,8 @@ def _rank(before: StoredRow, row: Desired) -> int:
 
 def _carried(before: StoredRow, row: Desired) -> tuple[int, int]:
     """How many changes the next step carries, and how many end superseded with it."""
-    is_done = row.hash == before.confirmed and not before.in_doubt
+    is_lost = row.hash is None and before.confirmed is None and bool(before.is_known)
+    is_done = row.hash == before.confirmed and not before.in_doubt and not is_lost
     carried = before.carried if row.carried is None else row.carried
     overtaken = 0 if row.carried is None else before.carried
     return (0, overtaken + carried) if is_done else (carried, overtaken)

@@ -22,7 +22,7 @@ from bridge.engine.compact import Compaction, compact, foresee_compaction
 from bridge.engine.decide import NotOpen
 from bridge.engine.deliver import Lane, deliver
 from bridge.engine.facts import describe_step
-from bridge.engine.fetch import Intake, apply_approved, fetch
+from bridge.engine.fetch import Intake, apply_approved, expire, fetch
 from bridge.engine.plan import Plan, foresee, plan
 from bridge.engine.publish import cursor_name
 from bridge.engine.refresh import announce, refresh
@@ -127,6 +127,7 @@ class Bridge(Parts):
     def settle(self, intake: Intake, teller: Teller) -> int:
         """Carry out what a person changed or decided: mappings, scopes, approved holds."""
         done = 0
+        expire(self.store, intake)
         for rendering in intake.renderings:
             refresh(self.store, rendering, intake.policy, intake.book, self.clock.now)
             done += announce(self.store, rendering, self.clock.now)

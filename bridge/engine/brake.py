@@ -16,7 +16,7 @@ from bridge.engine.decide import agreed_part
 from bridge.engine.desire import Rendering
 from bridge.engine.detect import concerned
 from bridge.engine.guard import TARGET_GROWS, TARGET_REWRITTEN, TARGET_SHRINKS, GuardPolicy
-from bridge.engine.holding import DELETIONS, in_place_of
+from bridge.engine.holding import DELETIONS, REST, in_place_of, keep_the_rest
 from bridge.ports import DEACTIVATED, HELD, Delivery, Hold, Reader, Store, Subject, UnitOfWork
 
 _REASONS = {
@@ -86,9 +86,14 @@ def _subject(row: Delivery) -> Subject:
     return row.kind, row.key
 
 
+def _rests(reader: Reader, target: TargetId) -> list[Hold]:
+    """What was left out when a part was approved: it waits for a person, however little it is."""
+    return [hold for hold in holds_at(reader, target, ("open",)) if REST in hold.reasons]
+
+
 def _refused(uow: UnitOfWork, target: TargetId, now: datetime) -> frozenset[Subject]:
     """What a person has said no to, as long as it is still due."""
-    rejected = holds_at(uow, target, ("rejected",))
+    rejected = [*holds_at(uow, target, ("rejected",)), *_rests(uow, target)]
     if not rejected:
         return frozenset()
     due = {_subject(row) for row in uow.due_steps(target)}
@@ -104,7 +109,7 @@ def _ask(
     rows = sorted((row for stopped in held.values() for row in stopped), key=lambda row: row.id)
     digest = sha256("".join(f"{row.id}{row.version}" for row in rows).encode()).hexdigest()
     reasons = tuple(_REASONS[operation] for operation in Operation if operation in held)
-    earlier = holds_at(uow, target, ("open",))
+    earlier = [hold for hold in holds_at(uow, target, ("open",)) if REST not in hold.reasons]
     if any(hold.digest == digest for hold in earlier):
         return
     for hold in earlier:
@@ -150,7 +155,8 @@ def holds_at(reader: Reader, target: TargetId, states: Sequence[str]) -> list[Ho
 def _settle(uow: UnitOfWork, target: TargetId, now: datetime) -> None:
     """Nothing is too much any more: whoever was asked need not answer."""
     for hold in holds_at(uow, target, ("open",)):
-        uow.set_hold_state(hold.id, "superseded", None, now)
+        if REST not in hold.reasons:
+            uow.set_hold_state(hold.id, "superseded", None, now)
 
 
 def release(store: Store, rendering: Rendering, now: datetime) -> int:
@@ -163,7 +169,8 @@ def release(store: Store, rendering: Rendering, now: datetime) -> int:
         for hold in holds_at(uow, rendering.target, ("approved",)):
             ids = [rendering.scope.id(*subject) for subject in hold.withheld if _is_agreed(hold, subject)]
             uow.clear(rendering.target, ids, HELD, now)
-            uow.set_hold_state(hold.id, "applied", hold.decided_by, now)
+            left = tuple(subject for subject in hold.withheld if not _is_agreed(hold, subject))
+            keep_the_rest(uow, hold, left, now)
             freed += len(ids)
     return freed
 

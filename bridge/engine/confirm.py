@@ -59,9 +59,8 @@ def settle(attempt: Attempt, outcome: Outcome, retry: RetryPolicy, now: datetime
             return _confirmed(row, attempt, remote_id, etag, reason, now + wait)
         case Rejected(reason=reason, field=field_name):
             told = f"{reason}:{field_name}" if field_name else reason
-            # A create that is refused did not happen; whether what was to go is there stays open.
-            in_doubt = row.in_doubt and attempt.command.document is None
-            return replace(row, state="rejected", reason=told, in_doubt=in_doubt, attempts=row.attempts + 1)
+            # What is refused did not happen; what an earlier attempt did, whose outcome nobody saw, stays open.
+            return replace(row, state="rejected", reason=told, attempts=row.attempts + 1)
         case Deferred(reason=reason, after=after):
             wait = max(retry.wait(row.attempts + 1, after, chance), timedelta(seconds=1))
             return replace(

@@ -4,27 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
 from bridge.connector import Command, Target
-from bridge.domain.entities import Kind
+from bridge.domain.entities import Kind, Person
 from bridge.domain.errors import ContractBroken, TargetError, TargetUnavailable
 from bridge.domain.ids import CanonicalId, Key, name_uuid
 from bridge.domain.outcomes import Deferred, Outcome, Rejected, status_in
+from bridge.domain.privacy import visible
 from bridge.engine.audit import AuditBook
 from bridge.engine.brake import AT_TARGETS, brake, operation_of
 from bridge.engine.breaker import MANY_DEFERRED, Breaker, is_paused
-from bridge.engine.codec import decode_body, encode_body, hash_bytes, identity_fields
+from bridge.engine.codec import decode_body, decode_entity, encode_body, hash_bytes, identity_fields
 from bridge.engine.confirm import WAITING, Attempt, confirm, undo
 from bridge.engine.desire import Rendered, Rendering, desired_row, render
 from bridge.engine.guard import GuardPolicy
+from bridge.engine.holding import SNAPSHOT
 from bridge.engine.leavers import Leaving, kept_until
 from bridge.engine.retry import RetryPolicy
 from bridge.mapping import field_names, narrow, references, resolve
-from bridge.ports import DEACTIVATED, KEPT, Delivery, InstitutionState, Store, TargetState, UnitOfWork
+from bridge.ports import (
+    DEACTIVATED,
+    GRACE,
+    KEPT,
+    Delivery,
+    InstitutionState,
+    Reader,
+    Store,
+    TargetState,
+    UnitOfWork,
+)
 
+_LOOK = timedelta(hours=1)
 _KEY_NAMESPACE = UUID("c3b6a1de-27a5-5d8e-9d55-8a6b0f6b9d10")
 
 
@@ -80,7 +93,7 @@ def deliver(lane: Lane, witness: DeliveryWitness) -> int:
     with lane.store.write() as uow:
         due = [row for row in uow.due(name, now, limit) if row.desired is not None or lane.may_delete()]
         allowed = brake(uow, name, lane.policy, lane.book, due, now)
-        attempts = prepare(uow, lane, _not_kept(uow, lane, allowed, now))
+        attempts = prepare(uow, lane, _in_grace(uow, lane, _not_kept(uow, lane, allowed, now), now))
         uow.begin_attempts(name, [attempt.row.id for attempt in attempts])
         lane.book.write(uow, [_intent(lane, attempt) for attempt in attempts])
     patience = 1 if state.failures else MANY_DEFERRED  # else a target that has failed would never pause longer
@@ -168,9 +181,22 @@ def _not_kept(uow: UnitOfWork, lane: Lane, due: Sequence[Delivery], now: datetim
     return [row for row in due if row.id not in again]
 
 
+def _in_grace(uow: UnitOfWork, lane: Lane, due: Sequence[Delivery], now: datetime) -> list[Delivery]:
+    """Let no grace end while a snapshot of the municipality is held: it may be the one that names the person."""
+    municipality = lane.rendering.scope.municipality
+    waiting = [row for row in due if row.reason == GRACE]
+    if not waiting or not any(
+        (hold.municipality, hold.subject) == (municipality, SNAPSHOT) for hold in uow.holds(("open", "approved"))
+    ):
+        return list(due)
+    uow.put_deliveries([replace(row, next_attempt_at=now + _LOOK, updated_at=now) for row in waiting])
+    return [row for row in due if row.reason != GRACE]
+
+
 def prepare(uow: UnitOfWork, lane: Lane, due: Sequence[Delivery]) -> list[Attempt]:
     """Render what is due and leave out what has nothing to be sent: it waits for what it refers to."""
     rendered, due = _render_due(uow, lane.rendering, due)
+    hidden = _hidden(uow, lane.rendering, due)
     ids = {CanonicalId(r.id) for one in rendered.values() for r in references(one.body)}
     known = _reference_ids(uow, lane, ids)
     municipality = lane.rendering.scope.municipality
@@ -179,13 +205,23 @@ def prepare(uow: UnitOfWork, lane: Lane, due: Sequence[Delivery]) -> list[Attemp
     attempts: list[Attempt] = []
     waiting: list[Delivery] = []
     for row in due:
-        attempt = _attempt(lane, row, rendered.get(row.key), known, states.get(row.institution), sequence)
+        may_sleep = row.key not in hidden
+        told_by = states.get(row.institution)
+        attempt = _attempt(lane, row, rendered.get(row.key), known, told_by, sequence, may_sleep=may_sleep)
         if attempt is not None:
             attempts.append(attempt)
         elif row.is_due:
             waiting.append(row)
     _wait_for_references(uow, lane, waiting)
     return attempts
+
+
+def _hidden(reader: Reader, rendering: Rendering, due: Sequence[Delivery]) -> set[Key]:
+    """Who leaves and is protected now: an account that sleeps would keep what the target knew before."""
+    keys = [row.key for row in due if row.kind is Kind.PERSON and row.desired is None]
+    rows = reader.entities(rendering.scope.municipality, Kind.PERSON, keys)
+    people = {key: decode_entity(Kind.PERSON, row.body) for key, row in rows.items() if row.body is not None}
+    return {key for key, one in people.items() if isinstance(one, Person) and visible(one) != one}
 
 
 def _render_due(
@@ -225,8 +261,10 @@ def _attempt(
     known: Mapping[str, str],
     told_by: InstitutionState | None,
     sequence: int,
+    *,
+    may_sleep: bool = True,
 ) -> Attempt | None:
-    asleep = lane.leaving.sleeping(row) if rendered is None else None
+    asleep = lane.leaving.sleeping(row) if rendered is None and may_sleep else None
     body = resolve(rendered.body, known) if rendered else asleep
     if rendered is not None and body is None:
         return None

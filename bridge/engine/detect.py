@@ -132,6 +132,8 @@ def concerned(subject: Subject) -> str | None:
             return key[1]
         case Kind.MEMBERSHIP:
             return key[2]
+        case Kind.PERSON:
+            return key[0]
         case _:
             return None
 

@@ -322,8 +322,8 @@ def apply_approved(intake: Intake, witness: Witness) -> int:
     with intake.store.read() as reader:
         if not reader.holds(("approved",)):
             return 0
+    expire(intake.store, intake)
     with intake.store.write() as uow:
-        expire_approvals(uow, intake.municipality, intake.policy, intake.book, intake.now())
         waiting = [
             (hold, uow.hold_body(hold.id))
             for hold in uow.holds(("approved",))
@@ -335,6 +335,15 @@ def apply_approved(intake: Intake, witness: Witness) -> int:
         elif body is not None:
             _take_approved(intake, hold, body, witness)
     return len(waiting)
+
+
+def expire(store: Store, intake: Intake) -> None:
+    """Open holds again whose approval was not carried out in time, whatever they are of."""
+    with store.read() as reader:
+        if not reader.holds(("approved",)):
+            return
+    with store.write() as uow:
+        expire_approvals(uow, intake.municipality, intake.policy, intake.book, intake.now())
 
 
 def _take_approved(intake: Intake, hold: Hold, body: bytes, witness: Witness) -> None:
@@ -365,7 +374,7 @@ def _delete_approved(intake: Intake, number: int) -> tuple[Run, Detection]:
         record_deletions(
             uow, intake.municipality, hold.institution, detection, intake.renderings, run, intake.book, grace
         )
-        keep_the_rest(uow, place, hold, rest)
+        keep_the_rest(uow, hold, rest, place.now)
     return run, detection
 
 

@@ -53,6 +53,7 @@ REASON_TEXTS: Mapping[str, str] = {
     TARGET_SHRINKS: "more would be deleted at the target than its threshold allows",
     TARGET_GROWS: "more would be created at the target than its threshold allows",
     TARGET_REWRITTEN: "more would be changed at the target than its threshold allows",
+    "rest_of_a_part": "another part of it was approved; what is left waits for a person, however little it is",
     TARGET_DRIFTED: "much of what the target has differs from what it confirmed",
 }
 

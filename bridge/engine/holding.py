@@ -20,6 +20,8 @@ from bridge.ports import Hold, Reader, Subject, UnitOfWork
 
 SNAPSHOT, DELETIONS, TARGET, DRIFT = "snapshot", "deletions", "target", "drift"
 _DECIDED = ("approved", "rejected")
+REST = "rest_of_a_part"
+"""A hold whose other part was approved: what is left waits for a person, however little it is."""
 _UNSETTLED = ("open", "approved")
 _OF_THE_DOCUMENT = OF_THE_TIME | {WRONG_INSTITUTION}
 """Reasons that say nothing of what came before: such a document does not take an earlier one's place."""
@@ -150,7 +152,7 @@ def kept_back(uow: UnitOfWork, place: Place, found: Normalised) -> frozenset[Sub
     A deletion that was rejected is not asked for anew every day; one that is approved is carried out on its own.
     """
     kept: set[Subject] = set()
-    for hold in holds_of(uow, place, DELETIONS, _DECIDED):
+    for hold in [*holds_of(uow, place, DELETIONS, _DECIDED), *_rests(uow, place)]:
         missing = [(kind, key) for kind, key in hold.withheld if key not in found.entities[kind]]
         living = stored(uow, place.municipality, missing)
         still = tuple(subject for subject in missing if subject in living)
@@ -160,6 +162,10 @@ def kept_back(uow: UnitOfWork, place: Place, found: Normalised) -> frozenset[Sub
             uow.put_hold(_shrunk(hold, still))
         kept.update(still)
     return frozenset(kept)
+
+
+def _rests(reader: Reader, place: Place) -> list[Hold]:
+    return [hold for hold in holds_of(reader, place, DELETIONS, ("open",)) if REST in hold.reasons]
 
 
 def stored(reader: Reader, municipality: str, subjects: Collection[Subject]) -> set[Subject]:
@@ -228,10 +234,12 @@ def hold_deletions(
     counts = {**_stored_counts(hold_counts(whole)), **_deleted_counts(withheld), **_persons(whole, rest)}
     people = tuple(sorted(leavers.people))
     groups = _group_names(place.institution, leavers.groups)
-    earlier = holds_of(uow, place, DELETIONS, ("open",))
+    earlier = [hold for hold in holds_of(uow, place, DELETIONS, ("open",)) if REST not in hold.reasons]
     for hold in earlier:
         if (hold.people, hold.groups) == (people, groups):
-            uow.put_hold(replace(hold, withheld=withheld, digest=snapshot.digest, counts=counts))
+            is_the_same = set(withheld) <= set(hold.withheld)
+            kept = replace(hold, withheld=withheld, digest=snapshot.digest, counts=counts)
+            uow.put_hold(kept if is_the_same else replace(kept, approvals=()))
             return
         uow.set_hold_state(hold.id, "superseded", None, place.now)
     reasons = (SHRUNKEN,)
@@ -254,13 +262,14 @@ def hold_deletions(
     _open(uow, place, in_place_of(earlier, opened), None)
 
 
-def keep_the_rest(uow: UnitOfWork, place: Place, hold: Hold, withheld: tuple[Subject, ...]) -> None:
+def keep_the_rest(uow: UnitOfWork, hold: Hold, withheld: tuple[Subject, ...], now: datetime) -> None:
     """An approved hold has been carried out: all of it, or a part, and then the rest waits on."""
     if withheld:
-        rest = replace(_shrunk(hold, withheld), state="open", approvals=(), decided_by=None, decided_at=None)
-        uow.put_hold(rest)
+        reasons = tuple(dict.fromkeys((*hold.reasons, REST)))
+        left = replace(_shrunk(hold, withheld), state="open", approvals=(), decided_by=None, decided_at=None)
+        uow.put_hold(replace(left, reasons=reasons))
     else:
-        uow.set_hold_state(hold.id, "applied", hold.decided_by, place.now)
+        uow.set_hold_state(hold.id, "applied", hold.decided_by, now)
 
 
 # ---------------------------------------------------------------- the end of waiting
@@ -278,7 +287,8 @@ def settle(uow: UnitOfWork, place: Place, approved: Hold | None, states: Sequenc
 def nothing_is_withheld(uow: UnitOfWork, place: Place) -> None:
     """A snapshot without too many deletions was recorded: whoever was asked need not answer any more."""
     for hold in holds_of(uow, place, DELETIONS, ("open",)):
-        uow.set_hold_state(hold.id, "superseded", None, place.now)
+        if REST not in hold.reasons:
+            uow.set_hold_state(hold.id, "superseded", None, place.now)
 
 
 def expire_approvals(

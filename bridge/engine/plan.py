@@ -17,10 +17,10 @@ from bridge.domain.records import Record, Snapshot
 from bridge.engine.brake import operation_of, release
 from bridge.engine.breaker import is_paused, unpause
 from bridge.engine.codec import decode_body, encode_body
-from bridge.engine.decide import NotOpen, agreed_part
+from bridge.engine.decide import NotOpen
 from bridge.engine.deliver import Lane, deliver
 from bridge.engine.desire import Rendering, deliveries_of
-from bridge.engine.fetch import Intake, Listener, apply_approved, fetch
+from bridge.engine.fetch import Intake, Listener, apply_approved, expire, fetch
 from bridge.engine.refresh import announce, refresh
 from bridge.observe import explained
 from bridge.ports import Approval, Delivery, Reader, Run, Store, TargetState, UnitOfWork
@@ -102,14 +102,14 @@ def _approve(uow: UnitOfWork, number: int, now: datetime) -> None:
     hold = uow.hold(number)
     if hold is None or hold.state not in ("open", "rejected"):
         raise NotOpen(f"hold {number} is not open any more; `skolebro plan` shows what comes of decided ones")
-    only = agreed_part(hold)
-    yes = Approval("preview", now, only)
+    yes = Approval("preview", now)
     uow.put_hold(replace(hold, state="approved", approvals=(yes,), decided_at=now, decided_by="preview"))
 
 
 def _settle(rehearsal: _Rehearsal, intake: Intake, full: Intake, listener: Listener) -> list[TargetId]:
     """Carry out what was changed or decided; return the targets whose mapping waits for a person."""
     held = []
+    expire(rehearsal, intake)
     for rendering in intake.renderings:
         if not refresh(rehearsal, rendering, intake.policy, intake.book, intake.now):
             held.append(rendering.target)

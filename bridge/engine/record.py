@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import msgspec
@@ -102,8 +102,16 @@ def _record(
             uow.count_changes(rendering.target, accepted=len(changed), unapplied=len(changed))
             continue
         stepped = desire(uow, rendering, subjects, run.at, occasion)
+        _hasten(uow, rendering, occasion.urgent, run.at)
         account(uow, rendering, detection.changes, subjects, stepped)
     return Recorded(detection.changes, last)
+
+
+def _hasten(uow: UnitOfWork, rendering: Rendering, urgent: Iterable[Key], now: datetime) -> None:
+    """Who is protected now and only sleeps at a target, or is about to go, goes at once: it knows the old name."""
+    rows = (uow.delivery(rendering.target, rendering.scope.id(Kind.PERSON, key)) for key in urgent)
+    leaving = [row for row in rows if row is not None and row.desired is None and row.is_due]
+    uow.put_deliveries([replace(row, next_attempt_at=now, reason=None, updated_at=now) for row in leaving])
 
 
 def _urgent(changes: Iterable[Change]) -> frozenset[Key]:

@@ -47,6 +47,7 @@ HOLD_REASONS = frozenset(
         "mapping_removes",
         "older",
         "other_system",
+        "rest_of_a_part",
         "same_time",
         "school_year",
         "shrunken",

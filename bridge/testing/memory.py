@@ -532,13 +532,15 @@ def _desired(before: Delivery | None, row: Desired, now: datetime) -> Delivery |
     after = replace(before, rank=rank, resource=row.resource)
     if before.desired == row.hash:
         return after
-    is_done = row.hash == before.confirmed and not before.in_doubt
+    is_lost = row.hash is None and before.confirmed is None and before.confirmed_body is not None
+    is_done = row.hash == before.confirmed and not before.in_doubt and not is_lost
     return replace(
         after,
         desired=row.hash,
         institution=row.institution or before.institution,
         version=before.version + 1,
         attempts=0,
+        in_doubt=before.in_doubt or is_lost,
         state="pending",
         reason=row.reason,
         next_attempt_at=row.not_before or now,

@@ -36,7 +36,8 @@ municipalities:
     name: Eksempel Kommune
     institutions: all
     interval: {interval}
-    guard: {{max_deleted_percent: 90, max_unprotected: null, window: 0s, deletion_grace: 0s}}
+    guard: {{max_deleted_percent: 90, max_created_percent: null, max_updated_percent: null,
+      max_unprotected: null, window: 0s, deletion_grace: 0s}}
     source: {source}
     targets:
       platform: {{connector: scim, base_url: "{scim}", token_file: scim-token, before_create: post, {common}}}

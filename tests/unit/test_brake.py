@@ -73,7 +73,7 @@ class TestDeletions:
         bench.drain()
         assert deleted(bench) == set(TEN[:4])
 
-    def test_that_are_approved_in_part_go_and_the_rest_is_judged_anew(self) -> None:
+    def test_that_are_approved_in_part_go_and_the_rest_waits_however_little_it_is(self) -> None:
         bench = bench_of()
         later(bench, *TEN[5:])
         bench.decide(only_hold(bench).id, approve=True, only=["p0"])
@@ -82,6 +82,17 @@ class TestDeletions:
         bench.drain()
         assert deleted(bench) == {"p0"}
         assert only_hold(bench).people == TEN[1:5]
+        bench.decide(only_hold(bench).id, approve=True, only=["p1", "p2", "p3"])
+        bench.release()
+        for _ in range(3):
+            bench.clock.forward(hours=2)
+            bench.drain()
+        assert deleted(bench) == {"p0", "p1", "p2", "p3"}
+        assert only_hold(bench).people == ("p4",)
+        bench.decide(only_hold(bench).id, approve=True)
+        bench.release()
+        bench.drain()
+        assert deleted(bench) == set(TEN[:5])
 
     def test_that_are_rejected_stay_and_are_not_asked_for_again(self) -> None:
         bench = bench_of()

@@ -347,6 +347,16 @@ class TestAPart:
         assert bench.take(pupil("ane"), pupil("frida"), head=at(2)) == ("recorded", None)
         assert users(bench) == {"ane", "dorte", "erik", "frida"}
 
+    def test_that_is_left_out_waits_on_however_little_it_is(self, bench: Bench) -> None:
+        """One of five is no mass deletion; it is what a person has not allowed."""
+        number = held(bench, pupil("ane"))
+        bench.decide(number, approve=True, only=["bo", "carl", "dorte"])
+        bench.apply_approved()
+        bench.clock.forward(hours=25)
+        assert bench.take(pupil("ane"), pupil("frida"), head=at(26)) == ("recorded", None)
+        assert users(bench) == {"ane", "erik", "frida"}
+        assert [(hold.id, hold.people) for hold in bench.holds("open")] == [(number, ("erik",))]
+
     def test_of_a_snapshot_records_all_but_the_other_deletions(self, bench: Bench) -> None:
         bench.decide(held(bench, group("1A")), approve=True, only=["bo"])
         bench.apply_approved()

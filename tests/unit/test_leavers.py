@@ -10,6 +10,7 @@ import pytest
 from bridge.connector import Capabilities, Command
 from bridge.domain.changes import Operation
 from bridge.domain.entities import Phone
+from bridge.domain.records import Header, ImportSource
 from bridge.engine.guard import GuardPolicy
 from bridge.engine.keep import keep, let_go
 from bridge.engine.leavers import Leaving
@@ -24,6 +25,7 @@ from tests.support.engine import (
     group,
     header,
     mapping_of,
+    parent,
     person_id,
     pupil,
 )
@@ -250,3 +252,53 @@ def test_a_target_that_cannot_put_to_sleep_is_told_to_delete() -> None:
     at_first(bench, "bo")
     bench.clock.forward(hours=25)
     assert [command.operation for command in bench.drain()] == [Operation.DELETED]
+
+
+def test_a_grace_does_not_end_while_the_snapshot_of_the_new_school_is_held() -> None:
+    """The snapshot that names the mover waits for a person, over a weekend."""
+    bench = bench_of()
+    at_first(bench, "bo")
+    bench.clock.forward(hours=20)
+    at = bench.clock.at
+    head = Header(OTHER_SCHOOL, "Skolen", at, (ImportSource("KMD", at, "2027/2028"),))
+    assert bench.take(pupil("ane"), pupil("carl"), head=head, expected=OTHER_SCHOOL) == ("held", "school_year")
+    bench.clock.forward(days=3)
+    assert bench.drain() == []
+    bench.decide(bench.holds("open")[0].id, approve=True)
+    bench.apply_approved()
+    bench.drain()
+    bench.clock.forward(days=3)
+    bench.drain()
+    assert Operation.DELETED not in told_of(bench)
+    assert told_of(bench).count(Operation.CREATED) == 1
+
+
+class TestALeaverWhoIsProtectedElsewhere:
+    """Ane leaves as a teacher, and is still the contact of a pupil at the other school, which says: protected."""
+
+    def bench(self) -> Bench:
+        bench = bench_of(leaving=Leaving(MONTH, SLEEPS))
+        self.other(bench, protected=False)
+        at_first(bench, "bo")
+        return bench
+
+    def other(self, bench: Bench, *, protected: bool) -> None:
+        bench.clock.forward(hours=1)
+        child = pupil("carl", contacts=[parent("ane", protected=protected)])
+        bench.take(child, head=header(OTHER_SCHOOL, at=bench.clock.at), expected=OTHER_SCHOOL)
+
+    def test_goes_at_once_instead_of_keeping_the_name_for_the_grace(self) -> None:
+        bench = self.bench()
+        before = len(bench.target.commands)
+        self.other(bench, protected=True)
+        bench.drain()
+        assert [c.operation for c in bench.target.commands[before:] if c.id == ANE] == [Operation.DELETED]
+
+    def test_does_not_go_on_sleeping_under_the_name(self) -> None:
+        bench = self.bench()
+        bench.clock.forward(days=2)
+        bench.drain()
+        assert bench.delivery(ANE).reason == DEACTIVATED
+        self.other(bench, protected=True)
+        bench.drain()
+        assert ANE not in bench.target.documents

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from bridge.adapters.store_sql import open_sqlite
 from bridge.connector import Capabilities, Command, Remote
+from bridge.domain.entities import Kind
 from bridge.domain.errors import ConfigError, TargetUnavailable
 from bridge.domain.ids import CanonicalId
 from bridge.domain.outcomes import Delivered, Outcome
@@ -23,7 +24,7 @@ from bridge.domain.sameness import differing_fields
 from bridge.engine.asking import Stopped
 from bridge.engine.reconcile import Reconciler, Repair, Report, reconcile, shown
 from bridge.engine.reconcile_mend import resync, unpark
-from bridge.ports import Drift, TargetState
+from bridge.ports import Delivery, Desired, Drift, TargetState
 from tests.support.engine import (
     TARGET,
     Bench,
@@ -570,6 +571,17 @@ class TestRow30:
 
 
 class TestResync:
+    def test_forgets_nobody_who_leaves_before_it_is_sent(self, town: Town) -> None:
+        resync(town.store, town.book, TARGET, "anna", town.clock.at)
+        gone = next(iter(key for key in town.entities(Kind.PERSON)))
+        with town.store.write() as uow:
+            identity = town.rendering.scope.id(Kind.PERSON, gone)
+            row = uow.delivery(TARGET, identity)
+            assert row is not None
+            uow.put_desired([replace_hash(row)], town.clock.at)
+            after = uow.delivery(TARGET, identity)
+        assert after is not None and after.is_due
+
     def test_sends_everything_again_to_where_it_is(self, town: Town) -> None:
         places = set(town.platform.holds)
         assert resync(town.store, town.book, TARGET, "anna", town.clock.now()) == 4
@@ -629,3 +641,8 @@ class TestReconciler:
         assert never.step(large.notes) == 1
         large.drain()
         assert len(large.platform.holds) == 101
+
+
+def replace_hash(row: Delivery) -> Desired:
+    """The row as it should be when its entity goes away."""
+    return Desired(row.target, row.id, row.kind, row.key, row.institution, row.resource, row.rank, None)
