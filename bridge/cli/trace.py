@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import getpass
-import os
-import pwd
 import re
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bridge.app import Bridge, open_bridge
+from bridge.app import Bridge
+from bridge.cli.common import CONFIG, Config, Json, open_configured, who
 from bridge.cli.printing import line, print_json
-from bridge.config import load_settings
 from bridge.domain.errors import ConfigError
 from bridge.engine.desire import Rendering
 from bridge.engine.trace import Trace, note_look_up, other_spelling, people_by_number, trace
@@ -24,7 +21,6 @@ from bridge.engine.trace_now import Now
 from bridge.engine.trace_rules import Fields
 from bridge.engine.trace_target import AtTarget, Whereabouts
 from bridge.engine.trace_words import listed, moment
-from bridge.registry import Registry
 
 _CPR = re.compile(r"\s*\d{6}[\s-]?\d{4}\s*")
 _NOT_FOUND = 1
@@ -36,16 +32,14 @@ UserId = Annotated[
 
 def trace_person(
     user_id: UserId = None,
-    config: Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")] = Path(
-        "skolebro.yaml"
-    ),
+    config: Config = CONFIG,
     municipality: Annotated[str | None, typer.Option(help="Municipality code; default: all of them.")] = None,
     target: Annotated[str | None, typer.Option(help="Only this target, <municipality>/<name>.")] = None,
     since: Annotated[str | None, typer.Option(help="The timeline from then on, such as 2026-08-11.")] = None,
     cpr_stdin: Annotated[
         bool, typer.Option("--cpr-stdin", help="Look up by the CPR number on standard input.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
+    json: Json = False,
 ) -> None:
     """Show why a person is, or is not, at each platform, and all that happened so far; names nobody.
 
@@ -53,7 +47,7 @@ def trace_person(
     """
     begin = _moment(since)
     wanted = _wanted(user_id, is_number=cpr_stdin)
-    bridge = open_bridge(load_settings(config, Registry()))
+    bridge = open_configured(config)
     renderings = _renderings(bridge, municipality, target)
     people = _found_by_number(bridge, renderings, wanted) if cpr_stdin else [(code, wanted) for code in renderings]
     _note(bridge, renderings, people)
@@ -137,7 +131,7 @@ def _found_by_number(bridge: Bridge, codes: Iterable[str], number: str) -> list[
 
 def _note(bridge: Bridge, codes: Collection[str], people: Sequence[tuple[str, str]]) -> None:
     """Write every look-up down before anything of it is shown."""
-    book = bridge.book(pwd.getpwuid(os.getuid()).pw_name)
+    book = bridge.book(who())
     for code, user_id in people:
         note_look_up(bridge.store, book, code, user_id)
     for code in sorted(set(codes) - {code for code, _ in people}):

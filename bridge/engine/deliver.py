@@ -170,13 +170,12 @@ def _next_state(
 
 def _not_kept(uow: UnitOfWork, lane: Lane, due: Sequence[Delivery], now: datetime) -> list[Delivery]:
     """Put off the deletion of people who are to stay for now; return the rest."""
+    leaving = [row for row in due if row.desired is None and row.kind is Kind.PERSON]
+    if not leaving:
+        return list(due)
     kept = {one.user_id: kept_until(one, now) for one in uow.kept_people(lane.rendering.scope.municipality)}
-    again = {
-        row.id: until
-        for row in due
-        if row.desired is None and row.kind is Kind.PERSON and (until := kept.get(row.key[0])) is not None
-    }
-    rows = [row for row in due if row.id in again]
+    again = {row.id: until for row in leaving if (until := kept.get(row.key[0])) is not None}
+    rows = [row for row in leaving if row.id in again]
     uow.put_deliveries([replace(row, reason=KEPT, next_attempt_at=again[row.id], updated_at=now) for row in rows])
     return [row for row in due if row.id not in again]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from bridge.domain.entities import Group, Kind
 from bridge.domain.ids import CanonicalId, Key, TargetId, split_key
 from bridge.engine.codec import decode_entity, encode_body, hash_bytes
+from bridge.engine.scan import living_rows
 from bridge.engine.views import Scope, views
 from bridge.mapping import Resource, TargetMapping, narrow, references
 from bridge.ports import GRACE, URGENT, Delivery, Desired, Reader, Subject, UnitOfWork
@@ -225,18 +226,12 @@ def everything(reader: Reader, rendering: Rendering) -> dict[Kind, set[Key]]:
     """Every living entity of the kinds that the mapping sends, and everything that the target has a row of."""
     subjects: dict[Kind, set[Key]] = {}
     for kind in rendering.mapping.kinds():
-        subjects.setdefault(kind, set()).update(living(reader, rendering.scope.municipality, kind))
+        subjects.setdefault(kind, set()).update(
+            row.key for row in living_rows(reader, rendering.scope.municipality, kind)
+        )
     for row in deliveries_of(reader, rendering.target):
         subjects.setdefault(row.kind, set()).add(row.key)
     return subjects
-
-
-def living(reader: Reader, municipality: str, kind: Kind) -> Iterator[Key]:
-    """The keys of all living entities of a kind, read in pages."""
-    after: Key | None = None
-    while page := reader.scan(municipality, kind, after, _PAGE):
-        yield from (row.key for row in page)
-        after = page[-1].key
 
 
 def deliveries_of(reader: Reader, target: TargetId, state: str | None = None) -> list[Delivery]:

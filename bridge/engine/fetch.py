@@ -319,14 +319,11 @@ def apply_approved(intake: Intake, witness: Witness) -> int:
 
     A snapshot comes from its stored bytes, deletions from what the hold names.
     """
-    with intake.store.read() as reader:
-        if not reader.holds(("approved",)):
-            return 0
     expire(intake.store, intake)
-    with intake.store.write() as uow:
+    with intake.store.read() as reader:
         waiting = [
-            (hold, uow.hold_body(hold.id))
-            for hold in uow.holds(("approved",))
+            (hold, reader.hold_body(hold.id))
+            for hold in reader.holds(("approved",))
             if hold.municipality == intake.municipality and hold.target is None
         ]
     for hold, body in waiting:

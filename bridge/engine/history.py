@@ -15,6 +15,7 @@ from bridge.domain.errors import BridgeError
 from bridge.domain.events import NEVER_LOGGED, Event, event_subject
 from bridge.domain.ids import CanonicalId, Key, join_key
 from bridge.engine.codec import decode_entity, public_fields
+from bridge.engine.scan import living_rows
 from bridge.ports import EntityRow, Reader
 
 _PAGE = 2_000
@@ -108,7 +109,7 @@ def living(reader: Reader, municipality: str, institution: str | None = None) ->
             keys = reader.hashes(municipality, institution, kind)
             people.update(user for key in keys for user in _people(kind, key))
     for kind in PUBLISHED_KINDS:
-        for one in map(_stored, _rows(reader, municipality, kind)):
+        for one in map(_stored, living_rows(reader, municipality, kind)):
             if _is_wanted(one, institution, people):
                 yield one
 
@@ -149,13 +150,6 @@ def _stored(row: EntityRow) -> Told:
     fields = public_fields(decode_entity(row.kind, row.body))
     shown = {"id": row.id, **{name: value for name, value in fields.items() if name not in NEVER_LOGGED}}
     return Told(row.kind, row.id, row.key, row.version, shown)
-
-
-def _rows(reader: Reader, municipality: str, kind: Kind) -> Iterator[EntityRow]:
-    after: Key | None = None
-    while page := reader.scan(municipality, kind, after, _PAGE):
-        yield from page
-        after = page[-1].key
 
 
 def _log(reader: Reader, municipality: str, until: int) -> Iterator[Event]:

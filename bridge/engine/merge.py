@@ -18,12 +18,13 @@ def merge(contributions: Iterable[Contribution], times: SourceTimes) -> Person |
     Best is student before employee, external, contact; then the newest sourceDateTime; then the lowest
     institution number. A protection, of the person or of a number, holds if anyone states it.
     """
-    ranked = sorted(contributions, key=lambda one: _rank(one, times))
+    ranked = sorted(contributions, key=lambda one: rank(one, times))
     if not ranked:
         return None
     return united(ranked[0].person, [one.person for one in ranked[1:]])
 
 
-def _rank(one: Contribution, times: SourceTimes) -> tuple[int, float, str]:
+def rank(one: Contribution, times: SourceTimes) -> tuple[int, float, str]:
+    """Return the place of a contribution in the merge; the smallest is believed."""
     time = times.get(one.institution_number, {}).get(one.source or "")
     return (ROLE_RANK[one.role], -time.timestamp() if time else 0.0, one.institution_number)

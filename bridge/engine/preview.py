@@ -10,9 +10,9 @@ from bridge.domain.entities import PUBLISHED_KINDS, Entity, Kind
 from bridge.domain.ids import Key
 from bridge.engine.codec import decode_entity
 from bridge.engine.fetch import Intake, Listener, fetch
+from bridge.engine.scan import living_rows
 from bridge.ports import Reader, Store
 
-_PAGE = 1_000
 State = dict[Kind, dict[Key, Entity]]
 
 
@@ -39,12 +39,8 @@ def preview(
 def _state(reader: Reader, municipality: str) -> State:
     state: State = {}
     for kind in PUBLISHED_KINDS:
-        found: dict[Key, Entity] = {}
-        after: Key | None = None
-        while page := reader.scan(municipality, kind, after, _PAGE):
-            found.update((row.key, decode_entity(kind, row.body)) for row in page if row.body is not None)
-            after = page[-1].key
-        state[kind] = found
+        rows = living_rows(reader, municipality, kind)
+        state[kind] = {row.key: decode_entity(kind, row.body) for row in rows if row.body is not None}
     return state
 
 

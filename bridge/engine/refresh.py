@@ -16,13 +16,13 @@ from bridge.engine.desire import (
     deliveries_of,
     desire,
     everything,
-    living,
     pages,
     render,
     system_of,
 )
 from bridge.engine.guard import MAPPING_REMOVES, OTHER_SYSTEM, GuardPolicy
 from bridge.engine.holding import TARGET, in_place_of
+from bridge.engine.scan import living_rows
 from bridge.ports import HELD, Delivery, Desired, Hold, Reader, Store, UnitOfWork
 
 _UNSETTLED = ("open", "approved")
@@ -86,10 +86,8 @@ def announce(store: Store, rendering: Rendering, now: Callable[[], datetime]) ->
 
 def _begun(reader: Reader, rendering: Rendering) -> set[Key]:
     """The groups that the target is to have and should not have until now."""
-    keys = {
-        rendering.scope.id(Kind.GROUP, key): key
-        for key in living(reader, rendering.scope.municipality, Kind.GROUP)
-    }
+    rows = living_rows(reader, rendering.scope.municipality, Kind.GROUP)
+    keys = {row.id: row.key for row in rows}
     there = reader.desired_hashes(rendering.target, keys)
     missing = [key for identity, key in keys.items() if there.get(identity) is None]
     return {key for page in pages(missing) for key in render(reader, rendering, Kind.GROUP, page)}

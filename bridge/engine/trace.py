@@ -17,6 +17,7 @@ from bridge.domain.ids import Key, TargetId, canonical_id
 from bridge.engine.audit import AuditBook
 from bridge.engine.codec import decode_entity
 from bridge.engine.desire import Rendering
+from bridge.engine.scan import living_rows
 from bridge.engine.trace_now import Now, ids_of, read_now
 from bridge.engine.trace_past import Moment, Past, deleted_by, read_past, timeline
 from bridge.engine.trace_target import AtTarget, Case, at_target
@@ -102,13 +103,10 @@ def other_spelling(reader: Reader, municipality: str, user_id: str) -> str | Non
 
 
 def _contributions(reader: Reader, municipality: str) -> Iterator[Contribution]:
-    after: Key | None = None
-    while page := reader.scan(municipality, Kind.CONTRIBUTION, after, _PAGE):
-        for row in page:
-            entity = decode_entity(row.kind, row.body) if row.body is not None else None
-            if isinstance(entity, Contribution):
-                yield entity
-        after = page[-1].key
+    for row in living_rows(reader, municipality, Kind.CONTRIBUTION):
+        entity = decode_entity(row.kind, row.body) if row.body is not None else None
+        if isinstance(entity, Contribution):
+            yield entity
 
 
 def _is_known(now: Now, past: Past) -> bool:

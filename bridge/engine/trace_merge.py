@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
-from bridge.domain.entities import ROLE_RANK, Contribution, Kind
+from bridge.domain.entities import Contribution, Kind
 from bridge.domain.privacy import PHONES
 from bridge.engine.codec import decode_entity
-from bridge.engine.merge import SourceTimes
+from bridge.engine.merge import SourceTimes, rank
 from bridge.engine.trace_words import moment
 from bridge.ports import InstitutionState, Reader
 
@@ -37,14 +36,14 @@ def source_times(states: Iterable[InstitutionState]) -> SourceTimes:
 
 def decide(heard: Sequence[Contribution], times: SourceTimes) -> Decision | None:
     """Tell whose word counts and by which tie (events.md, "One person, several institutions")."""
-    ranked = sorted(heard, key=lambda one: _rank(one, times))
+    ranked = sorted(heard, key=lambda one: rank(one, times))
     if not ranked:
         return None
     best, number = ranked[0], ranked[0].institution_number
     if len(ranked) == 1:
         return Decision(number, "only", f"Only {number} tells of the person.")
     next_best = ranked[1]
-    (role, time, _), (other_role, other_time, _) = _rank(best, times), _rank(next_best, times)
+    (role, time, _), (other_role, other_time, _) = rank(best, times), rank(next_best, times)
     counts = f"The word of {number} counts:"
     if role != other_role:
         return Decision(number, "role", f"{counts} {best.role} goes before {next_best.role}.")
@@ -55,17 +54,8 @@ def decide(heard: Sequence[Contribution], times: SourceTimes) -> Decision | None
     return Decision(number, "institution_number", f"{counts} {same}.")
 
 
-def _rank(one: Contribution, times: SourceTimes) -> tuple[int, float, str]:
-    at = _time(one, times)
-    return (ROLE_RANK[one.role], -at.timestamp() if at else 0.0, one.institution_number)
-
-
-def _time(one: Contribution, times: SourceTimes) -> datetime | None:
-    return times.get(one.institution_number, {}).get(one.source or "")
-
-
 def _read_at(one: Contribution, times: SourceTimes) -> str:
-    at = _time(one, times)
+    at = times.get(one.institution_number, {}).get(one.source or "")
     return f" ({one.source}, {moment(at)})" if at else ""
 
 
