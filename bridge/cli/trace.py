@@ -229,7 +229,8 @@ def _show_now(now: Now) -> None:
         age = f", its source {word.source} read {moment(word.source_time)}" if word.source_time else ""
         year = f", school year {word.school_year}" if word.school_year else ""
         recorded = f", recorded {moment(word.recorded_at)}" if word.recorded_at else ""
-        line(f"  {word.institution}: {word.role}{recorded}{age}{year}")
+        role = word.role if word.source is not None else "no more than a protection, of a record that is set aside"
+        line(f"  {word.institution}: {role}{recorded}{age}{year}")
     if not now.words:
         line("  nothing")
     if now.decision is not None:

@@ -180,7 +180,8 @@ class Guardianship:
 class Contribution:
     """What one institution says of a person, with what the merge needs to rank it.
 
-    `records` are the (source, LocalPersonId) of the records that are about the person, sorted.
+    `records` are the (source, LocalPersonId) of the records that are about the person, sorted. `source` is None
+    where none of them could be used, and nothing but the protection that they state is known.
     """
 
     kind: ClassVar[Kind] = Kind.CONTRIBUTION
@@ -194,6 +195,10 @@ class Contribution:
     @property
     def key(self) -> Key:
         return (self.institution_number, self.user_id)
+
+    @property
+    def is_protection_only(self) -> bool:
+        return self.source is None
 
 
 Entity = Institution | Group | Person | Affiliation | Membership | Guardianship | Contribution

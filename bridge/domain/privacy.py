@@ -18,8 +18,7 @@ WITHHELD_NAME = ("Navn", "Beskyttet")
 def united(person: Person, others: Iterable[Person]) -> Person:
     """Return the person with every protection that any word on them states: of the person, and of each number."""
     words = [person, *others]
-    phones = [getattr(word, name) for word in words for name in PHONES]
-    hidden = {phone.number for phone in phones if phone is not None and phone.protected}
+    hidden = {phone.number for word in words for phone in _phones(word) if phone.protected}
     changed: dict[str, Phone | bool] = {}
     for name in PHONES:
         phone: Phone | None = getattr(person, name)
@@ -57,6 +56,19 @@ def visible(person: Person) -> Person:
         work_phone=_open(person.work_phone),
         mobile_phone=_open(person.mobile_phone),
     )
+
+
+def exposes(before: Person, after: Person) -> bool:
+    """Whether a change shows what was hidden: of a protected person, or a protected number."""
+    if before.protected:
+        return not after.protected
+    seen = visible(after)
+    hidden = {phone.number for phone in _phones(before) if phone.protected}
+    return any(phone.number in hidden for phone in _phones(seen))
+
+
+def _phones(person: Person) -> list[Phone]:
+    return [phone for name in PHONES if (phone := getattr(person, name)) is not None]
 
 
 def _open(phone: Phone | None) -> Phone | None:

@@ -85,13 +85,15 @@ class Occasion:
     """Why something is rendered anew.
 
     `changed` is what a source changed, None where it is not the source. `urgent` are persons of whom something is
-    protected now, or no longer. A person who goes stays for `grace`. `is_cleared`: a person has allowed all of it.
+    protected now, or no longer. A person who goes stays for `grace`. `is_cleared`: a person has allowed all of it;
+    `cleared` is what else needs nobody's leave.
     """
 
     changed: frozenset[Subject] | None = None
     urgent: frozenset[Key] = frozenset()
     grace: timedelta = timedelta(0)
     is_cleared: bool = False
+    cleared: frozenset[Subject] = frozenset()
 
     def step(self, row: Desired, now: datetime) -> Desired:
         """Return the row with what this occasion says of it."""
@@ -100,7 +102,7 @@ class Occasion:
         row = replace(
             row,
             carried=carried,
-            is_cleared=self.is_cleared,
+            is_cleared=self.is_cleared or (row.kind, row.key) in self.cleared,
             is_urgent=is_person and row.hash is not None and row.key in self.urgent,
         )
         if is_person and row.hash is None and self.grace > timedelta(0):

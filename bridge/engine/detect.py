@@ -16,8 +16,10 @@ from bridge.domain.entities import (
     Institution,
     Kind,
     Membership,
+    Person,
 )
 from bridge.domain.ids import Key, canonical_id, join_key
+from bridge.domain.privacy import exposes
 from bridge.engine.codec import decode_entity, encode_entity, hash_entity
 from bridge.engine.merge import SourceTimes, merge
 from bridge.engine.normalise import Normalised
@@ -40,7 +42,8 @@ class Detection:
 
     `stored`, `gone`, `created` and `updated` count by label: the kind, with its role for affiliations
     ("affiliation.student"). `people` are the user ids whose view at a target may differ, changed or not.
-    `unprotected` is how many people lose the protection of their name and address.
+    For persons, `stored` is how many were known before of whom the institution tells; `newcomers` are those of
+    whom it did not. `unprotected` is how many people lose a protection, of name and address or of a number.
     """
 
     changes: list[Change] = field(default_factory=list)
@@ -52,6 +55,7 @@ class Detection:
     updated: Counter[str] = field(default_factory=Counter)
     unprotected: int = 0
     gone_people: list[str] = field(default_factory=list)
+    newcomers: set[str] = field(default_factory=set)
     people: set[str] = field(default_factory=set)
 
     @property
@@ -84,8 +88,7 @@ def detect(
         if kind is Kind.CONTRIBUTION:
             contributions = {key: _as_contribution(after) for key, _, after in steps}
     _detect_people(reader, municipality, institution, contributions, times, detection)
-    detection.changes.sort(key=lambda c: (KIND_RANK[c.kind], c.key))
-    return detection
+    return _sorted(detection)
 
 
 def remove(
@@ -104,6 +107,30 @@ def remove(
                 if kind is Kind.CONTRIBUTION:
                     lost[key] = None
     _detect_people(reader, municipality, institution, lost, times, detection)
+    return _sorted(detection)
+
+
+def protect(
+    reader: Reader, municipality: str, institution: str, raised: Mapping[Key, Contribution], times: SourceTimes
+) -> Detection:
+    """What happens when these of an institution's contributions are as given, and everything else as it was."""
+    detection = Detection()
+    detection.stored[label_of(Kind.CONTRIBUTION, ())] = len(
+        reader.hashes(municipality, institution, Kind.CONTRIBUTION)
+    )
+    rows = reader.entities(municipality, Kind.CONTRIBUTION, raised)
+    told: dict[Key, Contribution | None] = {}
+    for key, contribution in sorted(raised.items()):
+        row, body = rows.get(key), encode_entity(contribution)
+        if row is None or row.body != body:
+            before = decode_entity(Kind.CONTRIBUTION, row.body) if row and row.body is not None else None
+            _note(municipality, institution, Kind.CONTRIBUTION, key, before, contribution, row, body, detection)
+            told[key] = contribution
+    _detect_people(reader, municipality, institution, told, times, detection)
+    return _sorted(detection)
+
+
+def _sorted(detection: Detection) -> Detection:
     detection.changes.sort(key=lambda c: (KIND_RANK[c.kind], c.key))
     return detection
 
@@ -178,14 +205,14 @@ def _steps(
     ]
     for key in stored:
         into.stored[label_of(kind, key)] += 1
-    for key in gone:
-        into.gone[label_of(kind, key)] += 1
     rows = reader.entities(municipality, kind, [*gone, *differing])
     steps: list[tuple[Key, Entity | None, Entity | None]] = []
     for key in sorted([*gone, *differing]):
         row, after = rows.get(key), wanted.get(key) if key in hashes else None
         before = decode_entity(kind, row.body) if row and row.body is not None else None
         steps.append((key, before, after))
+        if after is None and not (isinstance(before, Contribution) and before.is_protection_only):
+            into.gone[label_of(kind, key)] += 1
         _note(municipality, institution, kind, key, before, after, row, encoded.get(key), into)
     return steps
 
@@ -205,8 +232,8 @@ def _note(
     if step is not None and step.operation is not Operation.DELETED:
         counted = into.created if step.operation is Operation.CREATED else into.updated
         counted[label_of(kind, key)] += 1
-    if isinstance(before, Contribution) and isinstance(after, Contribution):
-        into.unprotected += before.person.protected and not after.person.protected
+    if isinstance(before, Person) and isinstance(after, Person):
+        into.unprotected += exposes(before, after)
     version = (row.version if row else 0) + (1 if step else 0)
     person, other = _look_up_columns(after or before)
     into.rows.append(
@@ -222,6 +249,8 @@ def _note(
             other=other,
         )
     )
+    if kind is Kind.CONTRIBUTION and before is None:
+        into.newcomers.add(key[1])
     if kind is Kind.CONTRIBUTION or step is None:
         return
     into.changes.append(step)
@@ -258,6 +287,8 @@ def _detect_people(
     into.people.update(affected)
     heard = _contributions_of(reader, municipality, institution, affected, contributions)
     rows = reader.entities(municipality, Kind.PERSON, [(user_id,) for user_id in affected])
+    known = sum(row.body is not None and key[0] in into.newcomers for key, row in rows.items())
+    into.stored[label_of(Kind.PERSON, ())] = into.stored[label_of(Kind.CONTRIBUTION, ())] + known
     for user_id in affected:
         key: Key = (user_id,)
         row, after = rows.get(key), merge(heard.get(user_id, ()), times)

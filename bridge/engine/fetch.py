@@ -4,31 +4,37 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from bridge.connector import SnapshotSource, SourceFailure
+from bridge.domain.changes import Operation
+from bridge.domain.entities import Kind
 from bridge.domain.errors import AgreementMissing, SnapshotInvalid, SourceError, SourceUnavailable
 from bridge.domain.records import Snapshot
 from bridge.engine.audit import AuditBook
+from bridge.engine.decide import agreed_part
 from bridge.engine.desire import Rendering
-from bridge.engine.detect import Detection, detect, remove, withheld_with
+from bridge.engine.detect import Detection, detect, label_of, protect, remove, withheld_with
 from bridge.engine.guard import (
     OF_THE_TIME,
     REJECTED,
-    SCHOOL_YEAR,
+    SAME_TIME,
     SHRUNKEN,
+    UNPROTECTED,
     WRONG_INSTITUTION,
     GuardPolicy,
     Situation,
     exceeded,
     held_for,
     is_part,
+    rolls,
 )
 from bridge.engine.holding import (
     DELETIONS,
+    OF_THE_DOCUMENT,
     SNAPSHOT,
     Leavers,
     Place,
@@ -46,11 +52,14 @@ from bridge.engine.holding import (
 from bridge.engine.identity import set_conflicts_aside
 from bridge.engine.normalise import Normalised, normalise
 from bridge.engine.oddities import renamed
-from bridge.engine.record import record, record_deletions
+from bridge.engine.record import record, record_part
+from bridge.engine.shield import raised_by
 from bridge.observe import LogEvent, log
-from bridge.ports import Hold, InstitutionState, Run, Store, UnitOfWork
+from bridge.ports import Hold, InstitutionState, Reader, Run, Store, UnitOfWork
 
 _SOON = timedelta(days=1)
+_OF_CLASSES = frozenset({Kind.GROUP.value, Kind.MEMBERSHIP.value})
+_NOT_OF_NOW = OF_THE_TIME - {SAME_TIME} | {WRONG_INSTITUTION}
 _DECIDED = ("open", "approved", "rejected")
 READER_ERROR = "reader_error"
 """A bug of a connector."""
@@ -157,9 +166,14 @@ def _decide(
     given = _situation(uow, intake, snapshot, number, states.get(number))
     reasons = held_for(intake.policy, found, detection, given)
     new = tuple(reason for reason in reasons if approved is None or reason not in approved.reasons)
+    is_roll = given.last is not None and rolls(found.header, given.last)
+    labels = exceeded(intake.policy.of_institution(number), detection, given.earlier)
     if new and not is_part(new):
-        return _hold(uow, intake, snapshot, found, reasons, detection, approved), detection
-    leavers = _leavers(uow, intake, place, detection, given, new, approved)
+        named = leavers_of(uow, place, detection, _beside_classes(labels, is_roll=is_roll))
+        return _hold(uow, intake, snapshot, found, reasons, detection, named, approved), detection
+    leavers = _leavers(
+        uow, place, detection, labels if new else _beside_classes(labels, is_roll=is_roll), new, approved
+    )
     withheld = withhold(uow, place, detection, leavers)
     if withheld:
         rest = detect(uow, intake.municipality, found, times, kept | set(withheld))
@@ -167,7 +181,6 @@ def _decide(
         detection = rest
     else:
         nothing_is_withheld(uow, place)
-    is_decided = approved is not None or SCHOOL_YEAR in reasons
     run = replace(
         _run(intake, number, "held" if withheld else "recorded", snapshot.origin, snapshot.digest),
         reason=SHRUNKEN if withheld else None,
@@ -175,10 +188,13 @@ def _decide(
         quarantined=len(found.quarantined),
         export_time=found.header.export_time,
         sources=found.header.sources,
-        gone={} if is_decided else dict(detection.gone),
+        gone={} if approved is not None else _gone(detection, is_roll=is_roll),
     )
     found = replace(found, noted=(*found.noted, *renamed(detection.changes)))
-    grace, is_cleared = intake.grace(number), approved is not None
+    grace, is_cleared = (
+        intake.grace(number),
+        approved is not None and not OF_THE_DOCUMENT.issuperset(approved.reasons),
+    )
     record(
         uow,
         intake.municipality,
@@ -217,27 +233,42 @@ def _situation(
 
 def _leavers(
     uow: UnitOfWork,
-    intake: Intake,
     place: Place,
     detection: Detection,
-    given: Situation,
+    labels: Collection[str],
     reasons: tuple[str, ...],
     approved: Hold | None,
 ) -> Leavers:
     """Whose deletions wait for a person: those of a kind of which too many go, or who was left out of a yes."""
     if reasons:
-        labels = exceeded(intake.policy.of_institution(place.institution), detection, given.earlier)
         return leavers_of(uow, place, detection, labels)
-    return Leavers.left_out(approved) if approved is not None else Leavers()
+    if approved is None or agreed_part(approved) is None:
+        return Leavers()
+    return Leavers.left_out(approved, leavers_of(uow, place, detection, labels))
 
 
-def _states(uow: UnitOfWork, municipality: str) -> dict[str, InstitutionState]:
-    return {s.institution: s for s in uow.institution_states() if s.municipality == municipality}
+def _beside_classes(labels: Iterable[str], *, is_roll: bool) -> frozenset[str]:
+    """These labels, but in a new school year not what goes as a whole then: classes, and who is in them."""
+    return frozenset(labels) - (_OF_CLASSES if is_roll else frozenset())
 
 
-def _times(states: dict[str, InstitutionState], found: Normalised) -> dict[str, dict[str, datetime]]:
+def _gone(detection: Detection, *, is_roll: bool) -> dict[str, int]:
+    """What counts together with what goes within the window after it."""
+    told = {label: detection.gone[label] for label in _beside_classes(detection.gone, is_roll=is_roll)}
+    return told | ({UNPROTECTED: detection.unprotected} if detection.unprotected else {})
+
+
+def _states(reader: Reader, municipality: str) -> dict[str, InstitutionState]:
+    return {s.institution: s for s in reader.institution_states() if s.municipality == municipality}
+
+
+def _source_times(states: Mapping[str, InstitutionState]) -> dict[str, Mapping[str, datetime]]:
+    return {number: state.source_times for number, state in states.items()}
+
+
+def _times(states: Mapping[str, InstitutionState], found: Normalised) -> dict[str, Mapping[str, datetime]]:
     """The source times of every institution as they will be after this snapshot."""
-    times = {number: dict(state.source_times) for number, state in states.items()}
+    times = _source_times(states)
     times[found.header.institution_number] = found.header.source_times
     return times
 
@@ -290,6 +321,7 @@ def _hold(
     found: Normalised,
     reasons: tuple[str, ...],
     detection: Detection,
+    leavers: Leavers,
     approved: Hold | None,
 ) -> Run:
     institution = snapshot.expected_institution or found.header.institution_number
@@ -300,15 +332,46 @@ def _hold(
     place = intake.place(institution)
     if approved is not None:
         uow.set_hold_state(approved.id, "superseded", approved.decided_by, place.now)
-    hold_snapshot(uow, place, snapshot, found, reasons, detection)
+    hold_snapshot(uow, place, snapshot, found, reasons, detection, leavers)
     run = replace(
         _run(intake, institution, "held", snapshot.origin, snapshot.digest),
         reason=reasons[0],
         export_time=found.header.export_time,
         sources=found.header.sources,
     )
-    uow.add_run(run)
+    raised = _raised(uow, intake, found, reasons)
+    if raised.rows:
+        run = replace(run, changes=len(raised.changes))
+        record_part(
+            uow,
+            intake.municipality,
+            found.header.institution_number,
+            raised,
+            intake.renderings,
+            run,
+            intake.book,
+            intake.grace(institution),
+            "protections.recorded",
+        )
+    else:
+        uow.add_run(run)
     return run
+
+
+def _raised(reader: Reader, intake: Intake, found: Normalised, reasons: Collection[str]) -> Detection:
+    """The protections that a held snapshot states: they hold at once, unless so many are new that one must doubt.
+
+    A snapshot of another institution or another time says nothing of now.
+    """
+    if not _NOT_OF_NOW.isdisjoint(reasons):
+        return Detection()
+    municipality, institution = intake.municipality, found.header.institution_number
+    raised = raised_by(reader, municipality, found)
+    detection = protect(reader, municipality, institution, raised, _source_times(_states(reader, municipality)))
+    label = label_of(Kind.PERSON, ())
+    limits = intake.policy.of_institution(institution).limits(label)
+    is_too_much = limits.exceeded_by(detection.updated[label], detection.stored[label], Operation.UPDATED)
+    return Detection() if is_too_much else detection
 
 
 # ---------------------------------------------------------------- carrying out what was decided
@@ -361,15 +424,23 @@ def _delete_approved(intake: Intake, number: int) -> tuple[Run, Detection]:
         withheld = tuple(subject for subject in hold.withheld if subject in alive)
         left = Leavers.left_out(hold)
         rest = withheld_with(uow, intake.municipality, hold.institution, withheld, left.people, left.groups)
-        times = {number: dict(s.source_times) for number, s in _states(uow, intake.municipality).items()}
+        times = _source_times(_states(uow, intake.municipality))
         go = [subject for subject in withheld if subject not in rest]
         detection = remove(uow, intake.municipality, hold.institution, go, times)
         run = replace(
             _run(intake, hold.institution, "recorded", f"hold {hold.id}", None), changes=len(detection.changes)
         )
         grace = intake.grace(hold.institution)
-        record_deletions(
-            uow, intake.municipality, hold.institution, detection, intake.renderings, run, intake.book, grace
+        record_part(
+            uow,
+            intake.municipality,
+            hold.institution,
+            detection,
+            intake.renderings,
+            run,
+            intake.book,
+            grace,
+            "deletions.recorded",
         )
         keep_the_rest(uow, hold, rest, place.now)
     return run, detection

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from bridge.domain.changes import Operation
+from bridge.domain.entities import Kind
 from bridge.domain.records import Header
 from bridge.engine.detect import Detection
 from bridge.engine.normalise import Normalised
@@ -101,6 +102,8 @@ class Limits:
 # New teaching groups, and who is in them, come in any number on any day: unless a municipality says otherwise,
 # it is people that are counted.
 _PEOPLE = ("affiliation.student", "affiliation.employee", "affiliation.external")
+_STAFF = ("affiliation.employee", "affiliation.external")
+_WITH_PUPILS = ("affiliation.student", "contribution", "guardianship")
 _COUNTED = {
     Operation.CREATED: frozenset(_PEOPLE),
     Operation.UPDATED: frozenset((*_PEOPLE, "contribution")),
@@ -143,7 +146,8 @@ class Situation:
     """What the guard knows beside the snapshot.
 
     `last` is the last that was recorded of the institution, None for the first. `expected` was asked for,
-    `configured` may come at all (None: any). `earlier` counts what was deleted within the window before.
+    `configured` may come at all (None: any). `earlier` counts what was deleted within the window before, and who
+    lost a protection (`UNPROTECTED`).
     """
 
     now: datetime
@@ -158,7 +162,8 @@ class Situation:
 def held_for(policy: GuardPolicy, found: Normalised, detection: Detection, given: Situation) -> tuple[str, ...]:
     """Return the reasons to hold this snapshot, none when it may pass.
 
-    The first snapshot of an institution is exempt from every comparison: there is nothing to compare with.
+    The first snapshot of an institution is exempt from every comparison, as there is nothing to compare with; but
+    not in what it says anew of people whom other institutions have told of.
     """
     number = found.header.institution_number
     reasons = []
@@ -175,10 +180,10 @@ def held_for(policy: GuardPolicy, found: Normalised, detection: Detection, given
     if detection.stored["contribution"] and not found.has_people:
         reasons.append(EMPTY)
     if given.last is None:
-        return tuple(reasons)
+        return (*reasons, *_of_others(policy.of_institution(number), detection))
     is_roll = rolls(found.header, given.last)
-    if is_roll and _is_expected(number, given):
-        return (*reasons, *_roll_limits(policy.of_institution(number), detection))
+    if is_roll and _is_expected(number, given) and _is_next(found.header, given.last):
+        return (*reasons, *_roll_limits(policy.of_institution(number), detection, given.earlier))
     return (
         *reasons,
         *([SCHOOL_YEAR] if is_roll else ()),
@@ -222,20 +227,29 @@ def _counts(policy: GuardPolicy, detection: Detection, given: Situation) -> list
         numbers = detection.created if operation is Operation.CREATED else detection.updated
         if any(_is_too_much(policy, operation, label, n, detection.stored) for label, n in numbers.items()):
             found.append(reason)
-    if policy.max_unprotected is not None and detection.unprotected > policy.max_unprotected:
-        found.append(UNPROTECTED)
-    return found
+    return [*found, *_exposed(policy, detection, given.earlier)]
+
+
+def _of_others(policy: GuardPolicy, detection: Detection) -> list[str]:
+    label, operation = Kind.PERSON.value, Operation.UPDATED
+    is_too_much = policy.limits(label).exceeded_by(detection.updated[label], detection.stored[label], operation)
+    return [REWRITTEN] if is_too_much else []
+
+
+def _exposed(policy: GuardPolicy, detection: Detection, earlier: Mapping[str, int]) -> list[str]:
+    most, number = policy.max_unprotected, detection.unprotected + earlier.get(UNPROTECTED, 0)
+    return [UNPROTECTED] if most is not None and detection.unprotected and number > most else []
 
 
 def exceeded(policy: GuardPolicy, detection: Detection, earlier: Mapping[str, int]) -> frozenset[str]:
     """The labels of which more would be deleted than may be, what went before within the window included."""
-    return frozenset(
-        label
-        for label, gone in detection.gone.items()
-        if policy.limits(label).exceeded_by(
-            gone + earlier.get(label, 0), detection.stored[label] + earlier.get(label, 0)
-        )
-    )
+    return frozenset(label for label in detection.gone if _goes(policy, label, detection, earlier))
+
+
+def _goes(policy: GuardPolicy, label: str, detection: Detection, earlier: Mapping[str, int]) -> bool:
+    before = earlier.get(label, 0)
+    gone, stored = detection.gone[label], detection.stored[label]
+    return gone > 0 and policy.limits(label).exceeded_by(gone + before, stored + before)
 
 
 def _is_too_much(policy: GuardPolicy, operation: Operation, label: str, number: int, stored: Counter[str]) -> bool:
@@ -255,6 +269,18 @@ def rolls(header: Header, last: InstitutionState) -> bool:
     )
 
 
+def _is_next(header: Header, last: InstitutionState) -> bool:
+    """Whether every import source that tells of another school year tells of the one after it."""
+    known = {name: _year(year) for name, year in last.school_years.items()}
+    newest = max(known.values(), default="")
+    told = [(_year(source.school_year), known.get(name, newest)) for name, source in header.newest.items()]
+    return all(year in ("", before) or _follows(year, before) for year, before in told)
+
+
+def _follows(year: str, before: str) -> bool:
+    return int(year) == int(before) + 1 if year.isdecimal() and before.isdecimal() else year > before
+
+
 def _year(text: str) -> str:
     """The year in which a school year begins, however it is written."""
     match = re.search(r"\d{4}", text)
@@ -267,18 +293,16 @@ def _is_expected(number: str, given: Situation) -> bool:
     )
 
 
-def _roll_limits(policy: GuardPolicy, detection: Detection) -> list[str]:
-    """What even an expected roll may not do."""
-    leavers, stored = detection.gone["affiliation.student"], detection.stored["affiliation.student"]
-    is_exodus = leavers >= policy.min_deleted and leavers * 100 > policy.max_roll_leavers_percent * stored
-    is_staff_gone = any(
-        policy.limits(label).exceeded_by(detection.gone[label], detection.stored[label])
-        for label in ("affiliation.employee", "affiliation.external")
-    )
-    lost = policy.max_unprotected is not None and detection.unprotected > policy.max_unprotected
-    if not (is_exodus or is_staff_gone or lost):
-        return []
-    return [SCHOOL_YEAR, *([SHRUNKEN] if is_exodus or is_staff_gone else ()), *([UNPROTECTED] if lost else ())]
+def _roll_limits(policy: GuardPolicy, detection: Detection, earlier: Mapping[str, int]) -> list[str]:
+    """What even an expected roll may not do, what went before within the window included.
+
+    Classes and who is in them go as a whole. Pupils leave, and what belongs to them goes along.
+    """
+    with_pupils = replace(policy, kinds={}, max_deleted_percent=policy.max_roll_leavers_percent, max_deleted=None)
+    is_exodus = any(_goes(with_pupils, label, detection, earlier) for label in _WITH_PUPILS)
+    is_staff_gone = any(_goes(policy, label, detection, earlier) for label in _STAFF)
+    found = [*([SHRUNKEN] if is_exodus or is_staff_gone else ()), *_exposed(policy, detection, earlier)]
+    return [SCHOOL_YEAR, *found] if found else []
 
 
 def is_part(reasons: Collection[str]) -> bool:

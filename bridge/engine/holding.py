@@ -22,8 +22,8 @@ SNAPSHOT, DELETIONS, TARGET, DRIFT = "snapshot", "deletions", "target", "drift"
 _DECIDED = ("approved", "rejected")
 REST = "rest_of_a_part"
 """A hold whose other part was approved: what is left waits for a person, however little it is."""
-_UNSETTLED = ("open", "approved")
-_OF_THE_DOCUMENT = OF_THE_TIME | {WRONG_INSTITUTION}
+_ANY = ("open", "approved", "rejected")
+OF_THE_DOCUMENT = OF_THE_TIME | {WRONG_INSTITUTION}
 """Reasons that say nothing of what came before: such a document does not take an earlier one's place."""
 
 
@@ -69,10 +69,10 @@ class Leavers:
         return Leavers(self.people - others.people, self.groups - others.groups)
 
     @classmethod
-    def left_out(cls, hold: Hold) -> Leavers:
-        """Whom an approved hold is about, but its approval is not."""
+    def left_out(cls, hold: Hold, others: Leavers | None = None) -> Leavers:
+        """Whom an approved hold is about, and `others`, but its approval is not."""
         only = agreed_part(hold)
-        everyone = cls.named((*hold.people, *hold.groups))
+        everyone = cls.named((*hold.people, *hold.groups)).with_others(others or cls())
         return cls() if only is None else everyone.without(cls.named(only))
 
 
@@ -100,13 +100,17 @@ def hold_snapshot(
     found: Normalised,
     reasons: tuple[str, ...],
     detection: Detection,
+    leavers: Leavers,
 ) -> int:
-    """Open a hold for all of a snapshot and return its number; it takes the place of earlier open ones."""
-    earlier = [] if _OF_THE_DOCUMENT.issuperset(reasons) else holds_of(uow, place, SNAPSHOT, ("open",))
-    earlier = [hold for hold in earlier if not _OF_THE_DOCUMENT.issuperset(hold.reasons)]
+    """Open a hold for all of a snapshot and return its number; it takes the place of earlier open ones.
+
+    `leavers` are those of whom too much goes, beside who leaves.
+    """
+    earlier = [] if OF_THE_DOCUMENT.issuperset(reasons) else holds_of(uow, place, SNAPSHOT, ("open",))
+    earlier = [hold for hold in earlier if not OF_THE_DOCUMENT.issuperset(hold.reasons)]
     for hold in earlier:
         uow.set_hold_state(hold.id, "superseded", None, place.now)
-    leavers = Leavers.of(detection.deletions)
+    groups = Leavers.of(detection.deletions).groups
     opened = Hold(
         id=0,
         municipality=place.municipality,
@@ -116,11 +120,11 @@ def hold_snapshot(
         digest=snapshot.digest,
         reasons=reasons,
         counts=hold_counts(detection),
-        people=tuple(sorted(set(detection.gone_people))),
+        people=tuple(sorted({*detection.gone_people, *leavers.people})),
         state="open",
         opened_at=place.now,
         origin=snapshot.origin,
-        groups=_group_names(found.header.institution_number, leavers.groups),
+        groups=_group_names(found.header.institution_number, groups),
         summary=roll_summary(detection.changes),
     )
     return _open(uow, place, in_place_of(earlier, opened), snapshot.body)
@@ -150,18 +154,26 @@ def kept_back(uow: UnitOfWork, place: Place, found: Normalised) -> frozenset[Sub
     """What decided holds keep, as far as this snapshot does not show it again.
 
     A deletion that was rejected is not asked for anew every day; one that is approved is carried out on its own.
+    Of who had left and is named again nothing is kept.
     """
     kept: set[Subject] = set()
     for hold in [*holds_of(uow, place, DELETIONS, _DECIDED), *_rests(uow, place)]:
-        missing = [(kind, key) for kind, key in hold.withheld if key not in found.entities[kind]]
-        living = stored(uow, place.municipality, missing)
-        still = tuple(subject for subject in missing if subject in living)
+        still = _still_missing(uow, place, hold, found)
         if not still:
             uow.set_hold_state(hold.id, "superseded", hold.decided_by, place.now)
         elif still != hold.withheld:
             uow.put_hold(_shrunk(hold, still))
         kept.update(still)
     return frozenset(kept)
+
+
+def _still_missing(reader: Reader, place: Place, hold: Hold, found: Normalised) -> tuple[Subject, ...]:
+    missing = [(kind, key) for kind, key in hold.withheld if key not in found.entities[kind]]
+    living = stored(reader, place.municipality, missing)
+    there = found.entities[Kind.CONTRIBUTION]
+    back = {key[1] for kind, key in hold.withheld if kind is Kind.CONTRIBUTION and key in there}
+    left = Leavers.named((*hold.people, *hold.groups)).without(Leavers(frozenset(back)))
+    return withheld_with(reader, place.municipality, place.institution, living, left.people, left.groups)
 
 
 def _rests(reader: Reader, place: Place) -> list[Hold]:
@@ -275,11 +287,15 @@ def keep_the_rest(uow: UnitOfWork, hold: Hold, withheld: tuple[Subject, ...], no
 # ---------------------------------------------------------------- the end of waiting
 
 
-def settle(uow: UnitOfWork, place: Place, approved: Hold | None, states: Sequence[str] = _UNSETTLED) -> None:
-    """A snapshot was recorded: the approved hold is applied, other holds of snapshots are over."""
+def settle(uow: UnitOfWork, place: Place, approved: Hold | None, states: Sequence[str] = _ANY) -> None:
+    """A snapshot was recorded: the approved hold is applied, other holds of snapshots are over.
+
+    A rejected content is judged anew if it ever comes again; a document that was rejected as such is not.
+    """
     for hold in holds_of(uow, place, SNAPSHOT, states):
-        if approved is None or hold.id != approved.id:
-            uow.set_hold_state(hold.id, "superseded", None, place.now)
+        is_final = hold.state == "rejected" and OF_THE_DOCUMENT.issuperset(hold.reasons)
+        if not is_final and (approved is None or hold.id != approved.id):
+            uow.set_hold_state(hold.id, "superseded", hold.decided_by, place.now)
     if approved is not None:
         uow.set_hold_state(approved.id, "applied", approved.decided_by, place.now)
 

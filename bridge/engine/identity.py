@@ -52,7 +52,8 @@ def _news(reader: Reader, municipality: str, institution: str, told: Iterable[Co
 def _stored(reader: Reader, municipality: str, users: Sequence[str]) -> dict[str, list[Contribution]]:
     found: dict[str, list[Contribution]] = {}
     for row in reader.entities_by_person(municipality, Kind.CONTRIBUTION, users) if users else ():
-        if isinstance(contribution := _read(row), Contribution):
+        contribution = _read(row)
+        if isinstance(contribution, Contribution) and not contribution.is_protection_only:
             found.setdefault(contribution.user_id, []).append(contribution)
     return found
 

@@ -13,15 +13,16 @@ SourceTimes = Mapping[str, Mapping[str, datetime]]
 
 
 def merge(contributions: Iterable[Contribution], times: SourceTimes) -> Person | None:
-    """Return the person as the best contribution tells it, None without any.
+    """Return the person as the best contribution tells it, None where nothing but a protection is known.
 
     Best is student before employee, external, contact; then the newest sourceDateTime; then the lowest
     institution number. A protection, of the person or of a number, holds if anyone states it.
     """
-    ranked = sorted(contributions, key=lambda one: rank(one, times))
-    if not ranked:
-        return None
-    return united(ranked[0].person, [one.person for one in ranked[1:]])
+    heard = list(contributions)
+    best = min(
+        (one for one in heard if not one.is_protection_only), key=lambda one: rank(one, times), default=None
+    )
+    return united(best.person, [one.person for one in heard]) if best else None
 
 
 def rank(one: Contribution, times: SourceTimes) -> tuple[int, float, str]:

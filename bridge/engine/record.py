@@ -49,13 +49,15 @@ def record(
 ) -> Recorded:
     """Write everything that a passed snapshot brings, in the caller's transaction.
 
-    A person who goes stays at targets for `grace`. No limit of a target stops what is cleared by a person, nor the
-    first snapshot of an institution.
+    A person who goes stays at targets for `grace`. No limit of a target stops what is cleared by a person, nor
+    what the first snapshot of an institution brings into being.
     """
     institution = found.header.institution_number
     is_first = uow.institution_state(municipality, institution) is None
-    cleared = is_cleared or is_first
-    recorded = _record(uow, municipality, institution, detection, renderings, run, grace, is_cleared=cleared)
+    created = {(c.kind, c.key) for c in detection.changes if c.operation is Operation.CREATED}
+    cleared = frozenset(created) if is_first else frozenset()
+    occasion = Occasion(grace=grace, is_cleared=is_cleared, cleared=cleared)
+    recorded = _record(uow, municipality, institution, detection, renderings, run, occasion)
     put_aside(uow, municipality, institution, quarantine_rows(municipality, found, run.id))
     uow.put_institution_state(_state(municipality, found.header, run))
     uow.add_run(run)
@@ -63,7 +65,7 @@ def record(
     return recorded
 
 
-def record_deletions(
+def record_part(
     uow: UnitOfWork,
     municipality: str,
     institution: str,
@@ -72,11 +74,16 @@ def record_deletions(
     run: Run,
     book: AuditBook,
     grace: timedelta,
+    told: str,
 ) -> Recorded:
-    """Write deletions that a person has allowed, in the caller's transaction; no limit of a target stops them."""
-    recorded = _record(uow, municipality, institution, detection, renderings, run, grace, is_cleared=True)
+    """Write what does not wait for its whole snapshot, in the caller's transaction; no limit of a target stops it.
+
+    `told` names it in the audit.
+    """
+    occasion = Occasion(grace=grace, is_cleared=True)
+    recorded = _record(uow, municipality, institution, detection, renderings, run, occasion)
     uow.add_run(run)
-    book.write(uow, [_audit_record("deletions.recorded", municipality, institution, detection.changes, run)])
+    book.write(uow, [_audit_record(told, municipality, institution, detection.changes, run)])
     return recorded
 
 
@@ -87,15 +94,13 @@ def _record(
     detection: Detection,
     renderings: Sequence[Rendering],
     run: Run,
-    grace: timedelta,
-    *,
-    is_cleared: bool = False,
+    occasion: Occasion,
 ) -> Recorded:
     uow.put_entities(municipality, detection.rows)
     last = uow.append_events(municipality, events(municipality, institution, detection, run))
     subjects = affected(uow, municipality, detection)
     changed = frozenset((change.kind, change.key) for change in detection.changes)
-    occasion = Occasion(changed, _urgent(detection.changes), grace, is_cleared)
+    occasion = replace(occasion, changed=changed, urgent=_urgent(detection.changes))
     for rendering in renderings:
         if uow.target_state(rendering.target).rendering != rendering.digest:
             # Refresh renders everything, or holds it: until then these wait with the mapping.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from bridge.domain.entities import Contribution, Entity, Kind, Person
+from bridge.domain.entities import Contribution, Entity, Kind, Person, Phone, Role
 from bridge.domain.ids import Key
-from bridge.domain.privacy import united
+from bridge.domain.privacy import PHONES, united
 from bridge.domain.records import Quarantined
 from bridge.engine.codec import decode_entity
 from bridge.engine.normalise import Normalised
@@ -139,18 +139,63 @@ def shielded(
     Protection can only be raised, and a record stays known as theirs until it can be used again.
     """
     keys = [(institution, user_id) for user_id in shield.people | shield.protected]
-    stored = reader.entities(municipality, Kind.CONTRIBUTION, keys)
+    stored = _contributions(reader, municipality, keys)
     raised = dict(wanted)
     for key in keys:
-        row = stored.get(key)
-        before = decode_entity(Kind.CONTRIBUTION, row.body) if row and row.body is not None else None
+        before = stored.get(key)
         contribution = wanted.get(key, before)
+        if contribution is None and key[1] in shield.protected:
+            contribution = _protection_only(key)
         if isinstance(contribution, Contribution):
-            known = before.records if isinstance(before, Contribution) else ()
             person = contribution.person
             raised[key] = replace(
                 contribution,
                 person=replace(person, protected=person.protected or key[1] in shield.protected),
-                records=tuple(sorted({*contribution.records, *known})),
+                records=tuple(sorted({*contribution.records, *(before.records if before else ())})),
             )
     return raised
+
+
+def raised_by(reader: Reader, municipality: str, found: Normalised) -> dict[Key, Contribution]:
+    """What is stored of an institution's people with every protection that a snapshot states, and no more of it.
+
+    Of whom nothing is stored, the protection alone.
+    """
+    number = found.header.institution_number
+    told = [one.person for one in found.entities[Kind.CONTRIBUTION].values() if isinstance(one, Contribution)]
+    stating = [person for person in told if person.protected or any(_hidden_phones(person).values())]
+    unusable = _protected(reader, municipality, found)
+    stating += [Person(user_id, "", "", protected=True) for user_id in sorted(unusable)]
+    keys: list[Key] = [(number, person.user_id) for person in stating]
+    raised = _contributions(reader, municipality, keys)
+    for key, person in zip(keys, stating, strict=True):
+        one = raised.get(key) or _protection_only(key)
+        raised[key] = replace(one, person=united(_with_hidden_phones(one.person, person), [person]))
+    return raised
+
+
+def _hidden_phones(person: Person) -> dict[str, Phone | None]:
+    found: dict[str, Phone | None] = {name: getattr(person, name) for name in PHONES}
+    return {name: phone if phone is not None and phone.protected else None for name, phone in found.items()}
+
+
+def _with_hidden_phones(person: Person, told: Person) -> Person:
+    """The person with the protected numbers of a word where none stands yet: who else tells them hides them."""
+    hidden = _hidden_phones(told)
+    return replace(
+        person,
+        home_phone=person.home_phone or hidden["home_phone"],
+        work_phone=person.work_phone or hidden["work_phone"],
+        mobile_phone=person.mobile_phone or hidden["mobile_phone"],
+    )
+
+
+def _protection_only(key: Key) -> Contribution:
+    institution, user_id = key
+    return Contribution(institution, user_id, Role.CONTACT, None, Person(user_id, "", ""))
+
+
+def _contributions(reader: Reader, municipality: str, keys: Collection[Key]) -> dict[Key, Contribution]:
+    rows = reader.entities(municipality, Kind.CONTRIBUTION, keys)
+    known = {k: decode_entity(Kind.CONTRIBUTION, row.body) for k, row in rows.items() if row.body is not None}
+    return {key: one for key, one in known.items() if isinstance(one, Contribution)}

@@ -36,7 +36,7 @@ def source_times(states: Iterable[InstitutionState]) -> SourceTimes:
 
 def decide(heard: Sequence[Contribution], times: SourceTimes) -> Decision | None:
     """Tell whose word counts and by which tie (events.md, "One person, several institutions")."""
-    ranked = sorted(heard, key=lambda one: rank(one, times))
+    ranked = sorted((one for one in heard if not one.is_protection_only), key=lambda one: rank(one, times))
     if not ranked:
         return None
     best, number = ranked[0], ranked[0].institution_number

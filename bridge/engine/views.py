@@ -91,7 +91,9 @@ def _person_views(reader: Reader, scope: Scope, rows: Mapping[Key, EntityRow]) -
     heard: dict[str, list[Contribution]] = defaultdict(list)
     for row in reader.entities_by_person(scope.municipality, Kind.CONTRIBUTION, users):
         entity = _entity(row)
-        if isinstance(entity, Contribution) and scope.has(entity.institution_number):
+        if not isinstance(entity, Contribution) or entity.is_protection_only:
+            continue
+        if scope.has(entity.institution_number):
             heard[entity.user_id].append(entity)
     worn: dict[str, list[Affiliation]] = defaultdict(list)
     for row in reader.entities_by_person(scope.municipality, Kind.AFFILIATION, users):

@@ -12,7 +12,7 @@ from bridge.domain.entities import Kind
 from bridge.domain.errors import AgreementMissing, SnapshotInvalid, SourceUnavailable
 from bridge.domain.records import Header, ImportSource, PersonRecord, Record
 from bridge.engine.decide import NotAllowed, NotOpen, Rule
-from tests.support.engine import MORNING, OTHER_SCHOOL, SCHOOL, Bench, group, header, pupil
+from tests.support.engine import MORNING, OTHER_SCHOOL, SCHOOL, Bench, group, header, parent, pupil
 
 FIVE = ("ane", "bo", "carl", "dorte", "erik")
 
@@ -311,6 +311,24 @@ class TestARejectedHold:
         assert bench.take(pupil("ane"), head=at(3)) == ("recorded", None)
         assert users(bench) == {"ane", *FIVE[2:]}
 
+    def test_of_deletions_keeps_no_class_of_who_came_back_in_another(self, bench: Bench) -> None:
+        bench.decide(held(bench, pupil("ane")), approve=False)
+        assert bench.take(pupil("ane"), pupil("bo", "2B"), head=at(2)) == ("recorded", None)
+        assert {key[1] for key in bench.entities(Kind.MEMBERSHIP) if key[2] == "bo"} == {"2B"}
+        assert {key[1] for key in bench.entities(Kind.MEMBERSHIP) if key[2] == "carl"} == {"1A"}
+
+    def test_is_judged_anew_when_its_content_comes_back_after_another(self, bench: Bench) -> None:
+        bench.decide(held(bench, group("1A")), approve=False)
+        assert bench.take(*pupils(*FIVE, "frida"), head=at(2)) == ("recorded", None)
+        assert bench.take(group("1A"), head=at(3)) == ("held", "empty")
+
+    def test_of_the_wrong_institution_is_not_asked_about_again(self, bench: Bench) -> None:
+        stranger = {"head": at(1, OTHER_SCHOOL), "expected": SCHOOL}
+        assert bench.take(pupil("frida"), **stranger) == ("held", "wrong_institution")
+        bench.decide(bench.holds("open")[-1].id, approve=False)
+        assert bench.take(*pupils(*FIVE, "frida"), head=at(2)) == ("recorded", None)
+        assert bench.take(pupil("frida"), **stranger) == ("refused", "rejected")
+
     def test_of_deletions_can_be_approved_after_all(self, bench: Bench) -> None:
         number = held(bench, pupil("ane"))
         bench.decide(number, approve=False)
@@ -364,6 +382,27 @@ class TestAPart:
         assert [(hold.subject, hold.people) for hold in bench.holds("open")] == [
             ("deletions", ("ane", "carl", "dorte", "erik"))
         ]
+
+    def test_of_a_snapshot_keeps_the_ties_of_who_is_left_out(self) -> None:
+        bench = Bench()
+        family = [pupil(name, contacts=[parent(f"{name}-mor")]) for name in FIVE]
+        bench.take(*family, head=at(0))
+        rolled = replace(at(1), sources=(ImportSource("KMD", at(1).export_time, "2027/2028"),))
+        assert bench.take(*pupils(*FIVE[1:]), head=rolled) == ("held", "school_year")
+        (hold,) = bench.holds("open")
+        assert set(FIVE) <= set(hold.people)
+        bench.decide(hold.id, approve=True, only=["ane"])
+        bench.apply_approved()
+        assert {key[1] for key in bench.entities(Kind.GUARDIANSHIP)} == set(FIVE[1:])
+        assert users(bench) == {*FIVE[1:], *(f"{name}-mor" for name in FIVE[1:])}
+
+    def test_of_a_school_year_moves_everyone_who_stays(self, bench: Bench) -> None:
+        rolled = replace(at(1), sources=(ImportSource("KMD", at(1).export_time, "2027/2028"),))
+        assert bench.take(*(pupil(name, "2A") for name in FIVE[2:]), head=rolled) == ("held", "school_year")
+        bench.decide(bench.holds("open")[0].id, approve=True, only=["ane"])
+        bench.apply_approved()
+        classes = {(key[2], key[1]) for key in bench.entities(Kind.MEMBERSHIP)}
+        assert classes == {("bo", "1A"), ("carl", "2A"), ("dorte", "2A"), ("erik", "2A")}
 
     def test_with_a_stranger_is_refused(self, bench: Bench) -> None:
         number = held(bench, pupil("ane"))

@@ -233,9 +233,31 @@ class TestASchoolYear:
     def test_that_is_expected_elsewhere_is_held(self) -> None:
         assert self.roll(rolls=[self.window(OTHER_SCHOOL)]) == (SCHOOL_YEAR,)
 
-    def test_that_is_expected_does_not_excuse_an_exodus(self) -> None:
-        counts = {"stored": {"affiliation.student": 100}, "gone": {"affiliation.student": 36}}
+    @pytest.mark.parametrize("label", ["affiliation.student", "contribution", "guardianship"])
+    def test_that_is_expected_does_not_excuse_an_exodus(self, label: str) -> None:
+        counts = {"stored": {label: 100}, "gone": {label: 36}}
         assert self.roll(rolls=[self.window()], **counts) == (SCHOOL_YEAR, SHRUNKEN)
+
+    def test_that_is_expected_does_not_excuse_an_exodus_in_two_steps(self) -> None:
+        counts = {"stored": {"affiliation.student": 80}, "gone": {"affiliation.student": 20}}
+        assert self.roll(rolls=[self.window()], **counts) == ()
+        assert self.roll(rolls=[self.window()], **counts, earlier={"affiliation.student": 20}) == (
+            SCHOOL_YEAR,
+            SHRUNKEN,
+        )
+
+    def test_that_is_expected_does_not_excuse_lost_protections_in_two_steps(self) -> None:
+        assert self.roll(rolls=[self.window()], unprotected=5) == ()
+        assert self.roll(rolls=[self.window()], unprotected=5, earlier={UNPROTECTED: 1}) == (
+            SCHOOL_YEAR,
+            UNPROTECTED,
+        )
+
+    @pytest.mark.parametrize("year", ["2025/2026", "2028/2029"])
+    def test_that_is_not_the_next_one_is_held_though_one_is_expected(self, year: str) -> None:
+        head = replace(header(at=LATER), sources=(ImportSource("KMD", LATER, year),))
+        state = replace(last(), school_years={"KMD": "2026-2027"})
+        assert reasons(head=head, state=state, rolls=[self.window()]) == (SCHOOL_YEAR,)
 
 
 def test_every_reason_that_applies_is_told() -> None:

@@ -74,7 +74,7 @@ def test_of_equal_roles_and_times_the_lowest_institution_number_wins() -> None:
 
 
 def test_of_unknown_times_the_lowest_institution_number_wins() -> None:
-    assert name_of({}, says("Lowest", "101001", source=None), says("Higher", "101002")) == "Lowest"
+    assert name_of({}, says("Lowest", "101001", source="NEW"), says("Higher", "101002")) == "Lowest"
 
 
 def test_a_person_is_protected_when_only_the_worst_contribution_says_so() -> None:
@@ -145,4 +145,6 @@ def test_protection_and_the_winner_never_depend_on_the_order(told: list[tuple[Ro
     ]
     merged = merge(heard, times)
     assert merged == merge(heard[::-1], times)
-    assert (merged is not None and merged.protected) == any(hidden for _, hidden, _ in told)
+    assert (merged is None) == all(source is None for _, _, source in told)
+    assert merged is None or merged.protected == any(hidden for _, hidden, _ in told)
+    assert merged is None or told[int(merged.given_name[1:])][2] is not None
