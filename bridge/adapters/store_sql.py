@@ -107,10 +107,11 @@ class SqlStore:
             StoreUnavailable: the schema is another program's or a newer Skolebro's.
         """
         with translated(self._database), self._engine.connect() as connection:
-            if is_current(connection, self._database):
-                return
+            is_done = is_current(connection, self._database)
         with translated(self._database):
-            use_wal(self._engine)
+            use_wal(self._engine)  # a copy that SQLite made (VACUUM INTO) has another journal
+        if is_done:
+            return
         with self._writing() as connection:
             if not is_current(connection, self._database):  # another process may have been first
                 migrate(connection)

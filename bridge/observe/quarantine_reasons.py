@@ -21,6 +21,8 @@ _VENDOR = "ask the vendor of the school's administrative system; nothing is lost
 _UPDATE = "report it to us: the bridge may need an update; what it understands is used"
 _NOBODY = "nobody has to do anything; see whether the school meant it"
 
+_NEW_WORD = "report it to us: the bridge may need an update; `unknown_codes: note` uses the record meanwhile"
+
 SET_ASIDE: Mapping[str, Meaning] = {
     "contact_without_identity": Meaning(
         "a contact of this pupil has no user id or no name; the contacts stay as they were stored", _SCHOOL
@@ -37,6 +39,19 @@ SET_ASIDE: Mapping[str, Meaning] = {
         "a person has no user id, so nobody knows whose the record is",
         f"{_SCHOOL}: usually the person has not got a UNI-Login yet",
     ),
+    **{
+        f"unknown_{what}": Meaning(
+            f"the {name} is none that we know, and such records are set aside here", _NEW_WORD
+        )
+        for what, name in (
+            ("civil_registration_number_type", "kind of a CPR number"),
+            ("gender", "gender"),
+            ("group_type", "type of a group"),
+            ("level", "level"),
+            ("relation", "relation of a contact"),
+            ("role", "role"),
+        )
+    },
     "unusable_user_id": Meaning("the user id of a person is none: it has signs that no user id has", _SCHOOL),
     "user_id_of_another_person": Meaning(
         "the user id stands for another human than before, and nothing shows that it is the same one",

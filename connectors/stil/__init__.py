@@ -46,7 +46,9 @@ def _soap_source(config: StilConfig, services: Services) -> SoapSource:
         ),
         limits=limits,
     )
-    wanted = Wanted(ZoneInfo(config.times_in), config.size, config.filters, config.protected_names)
+    wanted = Wanted(
+        ZoneInfo(config.times_in), config.size, config.filters, config.protected_names, config.unknown_codes
+    )
     if config.institution_data_interval is None:
         return SoapSource(client, services.institutions, wanted, config.concurrency)
     interval = config.institution_data_interval
@@ -88,7 +90,14 @@ def _folder_source(config: FolderConfig, services: Services) -> FolderSource:
     if not config.folder.is_dir():
         raise ConfigError(f"folder: {config.folder} is not a folder")
     zone = ZoneInfo(config.times_in)
-    return FolderSource(config.folder, config.settle, zone, services.now, protected_names=config.protected_names)
+    return FolderSource(
+        config.folder,
+        config.settle,
+        zone,
+        services.now,
+        protected_names=config.protected_names,
+        unknown_codes=config.unknown_codes,
+    )
 
 
 connector = Connector("stil", StilConfig, source=_soap_source, default_interval=_USUAL)

@@ -13,6 +13,7 @@ from bridge.connector import ConnectorConfig, Duration
 from connectors.stil.filters import WITH_CONTACTS, WITHOUT_NUMBERS, Actor, Filters, Level
 from connectors.stil.parse import ProtectedNames
 from connectors.stil.services import HOST, SizeName
+from connectors.stil.strict import UnknownCodes
 
 
 def _known_zone(name: str) -> str:
@@ -37,8 +38,9 @@ class StilConfig(ConnectorConfig):
 
     `size` is the export that the agreements are for; `actors` and `levels` narrow it. CPR numbers are asked for
     only with a `legal_basis`. `protected_names` has to be said for every size but fuldmyndighed: whether the name
-    of a protected person is the real one there, or the alias. `institution_data_interval` is how often
-    wsiINST is asked (never by default: it takes a connection agreement of its own).
+    of a protected person is the real one there, or the alias. `unknown_codes`: whether a record with a code that
+    the contract does not have is used ("note") or set aside ("quarantine"). `institution_data_interval` is how
+    often wsiINST is asked (never by default: it takes a connection agreement of its own).
 
     `timeout` is that of a whole export; at most `concurrency` are fetched at a time, and no more than
     `calls_per_minute` calls are made. `times_in` is the zone of times that the export gives without one.
@@ -60,6 +62,7 @@ class StilConfig(ConnectorConfig):
     include_civil_registration_number: bool = False
     legal_basis: str | None = None
     protected_names: ProtectedNames | None = None
+    unknown_codes: UnknownCodes = "note"
     institution_data_interval: Duration | None = Field(default=None, ge=timedelta(minutes=15))
     timeout: Duration = Field(default=timedelta(seconds=120), gt=timedelta(0))
     concurrency: int = Field(default=4, ge=1, le=16)
@@ -105,10 +108,12 @@ class StilConfig(ConnectorConfig):
 class FolderConfig(ConnectorConfig):
     """Where the files are dropped; an incomplete file is reported once it has not changed for `settle`.
 
-    `protected_names` as for `StilConfig`: without it documents of the three smaller sizes are refused.
+    `protected_names` and `unknown_codes` as for `StilConfig`: without the first, documents of the three smaller
+    sizes are refused.
     """
 
     folder: Path
     settle: Duration = Field(default=timedelta(seconds=60), ge=timedelta(0))
     times_in: ZoneName = "Europe/Copenhagen"
     protected_names: ProtectedNames | None = None
+    unknown_codes: UnknownCodes = "note"

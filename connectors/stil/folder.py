@@ -14,6 +14,7 @@ from bridge.connector import Record, Snapshot, SnapshotInvalid, SourceFailure, S
 from connectors.stil.gate import Limits
 from connectors.stil.parse import ProtectedNames, parse, reading
 from connectors.stil.payload import content_digest, export_time
+from connectors.stil.strict import UnknownCodes
 
 TAKEN = "taken"
 
@@ -48,9 +49,10 @@ class FolderSource:
         limits: Limits | None = None,
         *,
         protected_names: ProtectedNames | None = None,
+        unknown_codes: UnknownCodes = "note",
     ) -> None:
         self._folder, self._settle, self._zone, self._now = folder, settle, zone, now
-        self._protected_names = protected_names
+        self._protected_names, self._unknown_codes = protected_names, unknown_codes
         self._limits = limits or Limits()
 
     def snapshots(self) -> Iterator[Snapshot | SourceFailure]:
@@ -70,11 +72,19 @@ class FolderSource:
 
     def parse(self, snapshot: Snapshot) -> Iterator[Record]:
         """Yield the records of a snapshot. Raises `SnapshotInvalid`."""
-        return parse(snapshot.body, self._zone, self._limits, protected_names=self._protected_names)
+        return parse(
+            snapshot.body,
+            self._zone,
+            self._limits,
+            protected_names=self._protected_names,
+            unknown_codes=self._unknown_codes,
+        )
 
     def document(self, body: bytes, origin: str) -> Snapshot:
         """Return an export document that came on another way as a snapshot."""
-        digest = content_digest(body, reading(self._zone, self._protected_names))
+        digest = content_digest(
+            body, reading(self._zone, self._protected_names, unknown_codes=self._unknown_codes)
+        )
         return Snapshot(body, digest, origin, export_time=export_time(body, self._zone))
 
     def taken(self, snapshot: Snapshot) -> None:

@@ -15,6 +15,7 @@ from connectors.stil.gate import Limits
 from connectors.stil.reading import Reader
 from connectors.stil.services import SizeName
 from connectors.stil.stream import Closed, Opened, Subtree, namespace, stream
+from connectors.stil.strict import UnknownCodes, without_unknown_codes
 from connectors.stil.values import read_moment, read_token
 
 __all__ = ["ProtectedNames", "parse"]
@@ -25,9 +26,14 @@ READER = 1
 """Raise it when the same bytes are read otherwise than before: what is stored is then read anew."""
 
 
-def reading(zone: tzinfo, protected_names: ProtectedNames | None, size: SizeName | None = None) -> str:
+def reading(
+    zone: tzinfo,
+    protected_names: ProtectedNames | None,
+    size: SizeName | None = None,
+    unknown_codes: UnknownCodes = "note",
+) -> str:
     """Return what `parse` depends on beside the document, so that another reading is no unchanged snapshot."""
-    return f"{READER} {zone} {protected_names} {size}"
+    return f"{READER} {zone} {protected_names} {size}" + (" strict" if unknown_codes == "quarantine" else "")
 
 
 def parse(
@@ -37,6 +43,7 @@ def parse(
     *,
     size: SizeName | None = None,
     protected_names: ProtectedNames | None = None,
+    unknown_codes: UnknownCodes = "note",
 ) -> Iterator[Record]:
     """Yield the records of an export document in document order, the `Header` first.
 
@@ -47,8 +54,12 @@ def parse(
 
     Raises `SnapshotInvalid` for a document that must be refused whole.
     """
-    document = _Document(zone, size, protected_names)
-    for event in stream(body, _opens, limits or Limits()):
+    records = _records(body, _Document(zone, size, protected_names), limits or Limits())
+    return without_unknown_codes(records) if unknown_codes == "quarantine" else records
+
+
+def _records(body: bytes, document: _Document, limits: Limits) -> Iterator[Record]:
+    for event in stream(body, _opens, limits):
         match event:
             case Opened():
                 document.enter(event)

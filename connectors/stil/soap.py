@@ -24,6 +24,7 @@ from connectors.stil.payload import content_digest, cut_payload, export_time
 from connectors.stil.services import HELLO, SizeName
 from connectors.stil.services import agreements as agreements_for
 from connectors.stil.services import export as export_of
+from connectors.stil.strict import UnknownCodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +39,13 @@ class Wanted:
     size: SizeName = "fuldmyndighed"
     filters: Filters = field(default_factory=Filters)
     protected_names: ProtectedNames | None = None
+    unknown_codes: UnknownCodes = "note"
 
     @property
     def reading(self) -> str:
         """What the records depend on beside the document."""
         kept = f"{sorted(self.filters.actors or ())} {self.filters.with_numbers}"
-        return f"{reading(self.zone, self.protected_names, self.size)} {kept}"
+        return f"{reading(self.zone, self.protected_names, self.size, self.unknown_codes)} {kept}"
 
 
 class SoapSource:
@@ -99,7 +101,13 @@ class SoapSource:
     def parse(self, snapshot: Snapshot) -> Iterator[Record]:
         """Yield the records of a snapshot, without what is not asked for. Raises `SnapshotInvalid`."""
         wanted = self._wanted
-        records = parse(snapshot.body, wanted.zone, size=wanted.size, protected_names=wanted.protected_names)
+        records = parse(
+            snapshot.body,
+            wanted.zone,
+            size=wanted.size,
+            protected_names=wanted.protected_names,
+            unknown_codes=wanted.unknown_codes,
+        )
         return wanted.filters.applied(records)
 
     def document(self, body: bytes, origin: str) -> Snapshot:

@@ -207,6 +207,17 @@ def test_a_database_outside_wal_fails_the_check(path: Path) -> None:
     store.close()
 
 
+def test_a_copy_that_sqlite_made_opens_as_what_it_is_a_copy_of(path: Path, tmp_path: Path) -> None:
+    store = open_sqlite(path)
+    put_person(store, "jens")
+    store.close()
+    copy = tmp_path / "restored.db"
+    by_hand(path, f"VACUUM INTO '{copy}'")
+    restored = open_sqlite(copy)
+    assert people(restored) == ["jens"]
+    restored.close()
+
+
 def test_a_url_of_another_database_is_a_mistake_in_the_configuration() -> None:
     with pytest.raises(ConfigError, match="postgresql"):
         SqlStore("postgresql://somewhere/skolebro")

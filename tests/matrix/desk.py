@@ -15,6 +15,7 @@ from bridge.domain.ids import Key
 from bridge.domain.records import Record, Snapshot
 from bridge.ports import QuarantineRow, Run, Subscription
 from connectors.stil.folder import FolderSource
+from connectors.stil.strict import UnknownCodes
 from tests.support.engine import TOWN, Bench, FakeSource, rows_of
 from tests.support.exports import Export
 from tests.support.world import DAYS
@@ -28,9 +29,9 @@ MADE_AT = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
 class _Documents(FakeSource):
     """Has the documents that it was offered last, and reads them as `connectors.stil` does."""
 
-    def __init__(self) -> None:
+    def __init__(self, unknown_codes: UnknownCodes) -> None:
         super().__init__()
-        self._reader = FolderSource(Path(), timedelta(0), ZONE, lambda: MADE_AT)
+        self._reader = FolderSource(Path(), timedelta(0), ZONE, lambda: MADE_AT, unknown_codes=unknown_codes)
 
     def offer_document(self, content: bytes, expected: str | None) -> None:
         snapshot = self._reader.document(content, "desk")
@@ -43,9 +44,9 @@ class _Documents(FakeSource):
 class Desk(Bench):
     """A bench that takes whole documents; `before` and `unharmed` compare everything that is known of anybody."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, unknown_codes: UnknownCodes = "note", **options: Any) -> None:
         super().__init__(**options)
-        self.documents = _Documents()
+        self.documents = _Documents(unknown_codes)
         self.source = self.documents
         self.clock.at = MADE_AT + timedelta(hours=1)
 

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from bridge.domain.entities import Affiliation, Kind
-from tests.matrix.desk import NUMBER, OTHER, Calm, Desk, school
+from tests.matrix.desk import NUMBER, OTHER, Calm, Desk, school, settled
 from tests.support.exports import COMMON, OWN, Export
 
 # ---------------------------------------------------------------- 48
@@ -147,7 +147,7 @@ def test_row_55_an_unknown_element_is_reported_and_goes_nowhere(desk: Desk, calm
 
 
 def test_row_55_an_unknown_code_is_reported_where_it_stands_and_grants_nothing(desk: Desk) -> None:
-    """stil.md §3.13 asks for this, where the matrix would set the record aside: nobody leaves for a new word."""
+    """stil.md §3.13 asks for this, where the matrix sets the record aside; so it is a setting."""
     document = changed(b"<c:Role>Elev</c:Role>", b"<c:Role>Nyt ord</c:Role>")
     assert desk.bring(document) == ("recorded", None)
     (noted,) = [row for row in desk.quarantine() if row.severity == "noted"]
@@ -155,6 +155,20 @@ def test_row_55_an_unknown_code_is_reported_where_it_stands_and_grants_nothing(d
     told = [each for each in desk.entities(Kind.AFFILIATION).values() if isinstance(each, Affiliation)]
     assert [code.value for each in told for code in each.roles if code.source == "Nyt ord"] == ["other"]
     assert [command for command in desk.drain() if command.document is None] == []
+
+
+def test_row_55_an_unknown_code_sets_its_record_aside_where_the_municipality_wants_it_so() -> None:
+    desk = settled(unknown_codes="quarantine")
+    calm = Calm(desk)
+    document = changed(b"<c:Role>Elev</c:Role>", b"<c:Role>Nyt ord</c:Role>")
+    assert desk.bring(document) == ("recorded", None)
+    (row,) = desk.quarantine()
+    assert (row.reason, row.severity, row.user_id) == (
+        "unknown_role",
+        "quarantined",
+        school().user_id(school().pupils[0]),
+    )
+    assert calm.holds()
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 
 from bridge.observe import meaning_of
 from bridge.observe.quarantine_reasons import NOTED, SET_ASIDE
+from connectors.stil.strict import CODES
 
 ROOT = Path(__file__).parents[2]
 FILES = [
@@ -47,7 +48,7 @@ def given(names: set[str], place: int) -> set[str]:
 def test_every_reason_to_set_aside_has_words() -> None:
     raised = given({"Unusable"}, 0) | given({"Quarantined"}, 1)
     assert len(raised) >= 8
-    assert raised | {"user_id_of_another_person", "user_id_of_two_people"} == SET_ASIDE.keys()
+    assert raised | CODES | {"user_id_of_another_person", "user_id_of_two_people"} == SET_ASIDE.keys()
 
 
 def test_every_oddity_has_words() -> None:
