@@ -314,6 +314,7 @@ target_states = Table(
     _number("reconciled_at", nullable=True),
     _number("drifted", default="0"),
     _number("foreign", default="0"),
+    _number("announced_at", nullable=True),
 )
 
 audit = Table(

@@ -71,12 +71,14 @@ def announce(store: Store, rendering: Rendering, now: Callable[[], datetime]) ->
     """Let groups go to a target that begin soon enough from today on; return how many these are."""
     if rendering.early is None:
         return 0
-    name, today = f"early/{rendering.target}", now().date().toordinal()
+    at = now()
     with store.read() as reader:
-        if reader.cursor(name) == today or reader.target_state(rendering.target).rendering != rendering.digest:
+        state = reader.target_state(rendering.target)
+        is_done = state.announced_at is not None and state.announced_at.date() == at.date()
+        if is_done or state.rendering != rendering.digest:
             return 0
     with store.write() as uow:
-        uow.set_cursor(name, today)
+        uow.put_target_state(replace(uow.target_state(rendering.target), announced_at=at))
         groups = _begun(uow, rendering)
         there = [join_key(key) for key in groups]
         members = uow.entities_by_other(rendering.scope.municipality, Kind.MEMBERSHIP, there)

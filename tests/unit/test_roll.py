@@ -186,5 +186,17 @@ class TestAGroupThatBeginsLater:
     def test_is_looked_for_once_a_day(self) -> None:
         bench = self.bench(60)
         assert announce(bench.store, bench.rendering, bench.clock.now) == 0
+        assert bench.target_state().announced_at == bench.clock.at
+        first = bench.clock.at
+        bench.clock.forward(hours=1)
+        announce(bench.store, bench.rendering, bench.clock.now)
+        assert bench.target_state().announced_at == first
+        bench.clock.forward(days=1)
+        announce(bench.store, bench.rendering, bench.clock.now)
+        assert bench.target_state().announced_at == bench.clock.at
+
+    def test_is_looked_for_by_no_reader_for_whom_the_log_would_stay_as_it_is_for_ever(self) -> None:
+        bench = self.bench(60)
+        announce(bench.store, bench.rendering, bench.clock.now)
         with bench.store.read() as reader:
-            assert reader.cursor(f"early/{TARGET}") == bench.clock.at.date().toordinal()
+            assert reader.cursors() == {}

@@ -81,6 +81,9 @@ def upgrade() -> None:
     op.add_column("target_states", _number("reconciled_at", nullable=True))
     op.add_column("target_states", _number("drifted", "0"))
     op.add_column("target_states", _number("foreign", "0"))
+    op.add_column("target_states", _number("announced_at", nullable=True))
+    # Not the place of a reader, but a number that a feed counted up; the log would be kept for it for ever.
+    op.execute("DELETE FROM cursors WHERE name LIKE 'feed/%'")
     op.add_column("audit", _text("subject", nullable=True))
     op.execute(f"UPDATE audit SET subject = {_SUBJECT[op.get_bind().dialect.name]}")  # noqa: S608 - ours
     _index("audit", "subject", ["subject", "seq"], "subject IS NOT NULL")
