@@ -65,7 +65,9 @@ def holds_list(
 @holds_app.command("show")
 def holds_show(number: int, config: Config = CONFIG, json: Json = False) -> None:
     """Show one hold: why, how much of what, and whom by user id."""
-    show.hold(_hold(open_configured(config), number), json)
+    bridge = open_configured(config)
+    hold = _hold(bridge, number)
+    show.hold(hold, json, _rule(bridge, hold), bridge.clock.now())
 
 
 @holds_app.command("preview")
@@ -185,8 +187,7 @@ def _rule(bridge: Bridge, hold: Hold) -> Rule:
     municipality = _municipality(bridge, hold.municipality)
     if municipality is None:
         return Rule()
-    policy = bridge.policy(municipality).of_institution(hold.institution)
-    return Rule(policy.people_needed, policy.approval_lifetime)
+    return Rule.of(bridge.policy(municipality), hold)
 
 
 def _municipality(bridge: Bridge, code: str) -> MunicipalitySettings | None:

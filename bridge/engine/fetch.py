@@ -32,7 +32,6 @@ from bridge.engine.holding import (
     SNAPSHOT,
     Leavers,
     Place,
-    expire_approvals,
     hold_deletions,
     hold_snapshot,
     keep_the_rest,
@@ -40,6 +39,7 @@ from bridge.engine.holding import (
     leavers_of,
     nothing_is_withheld,
     settle,
+    still_agreed,
     stored,
     withhold,
 )
@@ -335,12 +335,13 @@ def apply_approved(intake: Intake, witness: Witness) -> int:
 
 
 def expire(store: Store, intake: Intake) -> None:
-    """Open holds again whose approval was not carried out in time, whatever they are of."""
+    """Open holds again whose approval does not count any more, whatever they are of."""
     with store.read() as reader:
         if not reader.holds(("approved",)):
             return
     with store.write() as uow:
-        expire_approvals(uow, intake.municipality, intake.policy, intake.book, intake.now())
+        approved = [hold for hold in uow.holds(("approved",)) if hold.municipality == intake.municipality]
+        still_agreed(uow, approved, intake.policy, intake.book, intake.now())
 
 
 def _take_approved(intake: Intake, hold: Hold, body: bytes, witness: Witness) -> None:

@@ -11,7 +11,7 @@ from bridge.domain.changes import Operation
 from bridge.domain.entities import Kind
 from bridge.domain.records import Snapshot
 from bridge.engine.audit import AuditBook
-from bridge.engine.decide import agreed_part
+from bridge.engine.decide import Rule, agreed_part, is_agreed, live_approvals
 from bridge.engine.detect import Detection, concerned, label_of, withheld_with
 from bridge.engine.guard import OF_THE_TIME, SHRUNKEN, WRONG_INSTITUTION, GuardPolicy
 from bridge.engine.normalise import Normalised
@@ -291,12 +291,21 @@ def nothing_is_withheld(uow: UnitOfWork, place: Place) -> None:
             uow.set_hold_state(hold.id, "superseded", None, place.now)
 
 
-def expire_approvals(
-    uow: UnitOfWork, municipality: str, policy: GuardPolicy, book: AuditBook, now: datetime
-) -> None:
-    """An approval that was not carried out in time is none any more: the hold is open again."""
-    for hold in uow.holds(("approved",)):
-        lifetime = policy.of_institution(hold.institution).approval_lifetime
-        if hold.municipality == municipality and hold.decided_at is not None and hold.decided_at + lifetime < now:
-            uow.put_hold(replace(hold, state="open", approvals=(), decided_by=None, decided_at=None))
-            book.write(uow, [{"kind": "hold.approval_expired", "hold": hold.id, "digest": hold.digest}])
+def still_agreed(
+    uow: UnitOfWork, approved: Iterable[Hold], policy: GuardPolicy, book: AuditBook, now: datetime
+) -> list[Hold]:
+    """Those of the approved holds that may be carried out now.
+
+    The others are open again, with the approvals that still count: too few people are left who said yes in time,
+    or more are needed by now.
+    """
+    agreed = []
+    for hold in approved:
+        rule = Rule.of(policy, hold)
+        if is_agreed(hold, rule, now):
+            agreed.append(hold)
+            continue
+        left = live_approvals(hold, rule, now)
+        uow.put_hold(replace(hold, state="open", approvals=left, decided_by=None, decided_at=None))
+        book.write(uow, [{"kind": "hold.approval_expired", "hold": hold.id, "digest": hold.digest}])
+    return agreed

@@ -21,7 +21,7 @@ from bridge.engine.desire import (
     system_of,
 )
 from bridge.engine.guard import MAPPING_REMOVES, OTHER_SYSTEM, GuardPolicy
-from bridge.engine.holding import TARGET, in_place_of
+from bridge.engine.holding import TARGET, in_place_of, still_agreed
 from bridge.engine.scan import living_rows
 from bridge.ports import HELD, Delivery, Desired, Hold, Reader, Store, UnitOfWork
 
@@ -52,7 +52,7 @@ def refresh(
         reasons = ((OTHER_SYSTEM,) if is_moved else ()) + (
             (MAPPING_REMOVES,) if _is_too_much(policy, gone, known) else ()
         )
-        if reasons and not _is_approved(uow, rendering):
+        if reasons and not _is_approved(uow, rendering, policy, book, now()):
             _hold(uow, rendering, gone, len(known), reasons, book, now())
             return False
         if is_moved:
@@ -167,8 +167,11 @@ def _holds_of(reader: Reader, rendering: Rendering) -> list[Hold]:
     return [h for h in reader.holds() if h.subject == TARGET and h.target == rendering.target]
 
 
-def _is_approved(uow: UnitOfWork, rendering: Rendering) -> bool:
-    return any(h.state == "approved" and h.digest == rendering.digest for h in _holds_of(uow, rendering))
+def _is_approved(
+    uow: UnitOfWork, rendering: Rendering, policy: GuardPolicy, book: AuditBook, now: datetime
+) -> bool:
+    approved = [hold for hold in _holds_of(uow, rendering) if hold.state == "approved"]
+    return any(h.digest == rendering.digest for h in still_agreed(uow, approved, policy, book, now))
 
 
 def _settle(uow: UnitOfWork, rendering: Rendering, now: datetime) -> None:

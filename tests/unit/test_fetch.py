@@ -402,6 +402,45 @@ class TestFourEyes:
         bench.decide(number, approve=True, by="bent", rule=self.RULE)
         assert bench.apply_approved() == 0
 
+    def test_count_by_part_and_nobody_undoes_what_another_said(self, bench: Bench) -> None:
+        number = held(bench, pupil("ane"))
+        bench.decide(number, approve=True, by="anna", only=["bo"], rule=self.RULE)
+        bench.decide(number, approve=True, by="bent", rule=self.RULE)
+        assert [(one.by, one.only) for one in bench.holds("open")[0].approvals] == [
+            ("anna", ("bo",)),
+            ("bent", None),
+        ]
+        bench.decide(number, approve=True, by="carla", only=["bo"], rule=self.RULE)
+        bench.apply_approved()
+        assert users(bench) == set(FIVE) - {"bo"}
+
+    def test_are_needed_too_of_what_was_approved_while_one_person_was_enough(self, bench: Bench) -> None:
+        number = held(bench, pupil("ane"))
+        bench.decide(number, approve=True, by="anna")
+        bench.policy = replace(bench.policy, people_needed=2)
+        assert bench.apply_approved() == 0
+        assert users(bench) == set(FIVE)
+        assert [one.by for one in bench.holds("open")[0].approvals] == ["anna"]
+        assert bench.audit()[-1].items() >= {"kind": "hold.approval_expired", "hold": number}.items()
+        bench.decide(number, approve=True, by="bent", rule=self.RULE)
+        assert bench.apply_approved() == 1
+
+    def test_of_which_one_is_too_old_by_now_are_not_enough(self, bench: Bench) -> None:
+        bench.policy = replace(bench.policy, people_needed=2)
+        number = held(bench, pupil("ane"))
+        bench.decide(number, approve=True, by="anna", rule=self.RULE)
+        bench.clock.forward(hours=20)
+        bench.decide(number, approve=True, by="bent", rule=self.RULE)
+        bench.clock.forward(hours=5)
+        assert bench.apply_approved() == 0
+        assert [(hold.state, [one.by for one in hold.approvals]) for hold in bench.holds()] == [("open", ["bent"])]
+
+    def test_of_a_whole_snapshot_are_needed_too_where_its_policy_is_its_own(self, bench: Bench) -> None:
+        strict = replace(bench.policy, people_needed=2)
+        bench.policy = replace(bench.policy, institutions={SCHOOL: strict})
+        bench.decide(held(bench, group("1A")), approve=True, by="anna")
+        assert bench.apply_approved() == 0
+
     def test_of_yesterday_do_not_count(self, bench: Bench) -> None:
         number = held(bench, pupil("ane"))
         bench.decide(number, approve=True, by="anna", rule=self.RULE)

@@ -253,6 +253,14 @@ class TestAPlan:
         assert Step("deleted", "User", "person", ("ane",)) in told.targets[TARGET]
         assert everything(bench) == before
 
+    def test_of_a_hold_that_two_people_decide_shows_the_same(self, bench: Bench) -> None:
+        bench.policy = GuardPolicy(0.0, 1, people_needed=2)
+        offer(bench, group("1A"), pupil("bo"))
+        bench.fetch()
+        bench.drain()
+        told = foresee(bench.store, [bench.intake], [bench.lane], bench.holds("open")[0].id)
+        assert Step("deleted", "User", "person", ("ane",)) in told.targets[TARGET]
+
     def test_has_no_group_that_waits_for_a_member_who_was_rejected(self) -> None:
         bench = Bench()
         bench.target.about[ANE] = Rejected("invalid")
