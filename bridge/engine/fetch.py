@@ -15,6 +15,7 @@ from bridge.domain.records import Snapshot
 from bridge.engine.audit import AuditBook
 from bridge.engine.desire import Rendering
 from bridge.engine.detect import Detection, detect, remove, withheld_with
+from bridge.engine.expect import open_windows
 from bridge.engine.guard import (
     OF_THE_TIME,
     REJECTED,
@@ -211,7 +212,7 @@ def _situation(
         configured=intake.institutions,
         last=last,
         earlier=earlier,
-        rolls=uow.expected_rolls(intake.municipality),
+        rolls=open_windows(uow.expected_rolls(intake.municipality), intake.policy),
     )
 
 

@@ -29,6 +29,7 @@ AUDIT_KINDS = frozenset(
         "target.restored",
         "target.resync",
         "roll.expected",
+        "roll.proposed",
         "deletions.recorded",
         "snapshot.recorded",
         "trace.read",

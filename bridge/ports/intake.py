@@ -152,7 +152,10 @@ class KeptPerson:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedRoll:
-    """Between two moments a school-year roll of an institution ("": of any) is expected and needs no decision."""
+    """Somebody's word that between two moments a school-year roll of an institution ("": of any) is expected.
+
+    It needs no decision then, once as many people as are needed said the same.
+    """
 
     municipality: str
     institution: str
@@ -251,7 +254,7 @@ class IntakeStore(Protocol):
         ...
 
     def expected_rolls(self, municipality: str) -> list[ExpectedRoll]:
-        """All that were ever opened, the oldest first."""
+        """All that were ever said, the oldest first."""
         ...
 
     def add_expected_roll(self, roll: ExpectedRoll) -> None: ...
