@@ -192,6 +192,7 @@ holds = Table(
     _json("summary", "{}"),
     _number("notified_at", nullable=True),
     _number("reminded_at", nullable=True),
+    _number("export_time", nullable=True),
     Index("ix_holds_state", "state"),
 )
 

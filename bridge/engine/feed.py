@@ -169,7 +169,7 @@ def _take_document(inlet: Inlet, message: FeedMessage, witness: Witness) -> str 
         _note(inlet, error.code, message.origin, witness)
         return error.code
     run = take(inlet.intake, replace(snapshot, expected_institution=institution), witness)
-    return (run.reason or run.result) if run.result == "refused" else None
+    return (run.reason or run.result) if run.result in ("refused", "failed") else None
 
 
 def _may_be_taken(intake: Intake, snapshot: Snapshot) -> bool:

@@ -22,7 +22,9 @@ SNAPSHOT, DELETIONS, TARGET, DRIFT = "snapshot", "deletions", "target", "drift"
 _DECIDED = ("approved", "rejected")
 REST = "rest_of_a_part"
 """A hold whose other part was approved: what is left waits for a person, however little it is."""
-_UNSETTLED = ("open", "approved")
+NEWER_APPROVED, NEWER_RECORDED = "newer_approved", "newer_recorded"
+BODY_GONE, UNREADABLE = "body_gone", "unreadable"
+"""Why an approved snapshot is not recorded."""
 _OF_THE_DOCUMENT = OF_THE_TIME | {WRONG_INSTITUTION}
 """Reasons that say nothing of what came before: such a document does not take an earlier one's place."""
 
@@ -122,6 +124,7 @@ def hold_snapshot(
         origin=snapshot.origin,
         groups=_group_names(found.header.institution_number, leavers.groups),
         summary=roll_summary(detection.changes),
+        export_time=found.header.export_time,
     )
     return _open(uow, place, in_place_of(earlier, opened), snapshot.body)
 
@@ -275,13 +278,42 @@ def keep_the_rest(uow: UnitOfWork, hold: Hold, withheld: tuple[Subject, ...], no
 # ---------------------------------------------------------------- the end of waiting
 
 
-def settle(uow: UnitOfWork, place: Place, approved: Hold | None, states: Sequence[str] = _UNSETTLED) -> None:
-    """A snapshot was recorded: the approved hold is applied, other holds of snapshots are over."""
-    for hold in holds_of(uow, place, SNAPSHOT, states):
-        if approved is None or hold.id != approved.id:
-            uow.set_hold_state(hold.id, "superseded", None, place.now)
+def settle(uow: UnitOfWork, place: Place, approved: Hold | None, made_at: datetime | None) -> None:
+    """A snapshot is what is recorded: the approved hold is applied, other holds of snapshots are over.
+
+    But for an approved one that is newer than `made_at`: it is still to come. None: the source said nothing new.
+    """
+    for hold in holds_of(uow, place, SNAPSHOT, ("open",)):
+        uow.set_hold_state(hold.id, "superseded", None, place.now)
     if approved is not None:
         uow.set_hold_state(approved.id, "applied", approved.decided_by, place.now)
+    for hold in holds_of(uow, place, SNAPSHOT, ("approved",)):
+        if made_at is not None and (hold.export_time is None or hold.export_time < made_at):
+            supersede(uow, place, hold, NEWER_RECORDED)
+
+
+def newest_approved(uow: UnitOfWork, place: Place) -> Hold | None:
+    """The approved snapshot that may be recorded: of several the one that was made last, the others are over."""
+    approved = holds_of(uow, place, SNAPSHOT, ("approved",))
+    newest = max(approved, key=lambda hold: (hold.export_time or hold.opened_at, hold.id), default=None)
+    for hold in approved:
+        if hold is not newest:
+            supersede(uow, place, hold, NEWER_APPROVED)
+    return newest
+
+
+def supersede(uow: UnitOfWork, place: Place, hold: Hold, reason: str) -> None:
+    """What a person approved is not carried out any more, and why is written down."""
+    uow.set_hold_state(hold.id, "superseded", hold.decided_by, place.now)
+    told = {"hold": hold.id, "digest": hold.digest, "reason": reason}
+    place.book.write(uow, [{"kind": "hold.superseded", **told}])
+
+
+def reopen(uow: UnitOfWork, place: Place, hold: Hold, reason: str) -> None:
+    """What a person approved could not be carried out: it is asked for anew."""
+    uow.put_hold(replace(hold, state="open", approvals=(), decided_by=None, decided_at=None))
+    told = {"hold": hold.id, "digest": hold.digest, "reason": reason}
+    place.book.write(uow, [{"kind": "hold.reopened", **told}])
 
 
 def nothing_is_withheld(uow: UnitOfWork, place: Place) -> None:

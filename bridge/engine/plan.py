@@ -10,7 +10,7 @@ from typing import Any
 
 from bridge.connector import Capabilities, Command, SnapshotSource, SourceFailure
 from bridge.domain.changes import Operation
-from bridge.domain.errors import SourceUnauthorised, SourceUnavailable
+from bridge.domain.errors import SourceUnauthorised, SourceUnavailable, StoreError
 from bridge.domain.ids import TargetId
 from bridge.domain.outcomes import Delivered, Outcome
 from bridge.domain.records import Record, Snapshot
@@ -251,7 +251,13 @@ class _Rehearsal:
 
     @contextmanager
     def write(self) -> Iterator[UnitOfWork]:
-        yield self.uow
+        try:
+            yield self.uow
+        except NotOpen:
+            raise
+        except Exception as error:
+            text = "a bug ended the rehearsal, which cannot undo half of it; nothing was changed"
+            raise StoreError(text) from error
 
     def check(self) -> None:
         """The store behind it was checked when it was opened."""

@@ -23,6 +23,8 @@ AUDIT_KINDS = frozenset(
         "hold.approval_expired",
         "hold.approved",
         "hold.rejected",
+        "hold.reopened",
+        "hold.superseded",
         "person.kept",
         "person.let_go",
         "drift.retried",

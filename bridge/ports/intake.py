@@ -114,7 +114,8 @@ class Hold:
     `approvals`, and so does an open one that waits for a second person. `reasons` are stable codes; `counts` maps
     "<kind>.<operation>" to a number; `people` lists user ids, `groups` lists "<institution>/<group id>", never
     names. `summary` is what a school-year roll would do, lists of keys by heading.
-    `notified_at` and `reminded_at`: when people were told of it, and that it grows old.
+    `notified_at` and `reminded_at`: when people were told of it, and that it grows old. `export_time` is when a
+    snapshot that is held was made.
     """
 
     id: int
@@ -137,6 +138,7 @@ class Hold:
     summary: Mapping[str, Sequence[str]] = field(default_factory=dict)
     notified_at: datetime | None = None
     reminded_at: datetime | None = None
+    export_time: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,6 +178,10 @@ class TestADocument:
         assert town.took(town.document(pupil("bo"))) == ("recorded", None)
         assert town.dead == ["reader_error"]
 
+    def test_that_trips_over_a_bug_of_ours_is_kept_as_a_dead_letter(self, town: Town) -> None:
+        assert town.took(town.document(pupil("ane", given_name="\udcff"))) == ("failed", "engine_error")
+        assert town.dead == ["engine_error"]
+
     def test_of_another_institution_than_its_header_says_is_held(self, town: Town) -> None:
         body = town.document(pupil("ane"))
         assert town.took(body, institution=OTHER_SCHOOL) == ("held", "wrong_institution")

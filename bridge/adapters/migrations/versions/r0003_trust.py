@@ -30,6 +30,7 @@ def upgrade() -> None:
         op.add_column("holds", _text(name, empty))
     op.add_column("holds", _number("notified_at", nullable=True))
     op.add_column("holds", _number("reminded_at", nullable=True))
+    op.add_column("holds", _number("export_time", nullable=True))
     op.create_index("ix_events_subject", "events", ["municipality", "subject", "sequence"])
     op.add_column("sequences", _number("floor", "0"))
     op.add_column("deliveries", _number("carried", "0"))
