@@ -275,7 +275,8 @@ class Command:
     earlier attempt ended without a known outcome. `version` grows with every step that this target may
     see; `sequence` is the place in the event log up to which the document is told; `cause` and
     `time` are the run that told it and when that was recorded; `delivery_key` is the same for every retry
-    of the same step.
+    of the same step. `may_create` is False where the entity must not come into being, as when it is only put to
+    sleep: one that is gone stays gone, and the outcome is `Unchanged(is_gone=True)`.
     """
 
     operation: Operation
@@ -296,6 +297,7 @@ class Command:
     cause: str
     time: datetime
     delivery_key: str
+    may_create: bool = True
 
 
 class Target(Protocol):

@@ -125,6 +125,7 @@ def _stored(hold: Hold) -> dict[str, Any]:
         "summary": json.dumps({heading: list(keys) for heading, keys in hold.summary.items()}),
         "notified_at": to_stored(hold.notified_at),
         "reminded_at": to_stored(hold.reminded_at),
+        "export_time": to_stored(hold.export_time),
     }
 
 
@@ -154,4 +155,5 @@ def _hold(row: StoredRow) -> Hold:
         summary=json.loads(row.summary),
         notified_at=from_stored(row.notified_at),
         reminded_at=from_stored(row.reminded_at),
+        export_time=from_stored(row.export_time),
     )

@@ -192,6 +192,7 @@ holds = Table(
     _json("summary", "{}"),
     _number("notified_at", nullable=True),
     _number("reminded_at", nullable=True),
+    _number("export_time", nullable=True),
     Index("ix_holds_state", "state"),
 )
 
@@ -314,6 +315,7 @@ target_states = Table(
     _number("reconciled_at", nullable=True),
     _number("drifted", default="0"),
     _number("foreign", default="0"),
+    _number("announced_at", nullable=True),
 )
 
 audit = Table(

@@ -32,6 +32,7 @@ class SqlTargets(SqlPart):
             to_stored(state.reconciled_at),
             state.drifted,
             state.foreign,
+            to_stored(state.announced_at),
         )
         self._tx.put(target_states, [row])
 
@@ -47,4 +48,5 @@ def _target_state(row: StoredRow) -> TargetState:
         reconciled_at=from_stored(row.reconciled_at),
         drifted=row.drifted,
         foreign=row.foreign,
+        announced_at=from_stored(row.announced_at),
     )

@@ -131,7 +131,7 @@ class Bridge(Parts):
         for rendering in intake.renderings:
             refresh(self.store, rendering, intake.policy, intake.book, self.clock.now)
             done += announce(self.store, rendering, self.clock.now)
-            done += release(self.store, rendering, self.clock.now())
+            done += release(self.store, rendering, intake.policy, intake.book, self.clock.now())
         return done + apply_approved(intake, teller)
 
     def compact(self, code: str, go_on: GoOn = always) -> Compaction:

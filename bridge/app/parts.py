@@ -12,6 +12,7 @@ from typing import Any
 from bridge import __version__
 from bridge.adapters.clock import SystemClock
 from bridge.config import (
+    GuardSection,
     MunicipalitySettings,
     Settings,
     TargetGuardSection,
@@ -171,7 +172,7 @@ class Parts:
             chance=self.clock.random,
             new_id=self.clock.new_id,
             may_delete=lambda: municipality.code not in self.in_pass,
-            policy=_limited(AT_TARGETS, target.guard),
+            policy=_limited(_decided(AT_TARGETS, municipality.guard), target.guard),
             leaving=Leaving(target.leavers.retention, built.capabilities.inactive),
         )
 
@@ -197,11 +198,9 @@ class Parts:
     def policy(self, municipality: MunicipalitySettings) -> GuardPolicy:
         guard = municipality.guard
         base = replace(
-            _limited(GuardPolicy(), guard),
+            _limited(_decided(GuardPolicy(), guard), guard),
             window=guard.window,
             max_roll_leavers_percent=guard.max_roll_leavers_percent,
-            people_needed=2 if guard.two_people else 1,
-            approval_lifetime=guard.approval_lifetime,
             deletion_grace=guard.deletion_grace,
         )
         own = {number: replace(base, **limits.given) for number, limits in guard.institutions.items()}
@@ -242,6 +241,12 @@ class Parts:
             self.metrics.source_took(code, took)
         else:
             self.metrics.delivery_took(target, took)
+
+
+def _decided(base: GuardPolicy, section: GuardSection) -> GuardPolicy:
+    """The policy with how a municipality decides, at its institutions and at its targets."""
+    needed = 2 if section.two_people else 1
+    return replace(base, people_needed=needed, approval_lifetime=section.approval_lifetime)
 
 
 def _limited(base: GuardPolicy, section: TargetGuardSection) -> GuardPolicy:

@@ -27,7 +27,7 @@ from bridge.cli.printing import line, print_json
 from bridge.config import MunicipalitySettings
 from bridge.domain.errors import ConfigError
 from bridge.engine.decide import NotAllowed, NotOpen, Rule, decide_hold
-from bridge.engine.expect import expect_roll
+from bridge.engine.expect import as_proposed, expect_roll
 from bridge.engine.keep import keep, let_go
 from bridge.ports import ExpectedRoll, Hold, KeptPerson
 
@@ -65,7 +65,9 @@ def holds_list(
 @holds_app.command("show")
 def holds_show(number: int, config: Config = CONFIG, json: Json = False) -> None:
     """Show one hold: why, how much of what, and whom by user id."""
-    show.hold(_hold(open_configured(config), number), json)
+    bridge = open_configured(config)
+    hold = _hold(bridge, number)
+    show.hold(hold, json, _rule(bridge, hold), bridge.clock.now())
 
 
 @holds_app.command("preview")
@@ -110,17 +112,35 @@ def holds_expect(
     municipality: Municipality = None,
     json: Json = False,
 ) -> None:
-    """Expect the new school year: within these days a roll passes by itself, unless too many leave with it."""
+    """Expect the new school year: within these days a roll passes by itself, unless too many leave with it.
+
+    Where two people decide, the second one has to say the same; without --from it begins as the first one said.
+    """
     bridge = open_configured(config)
     code = chosen([one.code for one in bridge.settings.municipalities], municipality, config)
+    policy = bridge.policy(next(one for one in bridge.settings.municipalities if one.code == code))
     now = bridge.clock.now()
     opens, closes = moment(since, "--from") or now, moment(until, "--until")
     if closes is None or closes <= max(opens, now):
         raise ConfigError(f"--until {until}: the window would be over before it begins")
     roll = ExpectedRoll(code, institution, opens, closes, who(), now)
-    expect_roll(bridge.store, bridge.book(who()), roll)
+    if since is None:
+        with bridge.store.read() as reader:
+            roll = as_proposed(reader, roll, policy)
+    try:
+        is_open = expect_roll(bridge.store, bridge.book(who()), roll, policy)
+    except NotAllowed as error:
+        fail(str(error), UNFINISHED)
     place = f"institution {institution}" if institution else "every institution"
-    _say(f"The roll of {place} is expected until {closes:%Y-%m-%d %H:%M} UTC.", {"expected": roll}, json)
+    sentence = f"The roll of {place} is expected until {closes:%Y-%m-%d %H:%M} UTC."
+    if not is_open:
+        same = f"skolebro holds expect --until {until}" + (f" --institution {institution}" if institution else "")
+        sentence = (
+            f"The roll of {place} is not expected yet: {policy.people_needed} people decide here. Within "
+            f"{policy.approval_lifetime / timedelta(hours=1):g} hours another person has to say the same, under "
+            f"their own login: {same}"
+        )
+    _say(sentence, {"expected": roll, "is_open": is_open}, json)
 
 
 # ---------------------------------------------------------------- deciding
@@ -185,8 +205,7 @@ def _rule(bridge: Bridge, hold: Hold) -> Rule:
     municipality = _municipality(bridge, hold.municipality)
     if municipality is None:
         return Rule()
-    policy = bridge.policy(municipality).of_institution(hold.institution)
-    return Rule(policy.people_needed, policy.approval_lifetime)
+    return Rule.of(bridge.policy(municipality), hold)
 
 
 def _municipality(bridge: Bridge, code: str) -> MunicipalitySettings | None:

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from bridge.app import Checked
 from bridge.cli.printing import add_row, console, line, new_table, print_json
 from bridge.engine.audit import Verdict
+from bridge.engine.decide import Rule, live_approvals
 from bridge.engine.guard import REASON_TEXTS
 from bridge.observe import InstitutionStatus, Status, as_json
 from bridge.ports import Delivery, Hold, KeptPerson
@@ -156,7 +157,7 @@ def _hold(one: Hold) -> dict[str, Any]:
     return shown | {"explained": [REASON_TEXTS.get(reason, reason) for reason in one.reasons]}
 
 
-def hold(one: Hold, json: bool) -> None:
+def hold(one: Hold, json: bool, rule: Rule, now: datetime) -> None:
     if json:
         print_json(_hold(one))
         return
@@ -172,14 +173,24 @@ def hold(one: Hold, json: bool) -> None:
         line(f"  would go ({len(one.people)}): " + ", ".join(one.people))
     if one.groups:
         line(f"  groups that would go ({len(one.groups)}): " + ", ".join(one.groups))
-    for approval in one.approvals:
-        part = "all of it" if approval.only is None else f"{len(approval.only)} of it"
-        line(f"  approved by {approval.by} at {_second(approval.at)}: {part}")
+    for sentence in _approvals(one, rule, now):
+        line(f"  {sentence}")
     if one.state == "open":
         rest = "Everything else goes on. " if one.subject == "deletions" else ""
         line(f"{rest}Nothing of this is changed until you decide:")
         line(f"skolebro holds approve {one.id}, or reject {one.id}")
         line(f"What it would do in each target: skolebro holds preview {one.id}")
+
+
+def _approvals(one: Hold, rule: Rule, now: datetime) -> Iterator[str]:
+    """Who said yes, part by part: people count together only where they said it to the same."""
+    live = live_approvals(one, rule, now) if one.state == "open" else ()
+    for part in dict.fromkeys(approval.only for approval in one.approvals):
+        whom = "all of it" if part is None else f"only {len(part)} of it ({', '.join(part)})"
+        people = [f"{a.by} at {_second(a.at)}" for a in one.approvals if a.only == part]
+        counted = sum(approval.only == part for approval in live)
+        missing = f"; {counted} of {rule.people_needed} people needed" if one.state == "open" else ""
+        yield f"{whom}: approved by {', '.join(people)}{missing}"
 
 
 def decided(one: Hold | None, json: bool, people_needed: int = 1) -> None:
@@ -189,8 +200,11 @@ def decided(one: Hold | None, json: bool, people_needed: int = 1) -> None:
         print_json(_hold(one))
         return
     if one.state == "open":
-        missing = people_needed - len(one.approvals)
+        part = one.approvals[-1].only
+        missing = people_needed - sum(approval.only == part for approval in one.approvals)
         line(f"Hold {one.id} is approved by {one.approvals[-1].by}; {missing} more person has to approve it too.")
+        if any(approval.only != part for approval in one.approvals):
+            line(f"Somebody else approved another part of it, which counts apart: skolebro holds show {one.id}")
         return
     follows = (
         "the running daemon or the next sync carries it out" if one.state == "approved" else "nothing is changed"

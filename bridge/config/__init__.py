@@ -5,6 +5,7 @@ from bridge.config.notices import MailSection, NoticeSettings, WebhookSection
 from bridge.config.secrets import credential_reader, explained, read_credential, read_secret, secret_reader
 from bridge.config.sections import (
     FeedSection,
+    GuardSection,
     MunicipalitySettings,
     ScheduleSettings,
     Settings,
@@ -15,6 +16,7 @@ from bridge.config.sections import (
 
 __all__ = [
     "FeedSection",
+    "GuardSection",
     "MailSection",
     "MunicipalitySettings",
     "NoticeSettings",

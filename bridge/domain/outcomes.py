@@ -24,11 +24,15 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class Unchanged:
-    """The target already had it, or (for a delete) no longer had it; nothing was written."""
+    """The target already had it, or (for a delete) no longer had it; nothing was written.
+
+    `is_gone`: an entity that must not come into being is not there, so that nothing of it is confirmed.
+    """
 
     remote_id: str | None = None
     etag: str | None = None
     status: int | None = told(default=None, compare=False)
+    is_gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from bridge.engine.decide import agreed_part
 from bridge.engine.desire import Rendering
 from bridge.engine.detect import concerned
 from bridge.engine.guard import TARGET_GROWS, TARGET_REWRITTEN, TARGET_SHRINKS, GuardPolicy
-from bridge.engine.holding import DELETIONS, REST, in_place_of, keep_the_rest
+from bridge.engine.holding import DELETIONS, REST, in_place_of, keep_the_rest, still_agreed
 from bridge.ports import DEACTIVATED, HELD, Delivery, Hold, Reader, Store, Subject, UnitOfWork
 
 _REASONS = {
@@ -159,14 +159,17 @@ def _settle(uow: UnitOfWork, target: TargetId, now: datetime) -> None:
             uow.set_hold_state(hold.id, "superseded", None, now)
 
 
-def release(store: Store, rendering: Rendering, now: datetime) -> int:
-    """Let go what a person has approved at this target; return how many deliveries that are."""
+def release(store: Store, rendering: Rendering, policy: GuardPolicy, book: AuditBook, now: datetime) -> int:
+    """Let go what was approved at this target and still is; return how many deliveries that are.
+
+    `policy` is the municipality's: it says how many people decide.
+    """
     with store.read() as reader:
         if not holds_at(reader, rendering.target, ("approved",)):
             return 0
     freed = 0
     with store.write() as uow:
-        for hold in holds_at(uow, rendering.target, ("approved",)):
+        for hold in still_agreed(uow, holds_at(uow, rendering.target, ("approved",)), policy, book, now):
             ids = [rendering.scope.id(*subject) for subject in hold.withheld if _is_agreed(hold, subject)]
             uow.clear(rendering.target, ids, HELD, now)
             left = tuple(subject for subject in hold.withheld if not _is_agreed(hold, subject))

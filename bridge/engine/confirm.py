@@ -54,6 +54,9 @@ def settle(attempt: Attempt, outcome: Outcome, retry: RetryPolicy, now: datetime
     """Return the delivery as it is after an outcome."""
     row = replace(attempt.row, updated_at=now, reason=None)
     match outcome:
+        case Unchanged(is_gone=True) if not attempt.command.may_create:
+            gone = replace(attempt, command=replace(attempt.command, document=None), sent=None)
+            return _confirmed(row, gone, None, None, WAITING, now)
         case Delivered(remote_id=remote_id, etag=etag) | Unchanged(remote_id=remote_id, etag=etag):
             reason, wait = attempt.again or (WAITING, retry.retry_after_cap)
             return _confirmed(row, attempt, remote_id, etag, reason, now + wait)

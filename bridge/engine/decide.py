@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Self
 
 from bridge.engine.audit import AuditBook
+from bridge.engine.guard import GuardPolicy
 from bridge.ports import Approval, Hold, Store, UnitOfWork
 
 _IN_PARTS = ("snapshot", "deletions")
@@ -26,6 +28,11 @@ class Rule:
 
     people_needed: int = 1
     lifetime: timedelta = timedelta(hours=24)
+
+    @classmethod
+    def of(cls, policy: GuardPolicy, hold: Hold) -> Self:
+        own = policy.of_institution(hold.institution)
+        return cls(own.people_needed, own.approval_lifetime)
 
 
 def decide_hold(
@@ -65,6 +72,18 @@ def agreed_part(hold: Hold) -> tuple[str, ...] | None:
     return hold.approvals[-1].only if hold.approvals else None
 
 
+def live_approvals(hold: Hold, rule: Rule, now: datetime) -> tuple[Approval, ...]:
+    """What still counts of what people said yes to, each to a part of their own."""
+    return tuple(one for one in hold.approvals if now <= one.at + rule.lifetime)
+
+
+def is_agreed(hold: Hold, rule: Rule, now: datetime) -> bool:
+    """Whether enough different people say yes, now, to the part that was approved last."""
+    part = agreed_part(hold)
+    people = {one.by for one in live_approvals(hold, rule, now) if one.only == part}
+    return len(people) >= rule.people_needed
+
+
 def _part(hold: Hold, only: Collection[str] | None) -> tuple[str, ...] | None:
     if only is None:
         return None
@@ -79,20 +98,18 @@ def _part(hold: Hold, only: Collection[str] | None) -> tuple[str, ...] | None:
 
 
 def _approve(uow: UnitOfWork, book: AuditBook, hold: Hold, approval: Approval, rule: Rule) -> None:
-    live = tuple(one for one in hold.approvals if one.at + rule.lifetime >= approval.at)
-    same = tuple(one for one in live if one.only == approval.only)
-    if any(one.by == approval.by for one in same):
+    live = live_approvals(hold, rule, approval.at)
+    if any((one.by, one.only) == (approval.by, approval.only) for one in live):
         raise NotAllowed(
             f"hold {hold.id} needs {rule.people_needed} different people, and {approval.by} has approved it "
             "already; nothing was changed"
         )
-    approvals = (*same, approval)
-    is_agreed = len(approvals) >= rule.people_needed
-    hold = replace(hold, approvals=approvals, state="open")
-    if is_agreed:
+    hold = replace(hold, approvals=(*live, approval), state="open")
+    is_enough = is_agreed(hold, rule, approval.at)
+    if is_enough:
         hold = replace(hold, state="approved", decided_by=approval.by, decided_at=approval.at)
     uow.put_hold(hold)
-    _write(uow, book, hold, "hold.approved" if is_agreed else "hold.approval", approval.by, approval.only)
+    _write(uow, book, hold, "hold.approved" if is_enough else "hold.approval", approval.by, approval.only)
 
 
 def _write(

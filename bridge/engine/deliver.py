@@ -292,6 +292,7 @@ def _attempt(
         cause=told_by.run if told_by else lane.rendering.mapping.name,
         time=told_by.recorded_at if told_by else row.updated_at,
         delivery_key=_delivery_key(row, sent),
+        may_create=asleep is None,
     )
     again = (DEACTIVATED, lane.leaving.retention) if asleep is not None else None
     return Attempt(row, command, sent, lane.new_id(), again)

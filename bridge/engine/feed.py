@@ -108,9 +108,9 @@ def _prove_store(inlet: Inlet) -> None:
     Brokers count how often a message came back; an outage of the store shall not cost one its life.
     """
     if inlet.must_prove:
-        name = f"feed/{inlet.intake.municipality}"
         with inlet.intake.store.write() as uow:
-            uow.set_cursor(name, uow.cursor(name) + 1)
+            # The time is news at every proof; the same bytes again would not reach the disk.
+            uow.put_subscriptions([replace(_row(uow, inlet.intake, FEED), asked_at=inlet.intake.now())])
         inlet.must_prove = False
 
 
@@ -169,7 +169,7 @@ def _take_document(inlet: Inlet, message: FeedMessage, witness: Witness) -> str 
         _note(inlet, error.code, message.origin, witness)
         return error.code
     run = take(inlet.intake, replace(snapshot, expected_institution=institution), witness)
-    return (run.reason or run.result) if run.result == "refused" else None
+    return (run.reason or run.result) if run.result in ("refused", "failed") else None
 
 
 def _may_be_taken(intake: Intake, snapshot: Snapshot) -> bool:

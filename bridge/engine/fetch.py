@@ -7,17 +7,19 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 from bridge.connector import SnapshotSource, SourceFailure
 from bridge.domain.changes import Operation
 from bridge.domain.entities import Kind
-from bridge.domain.errors import AgreementMissing, SnapshotInvalid, SourceError, SourceUnavailable
+from bridge.domain.errors import AgreementMissing, SnapshotInvalid, SourceError, SourceUnavailable, StoreError
 from bridge.domain.records import Snapshot
 from bridge.engine.audit import AuditBook
-from bridge.engine.decide import agreed_part
+from bridge.engine.decide import NotOpen, agreed_part
 from bridge.engine.desire import Rendering
 from bridge.engine.detect import Detection, detect, label_of, protect, remove, withheld_with
+from bridge.engine.expect import open_windows
 from bridge.engine.guard import (
     OF_THE_TIME,
     REJECTED,
@@ -33,20 +35,25 @@ from bridge.engine.guard import (
     rolls,
 )
 from bridge.engine.holding import (
+    BODY_GONE,
     DELETIONS,
     OF_THE_DOCUMENT,
     SNAPSHOT,
+    UNREADABLE,
     Leavers,
     Place,
-    expire_approvals,
     hold_deletions,
     hold_snapshot,
     keep_the_rest,
     kept_back,
     leavers_of,
+    newest_approved,
     nothing_is_withheld,
+    reopen,
     settle,
+    still_agreed,
     stored,
+    supersede,
     withhold,
 )
 from bridge.engine.identity import set_conflicts_aside
@@ -61,8 +68,8 @@ _SOON = timedelta(days=1)
 _OF_CLASSES = frozenset({Kind.GROUP.value, Kind.MEMBERSHIP.value})
 _NOT_OF_NOW = OF_THE_TIME - {SAME_TIME} | {WRONG_INSTITUTION}
 _DECIDED = ("open", "approved", "rejected")
-READER_ERROR = "reader_error"
-"""A bug of a connector."""
+READER_ERROR, ENGINE_ERROR = "reader_error", "engine_error"
+"""A bug of a connector, and one of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +125,16 @@ def fetch(intake: Intake, witness: Witness) -> int:
         if isinstance(found, SourceFailure):
             note_failure(intake, found.institution, found.error, found.origin, witness)
         else:
-            take(intake, found, witness)
-            put_away(intake, found, witness)
+            bring(intake, found, witness)
     return seen
+
+
+def bring(intake: Intake, snapshot: Snapshot, witness: Witness) -> Run:
+    """Take one snapshot and let the source put it away, unless a bug of ours is all that became of it."""
+    run = take(intake, snapshot, witness)
+    if run.result != "failed":
+        put_away(intake, snapshot, witness)
+    return run
 
 
 def put_away(intake: Intake, snapshot: Snapshot, witness: Witness) -> None:
@@ -132,7 +146,10 @@ def put_away(intake: Intake, snapshot: Snapshot, witness: Witness) -> None:
 
 
 def take(intake: Intake, snapshot: Snapshot, witness: Witness, approved: Hold | None = None) -> Run:
-    """Bring one snapshot to its end and return the record of that."""
+    """Bring one snapshot to its end and return the record of that.
+
+    Raises `NotOpen` for an approved hold that is not approved any more.
+    """
     if approved is None and (short := _seen_before(intake, snapshot)) is not None:
         witness.run_ended(short, None)
         return short
@@ -144,8 +161,27 @@ def take(intake: Intake, snapshot: Snapshot, witness: Witness, approved: Hold | 
         log.emit(LogEvent.LOOP_FAILED, loop=f"intake/{intake.municipality}", error=error)
         unread = SnapshotInvalid(READER_ERROR)
         return note_failure(intake, snapshot.expected_institution, unread, snapshot.origin, witness)
-    with intake.store.write() as uow:
-        run, detection = _decide(uow, intake, snapshot, found, approved)
+    institution = snapshot.expected_institution or found.header.institution_number
+    decide = partial(_decide, intake=intake, snapshot=snapshot, found=found, approved=approved)
+    return _in_one(intake, institution, snapshot.origin, witness, decide)
+
+
+def _in_one(
+    intake: Intake,
+    institution: str,
+    origin: str | None,
+    witness: Witness,
+    step: Callable[[UnitOfWork], tuple[Run, Detection]],
+) -> Run:
+    """Take a step in one transaction; a bug of ours undoes it, and stops nothing else."""
+    try:
+        with intake.store.write() as uow:
+            run, detection = step(uow)
+    except (StoreError, NotOpen):
+        raise
+    except Exception as error:
+        log.emit(LogEvent.LOOP_FAILED, loop=f"intake/{intake.municipality}", error=error)
+        return note_failure(intake, institution, SourceUnavailable(ENGINE_ERROR), origin, witness, ENGINE_ERROR)
     witness.run_ended(run, detection)
     return run
 
@@ -157,6 +193,8 @@ def _decide(
     uow: UnitOfWork, intake: Intake, snapshot: Snapshot, found: Normalised, approved: Hold | None
 ) -> tuple[Run, Detection]:
     """Record all of it, all but deletions that a person has to allow, or nothing."""
+    if approved is not None:
+        _still_approved(uow, approved.id)
     found = set_conflicts_aside(uow, intake.municipality, found)
     number = found.header.institution_number
     states = _states(uow, intake.municipality)
@@ -206,9 +244,9 @@ def _decide(
         grace,
         is_cleared=is_cleared,
     )
-    settle(uow, place, approved)
+    settle(uow, place, approved, found.header.export_time)
     if snapshot.expected_institution not in (None, number):
-        settle(uow, intake.place(snapshot.expected_institution or number), None)
+        settle(uow, intake.place(snapshot.expected_institution or number), None, found.header.export_time)
     return run, detection
 
 
@@ -227,7 +265,7 @@ def _situation(
         configured=intake.institutions,
         last=last,
         earlier=earlier,
-        rolls=uow.expected_rolls(intake.municipality),
+        rolls=open_windows(uow.expected_rolls(intake.municipality), intake.policy),
     )
 
 
@@ -295,9 +333,10 @@ def _unchanged(uow: UnitOfWork, intake: Intake, snapshot: Snapshot, state: Insti
     )
     uow.add_run(run)
     at = snapshot.export_time
-    if at is not None and state.export_time < at <= intake.now() + _SOON:
+    is_news = at is not None and state.export_time < at <= intake.now() + _SOON
+    if at is not None and is_news:
         uow.put_institution_state(replace(state, export_time=at))
-    settle(uow, intake.place(state.institution), None, ("open",))  # whatever it was is over
+    settle(uow, intake.place(state.institution), None, at if is_news else None)  # whatever it was is over
     return run
 
 
@@ -384,66 +423,81 @@ def apply_approved(intake: Intake, witness: Witness) -> int:
     """
     expire(intake.store, intake)
     with intake.store.read() as reader:
-        waiting = [
-            (hold, reader.hold_body(hold.id))
-            for hold in reader.holds(("approved",))
-            if hold.municipality == intake.municipality and hold.target is None
-        ]
-    for hold, body in waiting:
-        if hold.subject == DELETIONS:
-            witness.run_ended(*_delete_approved(intake, hold.id))
-        elif body is not None:
-            _take_approved(intake, hold, body, witness)
+        approved = [hold for hold in reader.holds(("approved",)) if hold.municipality == intake.municipality]
+    waiting = [hold for hold in approved if hold.target is None]
+    for hold in waiting:
+        try:
+            run = (_delete_approved if hold.subject == DELETIONS else _take_approved)(intake, hold, witness)
+        except NotOpen:  # another one's snapshot, or a later word of the source, has ended it
+            continue
+        if run.result == "failed":
+            with intake.store.write() as uow:
+                reopen(uow, intake.place(hold.institution), hold, run.reason or run.result)
     return len(waiting)
 
 
 def expire(store: Store, intake: Intake) -> None:
-    """Open holds again whose approval was not carried out in time, whatever they are of."""
+    """Open holds again whose approval does not count any more, whatever they are of."""
     with store.read() as reader:
         if not reader.holds(("approved",)):
             return
     with store.write() as uow:
-        expire_approvals(uow, intake.municipality, intake.policy, intake.book, intake.now())
+        approved = [hold for hold in uow.holds(("approved",)) if hold.municipality == intake.municipality]
+        still_agreed(uow, approved, intake.policy, intake.book, intake.now())
 
 
-def _take_approved(intake: Intake, hold: Hold, body: bytes, witness: Witness) -> None:
+def _take_approved(intake: Intake, hold: Hold, witness: Witness) -> Run:
+    place = intake.place(hold.institution)
+    with intake.store.write() as uow:
+        newest, body = newest_approved(uow, place), uow.hold_body(hold.id)
+        is_newest = newest is not None and newest.id == hold.id
+        if is_newest and body is None:
+            supersede(uow, place, hold, BODY_GONE)
+    if not is_newest or body is None:
+        raise NotOpen(f"hold {hold.id} is superseded")
     expected = None if WRONG_INSTITUTION in hold.reasons else hold.institution
     snapshot = Snapshot(body, hold.digest, hold.origin or f"hold {hold.id}", expected)
-    if take(intake, snapshot, witness, approved=hold).result == "refused":  # it cannot be read any more
+    run = take(intake, snapshot, witness, approved=hold)
+    if run.result == "refused":
         with intake.store.write() as uow:
-            uow.set_hold_state(hold.id, "superseded", hold.decided_by, intake.now())
+            supersede(uow, place, hold, UNREADABLE)
+    return run
 
 
-def _delete_approved(intake: Intake, number: int) -> tuple[Run, Detection]:
+def _delete_approved(intake: Intake, hold: Hold, witness: Witness) -> Run:
+    remove_all = partial(_remove, intake=intake, number=hold.id)
+    return _in_one(intake, hold.institution, f"hold {hold.id}", witness, remove_all)
+
+
+def _remove(uow: UnitOfWork, intake: Intake, number: int) -> tuple[Run, Detection]:
     """Delete what a hold withheld, all of it or the part that was approved."""
-    with intake.store.write() as uow:
-        hold = uow.hold(number)
-        assert hold is not None  # noqa: S101 - holds are never deleted
-        place = intake.place(hold.institution)
-        alive = stored(uow, intake.municipality, hold.withheld)
-        withheld = tuple(subject for subject in hold.withheld if subject in alive)
-        left = Leavers.left_out(hold)
-        rest = withheld_with(uow, intake.municipality, hold.institution, withheld, left.people, left.groups)
-        times = _source_times(_states(uow, intake.municipality))
-        go = [subject for subject in withheld if subject not in rest]
-        detection = remove(uow, intake.municipality, hold.institution, go, times)
-        run = replace(
-            _run(intake, hold.institution, "recorded", f"hold {hold.id}", None), changes=len(detection.changes)
-        )
-        grace = intake.grace(hold.institution)
-        record_part(
-            uow,
-            intake.municipality,
-            hold.institution,
-            detection,
-            intake.renderings,
-            run,
-            intake.book,
-            grace,
-            "deletions.recorded",
-        )
-        keep_the_rest(uow, hold, rest, place.now)
+    hold = _still_approved(uow, number)
+    place = intake.place(hold.institution)
+    alive = stored(uow, intake.municipality, hold.withheld)
+    withheld = tuple(subject for subject in hold.withheld if subject in alive)
+    left = Leavers.left_out(hold)
+    rest = withheld_with(uow, intake.municipality, hold.institution, withheld, left.people, left.groups)
+    times = _source_times(_states(uow, intake.municipality))
+    go = [subject for subject in withheld if subject not in rest]
+    detection = remove(uow, intake.municipality, hold.institution, go, times)
+    run = replace(
+        _run(intake, hold.institution, "recorded", f"hold {hold.id}", None), changes=len(detection.changes)
+    )
+    grace = intake.grace(hold.institution)
+    told = "deletions.recorded"
+    record_part(
+        uow, intake.municipality, hold.institution, detection, intake.renderings, run, intake.book, grace, told
+    )
+    keep_the_rest(uow, hold, rest, place.now)
     return run, detection
+
+
+def _still_approved(uow: UnitOfWork, number: int) -> Hold:
+    """The hold as it is now. Raises `NotOpen` when another thread has ended it meanwhile."""
+    hold = uow.hold(number)
+    if hold is None or hold.state != "approved":
+        raise NotOpen(f"hold {number} is not approved any more")
+    return hold
 
 
 # ---------------------------------------------------------------- failures

@@ -11,7 +11,7 @@ from bridge.domain.changes import Operation
 from bridge.domain.entities import Kind
 from bridge.domain.records import Snapshot
 from bridge.engine.audit import AuditBook
-from bridge.engine.decide import agreed_part
+from bridge.engine.decide import Rule, agreed_part, is_agreed, live_approvals
 from bridge.engine.detect import Detection, concerned, label_of, withheld_with
 from bridge.engine.guard import OF_THE_TIME, SHRUNKEN, WRONG_INSTITUTION, GuardPolicy
 from bridge.engine.normalise import Normalised
@@ -22,7 +22,9 @@ SNAPSHOT, DELETIONS, TARGET, DRIFT = "snapshot", "deletions", "target", "drift"
 _DECIDED = ("approved", "rejected")
 REST = "rest_of_a_part"
 """A hold whose other part was approved: what is left waits for a person, however little it is."""
-_ANY = ("open", "approved", "rejected")
+NEWER_APPROVED, NEWER_RECORDED = "newer_approved", "newer_recorded"
+BODY_GONE, UNREADABLE = "body_gone", "unreadable"
+"""Why an approved snapshot is not recorded."""
 OF_THE_DOCUMENT = OF_THE_TIME | {WRONG_INSTITUTION}
 """Reasons that say nothing of what came before: such a document does not take an earlier one's place."""
 
@@ -126,6 +128,7 @@ def hold_snapshot(
         origin=snapshot.origin,
         groups=_group_names(found.header.institution_number, groups),
         summary=roll_summary(detection.changes),
+        export_time=found.header.export_time,
     )
     return _open(uow, place, in_place_of(earlier, opened), snapshot.body)
 
@@ -287,17 +290,48 @@ def keep_the_rest(uow: UnitOfWork, hold: Hold, withheld: tuple[Subject, ...], no
 # ---------------------------------------------------------------- the end of waiting
 
 
-def settle(uow: UnitOfWork, place: Place, approved: Hold | None, states: Sequence[str] = _ANY) -> None:
-    """A snapshot was recorded: the approved hold is applied, other holds of snapshots are over.
+def settle(uow: UnitOfWork, place: Place, approved: Hold | None, made_at: datetime | None) -> None:
+    """A snapshot is what is recorded: the approved hold is applied, other holds of snapshots are over.
 
-    A rejected content is judged anew if it ever comes again; a document that was rejected as such is not.
+    But for an approved one that is newer than `made_at`: it is still to come. A rejected content is judged anew if
+    it comes again after another; a document that was rejected as such is not. None: the source said nothing new.
     """
-    for hold in holds_of(uow, place, SNAPSHOT, states):
-        is_final = hold.state == "rejected" and OF_THE_DOCUMENT.issuperset(hold.reasons)
-        if not is_final and (approved is None or hold.id != approved.id):
-            uow.set_hold_state(hold.id, "superseded", hold.decided_by, place.now)
+    for hold in holds_of(uow, place, SNAPSHOT, ("open",)):
+        uow.set_hold_state(hold.id, "superseded", None, place.now)
     if approved is not None:
         uow.set_hold_state(approved.id, "applied", approved.decided_by, place.now)
+    if made_at is None:
+        return
+    for hold in holds_of(uow, place, SNAPSHOT, ("rejected",)):
+        if not OF_THE_DOCUMENT.issuperset(hold.reasons):
+            uow.set_hold_state(hold.id, "superseded", hold.decided_by, place.now)
+    for hold in holds_of(uow, place, SNAPSHOT, ("approved",)):
+        if hold.export_time is None or hold.export_time < made_at:
+            supersede(uow, place, hold, NEWER_RECORDED)
+
+
+def newest_approved(uow: UnitOfWork, place: Place) -> Hold | None:
+    """The approved snapshot that may be recorded: of several the one that was made last, the others are over."""
+    approved = holds_of(uow, place, SNAPSHOT, ("approved",))
+    newest = max(approved, key=lambda hold: (hold.export_time or hold.opened_at, hold.id), default=None)
+    for hold in approved:
+        if hold is not newest:
+            supersede(uow, place, hold, NEWER_APPROVED)
+    return newest
+
+
+def supersede(uow: UnitOfWork, place: Place, hold: Hold, reason: str) -> None:
+    """What a person approved is not carried out any more, and why is written down."""
+    uow.set_hold_state(hold.id, "superseded", hold.decided_by, place.now)
+    told = {"hold": hold.id, "digest": hold.digest, "reason": reason}
+    place.book.write(uow, [{"kind": "hold.superseded", **told}])
+
+
+def reopen(uow: UnitOfWork, place: Place, hold: Hold, reason: str) -> None:
+    """What a person approved could not be carried out: it is asked for anew."""
+    uow.put_hold(replace(hold, state="open", approvals=(), decided_by=None, decided_at=None))
+    told = {"hold": hold.id, "digest": hold.digest, "reason": reason}
+    place.book.write(uow, [{"kind": "hold.reopened", **told}])
 
 
 def nothing_is_withheld(uow: UnitOfWork, place: Place) -> None:
@@ -307,12 +341,21 @@ def nothing_is_withheld(uow: UnitOfWork, place: Place) -> None:
             uow.set_hold_state(hold.id, "superseded", None, place.now)
 
 
-def expire_approvals(
-    uow: UnitOfWork, municipality: str, policy: GuardPolicy, book: AuditBook, now: datetime
-) -> None:
-    """An approval that was not carried out in time is none any more: the hold is open again."""
-    for hold in uow.holds(("approved",)):
-        lifetime = policy.of_institution(hold.institution).approval_lifetime
-        if hold.municipality == municipality and hold.decided_at is not None and hold.decided_at + lifetime < now:
-            uow.put_hold(replace(hold, state="open", approvals=(), decided_by=None, decided_at=None))
-            book.write(uow, [{"kind": "hold.approval_expired", "hold": hold.id, "digest": hold.digest}])
+def still_agreed(
+    uow: UnitOfWork, approved: Iterable[Hold], policy: GuardPolicy, book: AuditBook, now: datetime
+) -> list[Hold]:
+    """Those of the approved holds that may be carried out now.
+
+    The others are open again, with the approvals that still count: too few people are left who said yes in time,
+    or more are needed by now.
+    """
+    agreed = []
+    for hold in approved:
+        rule = Rule.of(policy, hold)
+        if is_agreed(hold, rule, now):
+            agreed.append(hold)
+            continue
+        left = live_approvals(hold, rule, now)
+        uow.put_hold(replace(hold, state="open", approvals=left, decided_by=None, decided_at=None))
+        book.write(uow, [{"kind": "hold.approval_expired", "hold": hold.id, "digest": hold.digest}])
+    return agreed

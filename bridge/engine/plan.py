@@ -10,14 +10,14 @@ from typing import Any
 
 from bridge.connector import Capabilities, Command, SnapshotSource, SourceFailure
 from bridge.domain.changes import Operation
-from bridge.domain.errors import SourceUnauthorised, SourceUnavailable
+from bridge.domain.errors import SourceUnauthorised, SourceUnavailable, StoreError
 from bridge.domain.ids import TargetId
 from bridge.domain.outcomes import Delivered, Outcome
 from bridge.domain.records import Record, Snapshot
 from bridge.engine.brake import operation_of, release
 from bridge.engine.breaker import is_paused, unpause
 from bridge.engine.codec import decode_body, encode_body
-from bridge.engine.decide import NotOpen
+from bridge.engine.decide import NotOpen, Rule
 from bridge.engine.deliver import Lane, deliver
 from bridge.engine.desire import Rendering, deliveries_of
 from bridge.engine.fetch import Intake, Listener, apply_approved, expire, fetch
@@ -91,19 +91,21 @@ def foresee(store: Store, intakes: Sequence[Intake], lanes: Sequence[Lane], numb
     listener = Listener()
     with store.write() as uow:
         rehearsal = _Rehearsal(uow)
-        _approve(uow, number, intakes[0].now())
+        _approve(uow, number, intakes[0])
         held = [target for intake in intakes for target in _settle(rehearsal, intake, intake, listener)]
         found = _deliver(uow, rehearsal, lanes, held, {}, listener)
         uow.rollback()
     return found
 
 
-def _approve(uow: UnitOfWork, number: int, now: datetime) -> None:
+def _approve(uow: UnitOfWork, number: int, intake: Intake) -> None:
+    """Let as many people as are needed say yes."""
     hold = uow.hold(number)
     if hold is None or hold.state not in ("open", "rejected"):
         raise NotOpen(f"hold {number} is not open any more; `skolebro plan` shows what comes of decided ones")
-    yes = Approval("preview", now)
-    uow.put_hold(replace(hold, state="approved", approvals=(yes,), decided_at=now, decided_by="preview"))
+    now, needed = intake.now(), Rule.of(intake.policy, hold).people_needed
+    everyone = tuple(Approval(f"preview {person}", now) for person in range(needed))
+    uow.put_hold(replace(hold, state="approved", approvals=everyone, decided_at=now, decided_by="preview"))
 
 
 def _settle(rehearsal: _Rehearsal, intake: Intake, full: Intake, listener: Listener) -> list[TargetId]:
@@ -114,7 +116,7 @@ def _settle(rehearsal: _Rehearsal, intake: Intake, full: Intake, listener: Liste
         if not refresh(rehearsal, rendering, intake.policy, intake.book, intake.now):
             held.append(rendering.target)
         announce(rehearsal, rendering, intake.now)
-        release(rehearsal, rendering, intake.now())
+        release(rehearsal, rendering, intake.policy, intake.book, intake.now())
     apply_approved(replace(full, store=rehearsal), listener)
     return held
 
@@ -249,7 +251,13 @@ class _Rehearsal:
 
     @contextmanager
     def write(self) -> Iterator[UnitOfWork]:
-        yield self.uow
+        try:
+            yield self.uow
+        except NotOpen:
+            raise
+        except Exception as error:
+            text = "a bug ended the rehearsal, which cannot undo half of it; nothing was changed"
+            raise StoreError(text) from error
 
     def check(self) -> None:
         """The store behind it was checked when it was opened."""

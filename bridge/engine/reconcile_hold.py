@@ -12,7 +12,7 @@ from bridge.domain.entities import Kind
 from bridge.domain.ids import CanonicalId
 from bridge.engine.deliver import Lane
 from bridge.engine.guard import TARGET_DRIFTED, GuardPolicy
-from bridge.engine.holding import DRIFT
+from bridge.engine.holding import DRIFT, still_agreed
 from bridge.engine.reconcile_read import MISSING, Finding
 from bridge.ports import Hold, Reader, UnitOfWork
 
@@ -35,6 +35,7 @@ def permit(uow: UnitOfWork, lane: Lane, wanted: Sequence[Finding], now: datetime
 
     An approval counts once. What a person has rejected stays as it is while it is found in the same way.
     """
+    still_agreed(uow, drift_holds(uow, lane, ("approved",)), lane.policy, lane.book, now)
     holds = drift_holds(uow, lane, _UNSETTLED)
     approved = _covered(wanted, [hold for hold in holds if hold.state == "approved"])
     refused = _covered(wanted, [hold for hold in holds if hold.state == "rejected"])

@@ -21,7 +21,7 @@ from bridge.engine.desire import (
     system_of,
 )
 from bridge.engine.guard import MAPPING_REMOVES, OTHER_SYSTEM, GuardPolicy
-from bridge.engine.holding import TARGET, in_place_of
+from bridge.engine.holding import TARGET, in_place_of, still_agreed
 from bridge.engine.scan import living_rows
 from bridge.ports import HELD, Delivery, Desired, Hold, Reader, Store, UnitOfWork
 
@@ -52,7 +52,7 @@ def refresh(
         reasons = ((OTHER_SYSTEM,) if is_moved else ()) + (
             (MAPPING_REMOVES,) if _is_too_much(policy, gone, known) else ()
         )
-        if reasons and not _is_approved(uow, rendering):
+        if reasons and not _is_approved(uow, rendering, policy, book, now()):
             _hold(uow, rendering, gone, len(known), reasons, book, now())
             return False
         if is_moved:
@@ -71,12 +71,14 @@ def announce(store: Store, rendering: Rendering, now: Callable[[], datetime]) ->
     """Let groups go to a target that begin soon enough from today on; return how many these are."""
     if rendering.early is None:
         return 0
-    name, today = f"early/{rendering.target}", now().date().toordinal()
+    at = now()
     with store.read() as reader:
-        if reader.cursor(name) == today or reader.target_state(rendering.target).rendering != rendering.digest:
+        state = reader.target_state(rendering.target)
+        is_done = state.announced_at is not None and state.announced_at.date() == at.date()
+        if is_done or state.rendering != rendering.digest:
             return 0
     with store.write() as uow:
-        uow.set_cursor(name, today)
+        uow.put_target_state(replace(uow.target_state(rendering.target), announced_at=at))
         groups = _begun(uow, rendering)
         there = [join_key(key) for key in groups]
         members = uow.entities_by_other(rendering.scope.municipality, Kind.MEMBERSHIP, there)
@@ -165,8 +167,11 @@ def _holds_of(reader: Reader, rendering: Rendering) -> list[Hold]:
     return [h for h in reader.holds() if h.subject == TARGET and h.target == rendering.target]
 
 
-def _is_approved(uow: UnitOfWork, rendering: Rendering) -> bool:
-    return any(h.state == "approved" and h.digest == rendering.digest for h in _holds_of(uow, rendering))
+def _is_approved(
+    uow: UnitOfWork, rendering: Rendering, policy: GuardPolicy, book: AuditBook, now: datetime
+) -> bool:
+    approved = [hold for hold in _holds_of(uow, rendering) if hold.state == "approved"]
+    return any(h.digest == rendering.digest for h in still_agreed(uow, approved, policy, book, now))
 
 
 def _settle(uow: UnitOfWork, rendering: Rendering, now: datetime) -> None:

@@ -18,7 +18,7 @@ from bridge.domain.errors import (
 from bridge.domain.records import Snapshot
 from bridge.engine.agreements import note_agreements
 from bridge.engine.asking import GoOn, Stopped, always, answered, in_turn
-from bridge.engine.fetch import READER_ERROR, Intake, Witness, failure_code, note_failure, put_away, take
+from bridge.engine.fetch import READER_ERROR, Intake, Witness, bring, failure_code, note_failure
 from bridge.engine.retry import RetryPolicy
 from bridge.engine.schedule import Schedule
 from bridge.observe import LogEvent, log, needs_person
@@ -230,8 +230,7 @@ def _bring_to_end(
     reason: str | None = None
     match result:
         case Snapshot():
-            run = take(intake, result, witness)
-            put_away(intake, result, witness)
+            run = bring(intake, result, witness)
             reason = run.reason or run.result if run.result in ("refused", "failed") else None
         case SourceUnauthorised() | SourceUnavailable(retry_after=timedelta()):
             _left_wanted(subscriber, number, asked_at)

@@ -68,6 +68,7 @@ _UNREADABLE: Mapping[str, str] = {
     "bad_institution_number": f"the document bears no proper institution number; {_ASK}",
     "doctype": f"the document holds a DOCTYPE, which is never read; {_ASK}",
     "empty_answer": f"the answer is empty; {_MENDED}",
+    "engine_error": "the document finds a bug in the bridge; report the line that the log names",
     "incomplete": f"the document is not whole; {_ANEW}",
     "misplaced_element": f"the document is not built as its schema says; {_ASK}",
     "missing_school_year": f"the document does not say which school year it is of; {_ASK}",

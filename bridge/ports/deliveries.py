@@ -87,7 +87,7 @@ class TargetState:
     """What is known of a target as a whole. `rendering` is the digest of mapping and scope last applied.
 
     `reconciled_at` is when all that it has was last read back; `drifted` of it differed and was not set right,
-    `foreign` was not ours.
+    `foreign` was not ours. `announced_at` is when groups that begin soon were last looked for.
     """
 
     target: TargetId
@@ -99,6 +99,7 @@ class TargetState:
     reconciled_at: datetime | None = None
     drifted: int = 0
     foreign: int = 0
+    announced_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

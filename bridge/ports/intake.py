@@ -114,7 +114,8 @@ class Hold:
     `approvals`, and so does an open one that waits for a second person. `reasons` are stable codes; `counts` maps
     "<kind>.<operation>" to a number; `people` lists user ids, `groups` lists "<institution>/<group id>", never
     names. `summary` is what a school-year roll would do, lists of keys by heading.
-    `notified_at` and `reminded_at`: when people were told of it, and that it grows old.
+    `notified_at` and `reminded_at`: when people were told of it, and that it grows old. `export_time` is when a
+    snapshot that is held was made.
     """
 
     id: int
@@ -137,6 +138,7 @@ class Hold:
     summary: Mapping[str, Sequence[str]] = field(default_factory=dict)
     notified_at: datetime | None = None
     reminded_at: datetime | None = None
+    export_time: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,10 @@ class KeptPerson:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedRoll:
-    """Between two moments a school-year roll of an institution ("": of any) is expected and needs no decision."""
+    """Somebody's word that between two moments a school-year roll of an institution ("": of any) is expected.
+
+    It needs no decision then, once as many people as are needed said the same.
+    """
 
     municipality: str
     institution: str
@@ -251,7 +256,7 @@ class IntakeStore(Protocol):
         ...
 
     def expected_rolls(self, municipality: str) -> list[ExpectedRoll]:
-        """All that were ever opened, the oldest first."""
+        """All that were ever said, the oldest first."""
         ...
 
     def add_expected_roll(self, roll: ExpectedRoll) -> None: ...

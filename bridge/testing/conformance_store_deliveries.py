@@ -322,7 +322,7 @@ class TargetConformance:
             assert reader.target_states() == []
 
     def test_the_state_of_a_target_is_replaced(self, store: Store) -> None:
-        state = TargetState(TARGET, "digest", later(60), "unauthorised", 3, NOW)
+        state = TargetState(TARGET, "digest", later(60), "unauthorised", 3, NOW, announced_at=later(5))
         with store.write() as uow:
             uow.put_target_state(TargetState(TARGET))
             uow.put_target_state(state)

@@ -29,6 +29,7 @@ def decided_hold() -> Hold:
         summary={"leaving": ("jens1234", AWKWARD), "no groups": ()},
         notified_at=later(5),
         reminded_at=later(55),
+        export_time=later(-5),
     )
 
 

@@ -200,6 +200,17 @@ class TargetConformance:
             assert isinstance(_apply(target, command), Delivered | Unchanged)
         assert receiver.count() == 0
 
+    def test_what_is_gone_does_not_come_into_being_by_being_put_to_sleep(
+        self, target: Target, samples: Samples, receiver: Receiver
+    ) -> None:
+        if samples.create.resource not in target.capabilities.inactive:
+            pytest.skip("this target puts nothing to sleep")
+        created = _apply(target, samples.create)
+        _apply(target, _after(created, samples.delete))
+        sleep = replace(_after(created, samples.update), may_create=False)
+        assert _apply(target, sleep) == Unchanged(is_gone=True)
+        assert receiver.count() == 0
+
     def test_a_target_that_is_away_says_when_to_come_back(
         self, target: Target, samples: Samples, receiver: Receiver
     ) -> None:

@@ -81,8 +81,10 @@ def _section(title: str, rows: str, nothing: str) -> str:
 
 
 def _targets(rows: Sequence[TargetStatus], now: datetime) -> str:
-    heads = ("Target", "State", "#Confirmed", "#Due", "#Rejected", "Progress", "Last success")
-    return _table("targets", heads, (_target(row, now) for row in rows))
+    heads = ["Target", "State", "#Confirmed", "#Due", "#Rejected", "Progress", "Last success"]
+    is_read = any(row.reconciled_at for row in rows)
+    heads += ["#Otherwise", "#Not ours", "Read back"] if is_read else []
+    return _table("targets", heads, (_target(row, now) + (_drift(row, now) if is_read else ()) for row in rows))
 
 
 def _target(row: TargetStatus, now: datetime) -> tuple[str, ...]:
@@ -95,6 +97,15 @@ def _target(row: TargetStatus, now: datetime) -> tuple[str, ...]:
         _bar(row),
         _ago(row.last_success_at, now),
     )
+
+
+def _drift(row: TargetStatus, now: datetime) -> tuple[str, ...]:
+    """What the target had otherwise than it confirmed, and beside it, when all of it was last read back."""
+    if row.reconciled_at is None:
+        nothing = '<span class="quiet">–</span>'
+        return nothing, nothing, _ago(None, now)
+    drifted = _number(row.drifted, "bad" if row.drifted else "")
+    return drifted, _number(row.foreign), _ago(row.reconciled_at, now)
 
 
 def _target_state(row: TargetStatus) -> str:

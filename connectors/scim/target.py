@@ -98,7 +98,7 @@ class ScimTarget:
             return settled.outcome
 
     def _bring(self, resource: Resource, command: Command) -> Outcome:
-        """PUT what is known to be there, look up what may be, POST what is not."""
+        """PUT what is known to be there, look up what may be, POST what is not and may come into being."""
         document = command.document or {}
         extensions = sorted(name for name in document if name.startswith("urn:"))
         body = {"schemas": [resource.urn, *extensions], **document}
@@ -106,8 +106,15 @@ class ScimTarget:
             replaced = self._replace(resource, command.remote_id, command.etag, body)
             if replaced is not None:
                 return replaced
+        if not command.may_create:
+            return self._still_there(resource, body)
         found = self._there_already(resource, command, body)
         return self._create(resource, body) if found is None else self._adopt(resource, found, body)
+
+    def _still_there(self, resource: Resource, body: Json) -> Outcome:
+        """PUT over what is ours and has only moved to another id; a namesake is somebody else."""
+        ours = self._find(resource, "externalId", body) if self._adoption.looks_first else None
+        return Unchanged(is_gone=True) if ours is None else self._adopt(resource, ours, body)
 
     def _there_already(self, resource: Resource, command: Command, body: Json) -> Json | None:
         """Return what the command should be about, although we do not know where it is."""

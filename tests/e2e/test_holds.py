@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,20 @@ def test_two_people_are_needed_where_the_municipality_says_so(school: School) ->
     assert "own login" in school.world.run("holds", "approve", number, "--by", "another").ended(1).stderr
     school.world.sync()
     assert len(school.pupils()) == PUPILS
+
+
+def test_a_roll_is_expected_by_one_person_alone_only_where_one_decides(school: School) -> None:
+    until = (datetime.now(UTC) + timedelta(days=20)).date().isoformat()
+    told = school.world.run("holds", "expect", "--until", until).ended(0).stdout
+    assert "is expected until" in told
+    far = (datetime.now(UTC) + timedelta(days=70)).date().isoformat()
+    assert "60 days" in school.world.run("holds", "expect", "--until", far).ended(1).stderr
+    school.world.municipality["guard"]["two_people"] = True
+    school.world.write()
+    soon = (datetime.now(UTC) + timedelta(days=10)).date().isoformat()
+    told = school.world.run("holds", "expect", "--until", soon).ended(0).stdout
+    assert "is not expected yet" in told and f"skolebro holds expect --until {soon}" in told
+    assert "2 different people" in school.world.run("holds", "expect", "--until", soon).ended(1).stderr
 
 
 def test_show_explains_and_names_whom_by_user_id(school: School) -> None:

@@ -325,6 +325,28 @@ def test_what_is_gone_where_we_knew_it_is_looked_for_before_it_is_made_again(
     assert len(server.resources("/Users")) == 1
 
 
+def test_an_account_that_is_gone_is_not_made_again_to_be_put_to_sleep(
+    target: ScimTarget, server: ScimServer, samples: Samples
+) -> None:
+    created = apply(target, samples.create)
+    (held,) = server.resources("/Users")
+    server.call("DELETE", f"/Users/{held['id']}")
+    sleep = replace(after(created, samples.update), may_create=False)
+    assert apply(target, sleep) == Unchanged(is_gone=True)
+    assert server.resources("/Users") == []
+
+
+def test_a_namesake_is_not_put_to_sleep_in_place_of_an_account_that_is_gone(
+    target: ScimTarget, server: ScimServer, samples: Samples
+) -> None:
+    created = apply(target, samples.create)
+    (held,) = server.resources("/Users")
+    server.call("DELETE", f"/Users/{held['id']}")
+    by_hand(server, samples)
+    sleep = replace(after(created, samples.update), may_create=False)
+    assert apply(target, sleep) == Unchanged(is_gone=True)
+
+
 def test_a_server_that_cannot_be_searched_is_told_of_as_a_whole(
     target: ScimTarget, proxy: FaultyProxy, samples: Samples
 ) -> None:

@@ -409,7 +409,7 @@ class Bench:
         return apply_approved(self.intake, self.diary)
 
     def release(self) -> int:
-        return release(self.store, self.rendering, self.clock.at)
+        return release(self.store, self.rendering, self.policy, self.book, self.clock.at)
 
     def decide(self, number: int, *, approve: bool, by: str = "anna", **how: Any) -> None:
         decide_hold(self.store, self.book, number, approve=approve, by=by, now=self.clock.now(), **how)

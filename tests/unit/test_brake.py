@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bridge.domain.changes import Operation
-from bridge.engine.brake import AT_TARGETS, release
+from bridge.engine.brake import AT_TARGETS
 from bridge.engine.guard import GuardPolicy, Limits
 from bridge.ports import HELD, Hold
 from tests.support.engine import PLATFORM, TARGET, Bench, header, mapping_of, person_id, pupil
@@ -69,7 +69,7 @@ class TestDeletions:
         bench = bench_of()
         later(bench, *TEN[4:])
         bench.decide(only_hold(bench).id, approve=True)
-        assert release(bench.store, bench.rendering, bench.clock.at) == 4
+        assert bench.release() == 4
         bench.drain()
         assert deleted(bench) == set(TEN[:4])
 
@@ -77,7 +77,7 @@ class TestDeletions:
         bench = bench_of()
         later(bench, *TEN[5:])
         bench.decide(only_hold(bench).id, approve=True, only=["p0"])
-        release(bench.store, bench.rendering, bench.clock.at)
+        bench.release()
         bench.clock.forward(hours=2)
         bench.drain()
         assert deleted(bench) == {"p0"}
@@ -93,6 +93,24 @@ class TestDeletions:
         bench.release()
         bench.drain()
         assert deleted(bench) == set(TEN[:5])
+
+    def test_that_one_person_approved_wait_where_two_are_needed_by_now(self) -> None:
+        bench = bench_of()
+        later(bench, *TEN[4:])
+        bench.decide(only_hold(bench).id, approve=True, by="anna")
+        bench.policy = replace(bench.policy, people_needed=2)
+        assert bench.release() == 0
+        bench.drain()
+        assert deleted(bench) == set()
+        assert [one.by for one in only_hold(bench).approvals] == ["anna"]
+
+    def test_that_were_approved_too_long_ago_wait_on(self) -> None:
+        bench = bench_of()
+        later(bench, *TEN[4:])
+        bench.decide(only_hold(bench).id, approve=True)
+        bench.clock.forward(hours=25)
+        assert bench.release() == 0
+        assert only_hold(bench).approvals == ()
 
     def test_that_are_rejected_stay_and_are_not_asked_for_again(self) -> None:
         bench = bench_of()

@@ -293,6 +293,14 @@ class TestAChangedMapping:
         assert [c.operation for c in bench.drain()].count(Operation.DELETED) == 5
         assert [hold.state for hold in bench.holds()] == ["applied"]
 
+    def test_that_one_person_approved_waits_where_two_are_needed_by_now(self, bench: Bench) -> None:
+        bench.refresh(mapping_of(STAFF_ONLY))
+        bench.decide(bench.holds("open")[0].id, approve=True, by="anna")
+        bench.policy = replace(bench.policy, people_needed=2)
+        assert not bench.refresh()
+        assert bench.drain() == []
+        assert [[one.by for one in hold.approvals] for hold in bench.holds("open")] == [["anna"]]
+
     def test_that_is_rejected_stays_out(self, bench: Bench) -> None:
         bench.refresh(mapping_of(STAFF_ONLY))
         bench.decide(bench.holds("open")[0].id, approve=False)

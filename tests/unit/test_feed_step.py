@@ -17,6 +17,7 @@ from bridge.connector import Snapshot
 from bridge.domain.entities import Kind
 from bridge.domain.errors import ConfigError, SnapshotInvalid, SourceUnavailable, StoreUnavailable
 from bridge.domain.records import Record
+from bridge.engine.compact import compact
 from bridge.engine.feed import Inlet, feed_step
 from bridge.engine.guard import GuardPolicy
 from bridge.ports import FEED, WHOLE, Feed, FeedMessage, Reader, Store, Subscription, UnitOfWork
@@ -177,6 +178,10 @@ class TestADocument:
         assert town.took(town.document(pupil("bo"))) == ("recorded", None)
         assert town.dead == ["reader_error"]
 
+    def test_that_trips_over_a_bug_of_ours_is_kept_as_a_dead_letter(self, town: Town) -> None:
+        assert town.took(town.document(pupil("ane", given_name="\udcff"))) == ("failed", "engine_error")
+        assert town.dead == ["engine_error"]
+
     def test_of_another_institution_than_its_header_says_is_held(self, town: Town) -> None:
         body = town.document(pupil("ane"))
         assert town.took(body, institution=OTHER_SCHOOL) == ("held", "wrong_institution")
@@ -195,6 +200,12 @@ class TestADocument:
     @pytest.mark.parametrize("begin", [b"<x>", b"  \r\n<x>", b"\xef\xbb\xbf<x>", b"\xef\xbb\xbf\n <x>"])
     def test_is_known_by_how_it_begins_where_its_type_says_nothing(self, town: Town, begin: bytes) -> None:
         assert town.took(begin, "application/octet-stream") == ("refused", "not_well_formed")
+
+    def test_does_not_keep_the_log_from_being_compacted(self, town: Town) -> None:
+        town.took(town.document(pupil("ane"), pupil("bo")))
+        last, later = town.clock.at, town.clock.at + timedelta(days=1)
+        found = compact(town.store, TOWN, later - last, later)
+        assert (found.held_by, found.floor > 1) == (None, True)
 
     def test_is_not_given_back_to_the_source_which_never_had_it(self, town: Town) -> None:
         town.took(town.document(pupil("ane")))

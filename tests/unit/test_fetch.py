@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from bridge.connector import SourceFailure
+from bridge.connector import Snapshot, SourceFailure
 from bridge.domain.entities import Kind
 from bridge.domain.errors import AgreementMissing, SnapshotInvalid, SourceUnavailable
 from bridge.domain.records import Header, ImportSource, PersonRecord, Record
 from bridge.engine.decide import NotAllowed, NotOpen, Rule
-from tests.support.engine import MORNING, OTHER_SCHOOL, SCHOOL, Bench, group, header, parent, pupil
+from bridge.observe import configure_logging
+from bridge.ports import Approval, Hold
+from tests.support.engine import MORNING, OTHER_SCHOOL, SCHOOL, TOWN, Bench, group, header, parent, pupil
 
 FIVE = ("ane", "bo", "carl", "dorte", "erik")
+
+
+# No source reads such a name, so nothing of ours is prepared for it.
+BROKEN = pupil("rigtig", given_name="Rigtig\udcff")
 
 
 def pupils(*names: str) -> list[PersonRecord]:
@@ -47,6 +55,44 @@ def held(bench: Bench, *records: Record, head: Header | None = None) -> int:
 
 def users(bench: Bench) -> set[str]:
     return {key[0] for key in bench.entities(Kind.PERSON)}
+
+
+def groups(bench: Bench) -> set[str]:
+    return {key[1] for key in bench.entities(Kind.GROUP)}
+
+
+def told_of(bench: Bench, kind: str) -> list[tuple[int, str]]:
+    """The holds that the audit tells this of, and why."""
+    return [(record["hold"], record["reason"]) for record in bench.audit() if record["kind"] == kind]
+
+
+def approved(bench: Bench, snapshot: Snapshot, institution: str) -> int:
+    """Put a hold there that a person has approved; returns its number."""
+    hold = Hold(
+        id=0,
+        municipality=TOWN,
+        institution=institution,
+        subject="snapshot",
+        target=None,
+        digest=snapshot.digest,
+        reasons=("empty",),
+        counts={},
+        people=(),
+        state="approved",
+        opened_at=bench.clock.at,
+        origin=snapshot.origin,
+        approvals=(Approval("anna", bench.clock.at),),
+    )
+    with bench.store.write() as uow:
+        return uow.add_hold(hold, snapshot.body)
+
+
+@pytest.fixture
+def stream() -> Iterator[io.StringIO]:
+    out = io.StringIO()
+    configure_logging(stream=out, json=True)
+    yield out
+    configure_logging(stream=io.StringIO())
 
 
 class TestAGoodSnapshot:
@@ -291,6 +337,76 @@ class TestAnApprovedHold:
         assert bench.audit()[-1].items() >= {"kind": "hold.approved", "hold": number, "by": "anna"}.items()
 
 
+class TestTwoApprovedHolds:
+    """Of one school, by two documents: a person said yes to one after the other."""
+
+    def two(self, bench: Bench, first: int, second: int) -> tuple[int, int]:
+        bench.clock.forward(hours=12)
+        one = held(bench, group("1A"), head=at(first))
+        bench.decide(one, approve=True)
+        other = held(bench, group("1A"), group("1B"), head=at(second))
+        bench.decide(other, approve=True)
+        return one, other
+
+    @pytest.mark.parametrize(("first", "second"), [(1, 2), (2, 1)])
+    def test_end_as_the_newest_document_says(self, bench: Bench, first: int, second: int) -> None:
+        one, other = self.two(bench, first, second)
+        bench.apply_approved()
+        assert users(bench) == set()
+        newest, older = (one, other) if first > second else (other, one)
+        assert {hold.id: hold.state for hold in bench.holds()} == {newest: "applied", older: "superseded"}
+        assert groups(bench) == ({"1A"} if newest == one else {"1A", "1B"})
+
+    def test_leave_a_word_of_why_one_was_not_carried_out(self, bench: Bench) -> None:
+        one, _ = self.two(bench, 1, 2)
+        bench.apply_approved()
+        assert told_of(bench, "hold.superseded") == [(one, "newer_approved")]
+
+
+class TestAnApprovalThatIsOvertaken:
+    def test_by_the_source_saying_again_what_is_recorded_is_not_carried_out(self, bench: Bench) -> None:
+        bench.clock.forward(hours=12)
+        number = held(bench, group("1A"), head=at(1))
+        bench.decide(number, approve=True)
+        assert bench.take(*pupils(*FIVE), head=exported(timedelta(hours=3))) == ("unchanged", None)
+        bench.apply_approved()
+        assert users(bench) == set(FIVE)
+        assert [(hold.id, hold.state) for hold in bench.holds()] == [(number, "superseded")]
+        assert told_of(bench, "hold.superseded") == [(number, "newer_recorded")]
+
+    def test_by_nothing_newer_is_carried_out(self, bench: Bench) -> None:
+        bench.clock.forward(hours=12)
+        bench.decide(held(bench, group("1A"), head=at(2)), approve=True)
+        assert bench.take(*pupils(*FIVE), head=exported(timedelta(hours=1))) == ("unchanged", None)
+        bench.apply_approved()
+        assert users(bench) == set()
+
+    def test_to_go_back_in_time_is_carried_out_though_the_source_repeats_itself(self, bench: Bench) -> None:
+        bench.decide(held(bench, pupil("old"), head=at(-2)), approve=True)
+        assert bench.take(*pupils(*FIVE), head=at(0)) == ("unchanged", None)
+        bench.apply_approved()
+        assert users(bench) == {"old"}
+
+    def test_by_a_document_that_is_older_than_the_approved_one_is_carried_out(self, bench: Bench) -> None:
+        bench.clock.forward(hours=12)
+        bench.decide(held(bench, group("1A"), head=at(4)), approve=True)
+        assert bench.take(*pupils(*FIVE, "frida"), head=at(2)) == ("recorded", None)
+        bench.apply_approved()
+        assert users(bench) == set()
+
+
+def test_an_approved_snapshot_whose_bytes_are_gone_does_not_stay_approved_for_ever(bench: Bench) -> None:
+    number = held(bench, group("1A"))
+    bench.decide(number, approve=True)
+    with bench.store.write() as uow:
+        uow.set_hold_state(number, "superseded", None, bench.clock.at)  # which forgets them
+        uow.put_hold(bench.holds("approved")[0])
+    bench.apply_approved()
+    assert [(hold.id, hold.state) for hold in bench.holds()] == [(number, "superseded")]
+    assert told_of(bench, "hold.superseded") == [(number, "body_gone")]
+    assert users(bench) == set(FIVE)
+
+
 class TestARejectedHold:
     def test_keeps_its_snapshot_out_for_good(self, bench: Bench) -> None:
         bench.decide(held(bench, group("1A")), approve=False)
@@ -441,6 +557,45 @@ class TestFourEyes:
         bench.decide(number, approve=True, by="bent", rule=self.RULE)
         assert bench.apply_approved() == 0
 
+    def test_count_by_part_and_nobody_undoes_what_another_said(self, bench: Bench) -> None:
+        number = held(bench, pupil("ane"))
+        bench.decide(number, approve=True, by="anna", only=["bo"], rule=self.RULE)
+        bench.decide(number, approve=True, by="bent", rule=self.RULE)
+        assert [(one.by, one.only) for one in bench.holds("open")[0].approvals] == [
+            ("anna", ("bo",)),
+            ("bent", None),
+        ]
+        bench.decide(number, approve=True, by="carla", only=["bo"], rule=self.RULE)
+        bench.apply_approved()
+        assert users(bench) == set(FIVE) - {"bo"}
+
+    def test_are_needed_too_of_what_was_approved_while_one_person_was_enough(self, bench: Bench) -> None:
+        number = held(bench, pupil("ane"))
+        bench.decide(number, approve=True, by="anna")
+        bench.policy = replace(bench.policy, people_needed=2)
+        assert bench.apply_approved() == 0
+        assert users(bench) == set(FIVE)
+        assert [one.by for one in bench.holds("open")[0].approvals] == ["anna"]
+        assert bench.audit()[-1].items() >= {"kind": "hold.approval_expired", "hold": number}.items()
+        bench.decide(number, approve=True, by="bent", rule=self.RULE)
+        assert bench.apply_approved() == 1
+
+    def test_of_which_one_is_too_old_by_now_are_not_enough(self, bench: Bench) -> None:
+        bench.policy = replace(bench.policy, people_needed=2)
+        number = held(bench, pupil("ane"))
+        bench.decide(number, approve=True, by="anna", rule=self.RULE)
+        bench.clock.forward(hours=20)
+        bench.decide(number, approve=True, by="bent", rule=self.RULE)
+        bench.clock.forward(hours=5)
+        assert bench.apply_approved() == 0
+        assert [(hold.state, [one.by for one in hold.approvals]) for hold in bench.holds()] == [("open", ["bent"])]
+
+    def test_of_a_whole_snapshot_are_needed_too_where_its_policy_is_its_own(self, bench: Bench) -> None:
+        strict = replace(bench.policy, people_needed=2)
+        bench.policy = replace(bench.policy, institutions={SCHOOL: strict})
+        bench.decide(held(bench, group("1A")), approve=True, by="anna")
+        assert bench.apply_approved() == 0
+
     def test_of_yesterday_do_not_count(self, bench: Bench) -> None:
         number = held(bench, pupil("ane"))
         bench.decide(number, approve=True, by="anna", rule=self.RULE)
@@ -503,6 +658,33 @@ class TestAFailure:
             ("recorded", None),
         ]
         assert "frida" in users(bench)
+
+    def test_of_our_own_making_stops_one_document_and_no_other(self, bench: Bench) -> None:
+        bench.source.offered.clear()
+        bench.source.offer(BROKEN, head=at(1, OTHER_SCHOOL), expected=OTHER_SCHOOL)
+        bench.source.offer(*pupils(*FIVE, "frida"), head=at(1))
+        assert bench.fetch() == [("failed", "engine_error"), ("recorded", None)]
+        assert users(bench) == {*FIVE, "frida"}
+        assert (OTHER_SCHOOL,) not in bench.entities(Kind.INSTITUTION)
+
+    def test_of_our_own_making_leaves_the_document_where_it_is(self, bench: Bench) -> None:
+        before = len(bench.source.taken_digests)
+        assert bench.take(BROKEN, head=at(1)) == ("failed", "engine_error")
+        assert len(bench.source.taken_digests) == before
+
+    def test_of_our_own_making_is_logged_without_a_personal_value(self, bench: Bench, stream: io.StringIO) -> None:
+        bench.take(BROKEN, head=at(1))
+        assert "loop.failed" in stream.getvalue() and "Rigtig" not in stream.getvalue()
+
+    def test_of_our_own_making_opens_an_approved_hold_again_and_stops_no_other(self, bench: Bench) -> None:
+        broken = approved(bench, bench.source.offer(BROKEN, head=at(1, OTHER_SCHOOL)), OTHER_SCHOOL)
+        number = held(bench, group("1A"))
+        bench.decide(number, approve=True)
+        bench.apply_approved()
+        assert users(bench) == set()
+        assert [(hold.id, hold.approvals) for hold in bench.holds("open")] == [(broken, ())]
+        assert bench.diary.ends[-2:] == [("failed", "engine_error"), ("recorded", None)]
+        assert told_of(bench, "hold.reopened") == [(broken, "engine_error")]
 
     def test_is_written_down_for_the_institution_that_was_asked_for(self, bench: Bench) -> None:
         bench.take(refused=SnapshotInvalid("not_xml"), expected="999003")

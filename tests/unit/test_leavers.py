@@ -10,6 +10,7 @@ import pytest
 from bridge.connector import Capabilities, Command
 from bridge.domain.changes import Operation
 from bridge.domain.entities import Phone
+from bridge.domain.outcomes import Unchanged
 from bridge.domain.records import Header, ImportSource
 from bridge.engine.guard import GuardPolicy
 from bridge.engine.keep import keep, let_go
@@ -158,6 +159,30 @@ class TestASleeper:
         bench.drain()
         assert bench.delivery(ANE).reason == DEACTIVATED
         assert Operation.DELETED not in told_of(bench)
+
+    def test_must_not_come_into_being_by_being_put_to_sleep(self, bench: Bench) -> None:
+        assert [command.may_create for command in bench.drain()] == [False]
+
+    def test_whose_account_is_gone_already_is_gone_and_not_asleep(self, bench: Bench) -> None:
+        bench.target.script = [Unchanged(is_gone=True)]
+        bench.drain()
+        row = bench.delivery(ANE)
+        assert (row.confirmed, row.confirmed_body, row.remote_id, row.reason) == (None, None, None, None)
+        bench.clock.forward(days=60)
+        assert bench.drain() == []
+
+    def test_whose_account_is_gone_already_is_made_anew_on_coming_back(self, bench: Bench) -> None:
+        bench.target.script = [Unchanged(is_gone=True)]
+        bench.drain()
+        at_first(bench, "ane", "bo")
+        assert told_of(bench) == [Operation.CREATED, Operation.UPDATED, Operation.CREATED]
+
+    def test_that_is_asleep_there_already_is_deleted_when_the_retention_is_over(self, bench: Bench) -> None:
+        bench.target.script = [Unchanged()]
+        bench.drain()
+        assert bench.delivery(ANE).reason == DEACTIVATED
+        bench.clock.forward(days=31)
+        assert [command.operation for command in bench.drain()] == [Operation.DELETED]
 
 
 def test_a_protection_that_never_arrived_is_not_followed_by_the_old_name() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -59,6 +60,7 @@ def command(operation: Operation, document: Mapping[str, Any] | None, remote_id:
 
 CREATE = command(Operation.CREATED, BODY)
 UPDATE = command(Operation.UPDATED, BODY, "1")
+SLEEP = replace(UPDATE, may_create=False)
 DELETE = command(Operation.DELETED, None, "1")
 MADE = b'{"id": "1"}'
 ERROR = b'{"scimType": "uniqueness"}'
@@ -76,6 +78,8 @@ ERROR = b'{"scimType": "uniqueness"}'
         (UPDATE, [(412, b""), (404, b""), (412, b"")], Deferred("changed_meanwhile", status=412)),
         (DELETE, [(204, b"")], Delivered(status=204)),
         (DELETE, [(404, b"")], Unchanged(status=404)),
+        (SLEEP, [(200, MADE)], Delivered("1", status=200)),
+        (SLEEP, [(404, b"")], Unchanged(is_gone=True)),
     ],
 )
 def test_scim(asked: Command, answers: list[tuple[int, bytes]], outcome: Outcome) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bridge.connector import Capabilities, Command
 from bridge.domain.changes import Operation
 from bridge.domain.entities import Kind
-from bridge.domain.errors import SourceUnauthorised, SourceUnavailable, TargetUnavailable
+from bridge.domain.errors import SourceUnauthorised, SourceUnavailable, StoreError, TargetUnavailable
 from bridge.domain.outcomes import Deferred, Rejected
 from bridge.domain.records import Record
 from bridge.engine.guard import GuardPolicy
@@ -251,6 +251,21 @@ class TestAPlan:
         before = everything(bench)
         told = foresee(bench.store, [bench.intake], [bench.lane], hold.id)
         assert Step("deleted", "User", "person", ("ane",)) in told.targets[TARGET]
+        assert everything(bench) == before
+
+    def test_of_a_hold_that_two_people_decide_shows_the_same(self, bench: Bench) -> None:
+        bench.policy = GuardPolicy(0.0, 1, people_needed=2)
+        offer(bench, group("1A"), pupil("bo"))
+        bench.fetch()
+        bench.drain()
+        told = foresee(bench.store, [bench.intake], [bench.lane], bench.holds("open")[0].id)
+        assert Step("deleted", "User", "person", ("ane",)) in told.targets[TARGET]
+
+    def test_that_trips_over_a_bug_of_ours_shows_nothing_half_done_and_keeps_nothing(self, bench: Bench) -> None:
+        offer(bench, pupil("ane", given_name="\udcff"))
+        before = everything(bench)
+        with pytest.raises(StoreError, match="nothing was changed"):
+            planned(bench)
         assert everything(bench) == before
 
     def test_has_no_group_that_waits_for_a_member_who_was_rejected(self) -> None:

@@ -495,6 +495,15 @@ class TestGuard:
         assert len(report.mended) == 31, "one alone is not too much"
         assert len(large.platform.holds) == 101
 
+    def test_one_persons_approval_sets_nothing_right_where_two_are_needed_by_now(self, large: Town) -> None:
+        for identity in users(range(30)):
+            large.platform.lose(identity)
+        large.read("restore")
+        large.decide(1, approve=True, by="anna")
+        large.target_policy = replace(large.target_policy, people_needed=2)
+        assert large.read("restore").mended == frozenset()
+        assert [(hold.state, [one.by for one in hold.approvals]) for hold in large.holds()] == [("open", ["anna"])]
+
     def test_a_rejection_is_not_asked_for_again(self, large: Town) -> None:
         for identity in users(range(30)):
             large.platform.lose(identity)

@@ -77,6 +77,15 @@ def test_a_target_that_can_be_read_back_is(
     bridge.store.close()
 
 
+def test_a_target_is_set_right_by_as_many_people_as_decide_in_its_municipality(folder: Path) -> None:
+    path = write(folder)
+    path.write_text(path.read_text("utf-8") + "    guard: {two_people: true, approval_lifetime: 6h}\n", "utf-8")
+    bridge = open_bridge(load_settings(path, Registry()))
+    (one,) = reconcilers(bridge)
+    assert (one.lane.policy.people_needed, one.lane.policy.approval_lifetime) == (2, timedelta(hours=6))
+    bridge.store.close()
+
+
 @pytest.mark.parametrize("section", ["{every: 0s}", "{repair: delete}", "{each: 24h}", "daily"])
 def test_what_cannot_be_meant_is_refused(folder: Path, section: str) -> None:
     with pytest.raises(ConfigError, match=r"targets\.platform\.reconcile"):

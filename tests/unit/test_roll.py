@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+
+import pytest
 
 from bridge.domain.entities import Affiliation, Kind, Membership
 from bridge.domain.records import Header, ImportSource, Record
+from bridge.engine.decide import NotAllowed
 from bridge.engine.desire import Early
-from bridge.engine.expect import expect_roll
+from bridge.engine.expect import as_proposed, expect_roll
 from bridge.engine.guard import SCHOOL_YEAR
 from bridge.engine.plan import foresee
 from bridge.engine.refresh import announce
 from bridge.ports import ExpectedRoll, Hold
 from tests.support.engine import SCHOOL, TARGET, TOWN, Bench, group, group_id, pupil, teacher
 
+MONTH = timedelta(days=30)
 OLD, NEW = "2026-2027", "2027-2028"
 LAST_YEAR: tuple[Record, ...] = (
     *(group(name, level=name[0], line="A") for name in ("1A", "2A", "3A")),
@@ -160,6 +164,94 @@ class TestARoll:
         assert bench.take(*few, head=head(bench, KMD=NEW)) == ("held", SCHOOL_YEAR)
 
 
+class TestAWindowWhereTwoPeopleDecide:
+    """Without it a roll waits, and nobody opens it alone."""
+
+    def bench(self) -> Bench:
+        bench = bench_of()
+        bench.policy = replace(bench.policy, people_needed=2)
+        return bench
+
+    def expect(self, bench: Bench, by: str, until: datetime, *, institution: str = "") -> bool:
+        at = bench.clock.at
+        roll = ExpectedRoll(TOWN, institution, at, until, by, at)
+        return expect_roll(bench.store, bench.book, roll, bench.policy)
+
+    def roll(self, bench: Bench) -> tuple[str, str | None]:
+        return bench.take(*FRESH, head=head(bench, KMD=NEW))
+
+    def test_is_not_opened_by_one_person(self) -> None:
+        bench = self.bench()
+        assert not self.expect(bench, "anna", bench.clock.at + MONTH)
+        assert bench.audit()[-1]["kind"] == "roll.proposed"
+        assert self.roll(bench) == ("held", SCHOOL_YEAR)
+
+    def test_is_opened_by_a_second_person_who_says_the_same(self) -> None:
+        bench = self.bench()
+        self.expect(bench, "anna", bench.clock.at + MONTH)
+        assert self.expect(bench, "bent", bench.clock.at + MONTH)
+        assert bench.audit()[-1]["kind"] == "roll.expected"
+        assert self.roll(bench) == ("recorded", None)
+
+    def test_begins_as_the_first_person_said_where_the_second_names_only_its_end(self) -> None:
+        bench = self.bench()
+        until = bench.clock.at + MONTH
+        self.expect(bench, "anna", until)
+        first = bench.clock.at
+        bench.clock.forward(hours=2)
+        later = ExpectedRoll(TOWN, "", bench.clock.at, until, "bent", bench.clock.at)
+        with bench.store.read() as reader:
+            joined = as_proposed(reader, later, bench.policy)
+        assert (joined.opens_at, joined.opened_by, joined.opened_at) == (first, "bent", bench.clock.at)
+        assert expect_roll(bench.store, bench.book, joined, bench.policy)
+
+    @pytest.mark.parametrize(("days", "institution"), [(29, ""), (30, SCHOOL)])
+    def test_is_not_opened_by_a_second_person_who_says_something_else(self, days: int, institution: str) -> None:
+        bench = self.bench()
+        self.expect(bench, "anna", bench.clock.at + MONTH)
+        assert not self.expect(bench, "bent", bench.clock.at + timedelta(days=days), institution=institution)
+        assert self.roll(bench) == ("held", SCHOOL_YEAR)
+
+    def test_is_not_opened_by_one_person_twice(self) -> None:
+        bench = self.bench()
+        until = bench.clock.at + MONTH
+        self.expect(bench, "anna", until)
+        with pytest.raises(NotAllowed, match="2 different people"):
+            self.expect(bench, "anna", until)
+        assert self.roll(bench) == ("held", SCHOOL_YEAR)
+
+    def test_is_not_opened_by_somebody_who_comes_too_late(self) -> None:
+        bench = self.bench()
+        window = ExpectedRoll(TOWN, "", bench.clock.at, bench.clock.at + MONTH, "anna", bench.clock.at)
+        expect_roll(bench.store, bench.book, window, bench.policy)
+        bench.clock.forward(hours=25)
+        late = replace(window, opened_by="bent", opened_at=bench.clock.at)
+        assert not expect_roll(bench.store, bench.book, late, bench.policy)
+        assert self.roll(bench) == ("held", SCHOOL_YEAR)
+
+    def test_stays_open_though_it_was_opened_long_ago(self) -> None:
+        bench = self.bench()
+        until = bench.clock.at + MONTH
+        for person in ("anna", "bent"):
+            self.expect(bench, person, until)
+        bench.clock.forward(days=20)
+        assert self.roll(bench) == ("recorded", None)
+
+    def test_is_shut_that_one_person_opened_while_one_was_enough(self) -> None:
+        bench = bench_of()
+        self.expect(bench, "anna", bench.clock.at + MONTH)
+        bench.policy = replace(bench.policy, people_needed=2)
+        assert self.roll(bench) == ("held", SCHOOL_YEAR)
+
+
+def test_a_window_of_more_than_sixty_days_is_refused() -> None:
+    bench = bench_of()
+    at = bench.clock.at
+    with pytest.raises(NotAllowed, match="60 days"):
+        expect_roll(bench.store, bench.book, ExpectedRoll(TOWN, "", at, at + timedelta(days=61), "anna", at))
+    assert bench.take(*FRESH, head=head(bench, KMD=NEW)) == ("held", SCHOOL_YEAR)
+
+
 class TestAGroupThatBeginsLater:
     def bench(self, days: int | None) -> Bench:
         bench = Bench()
@@ -186,5 +278,17 @@ class TestAGroupThatBeginsLater:
     def test_is_looked_for_once_a_day(self) -> None:
         bench = self.bench(60)
         assert announce(bench.store, bench.rendering, bench.clock.now) == 0
+        assert bench.target_state().announced_at == bench.clock.at
+        first = bench.clock.at
+        bench.clock.forward(hours=1)
+        announce(bench.store, bench.rendering, bench.clock.now)
+        assert bench.target_state().announced_at == first
+        bench.clock.forward(days=1)
+        announce(bench.store, bench.rendering, bench.clock.now)
+        assert bench.target_state().announced_at == bench.clock.at
+
+    def test_is_looked_for_by_no_reader_for_whom_the_log_would_stay_as_it_is_for_ever(self) -> None:
+        bench = self.bench(60)
+        announce(bench.store, bench.rendering, bench.clock.now)
         with bench.store.read() as reader:
-            assert reader.cursor(f"early/{TARGET}") == bench.clock.at.date().toordinal()
+            assert reader.cursors() == {}

@@ -9,7 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bridge.cli import show
+from bridge.engine.decide import Rule
 from bridge.observe import InstitutionStatus, Status
+from bridge.ports import Approval, Hold
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 ROW = InstitutionStatus("101", "101001", NOW, NOW, "unchanged", None, NOW, 0)
@@ -54,6 +56,44 @@ def test_a_note_needs_nobody_and_is_shown_after_the_table(capsys: pytest.Capture
     lines = shown(status(ROW, notes=("Institution 101005: agreed, but not configured.",)), capsys)
     assert lines[0] == "All well."
     assert lines[-2] == "Institution 101005: agreed, but not configured."
+
+
+def open_hold(*approvals: Approval) -> Hold:
+    people = ("ane", "bo", "carl")
+    return Hold(
+        id=7,
+        municipality="101",
+        institution="101001",
+        subject="deletions",
+        target=None,
+        digest="d",
+        reasons=("shrunken",),
+        counts={},
+        people=people,
+        state="open",
+        opened_at=NOW,
+        origin="a.xml",
+        approvals=approvals,
+    )
+
+
+def test_a_hold_tells_who_approved_which_part_and_how_many_are_needed(capsys: pytest.CaptureFixture[str]) -> None:
+    earlier = NOW - timedelta(hours=25)
+    said = open_hold(Approval("anna", earlier), Approval("bent", NOW, ("ane", "bo")), Approval("carla", NOW))
+    show.hold(said, False, Rule(2), NOW)
+    told = [line.strip() for line in capsys.readouterr().out.splitlines() if "approved by" in line]
+    assert told == [
+        "all of it: approved by anna at 2026-03-01T11:00:00+00:00, carla at 2026-03-02T12:00:00+00:00; "
+        "1 of 2 people needed",
+        "only 2 of it (ane, bo): approved by bent at 2026-03-02T12:00:00+00:00; 1 of 2 people needed",
+    ]
+
+
+def test_a_second_person_who_approves_another_part_is_told_so(capsys: pytest.CaptureFixture[str]) -> None:
+    show.decided(open_hold(Approval("anna", NOW), Approval("bent", NOW, ("ane",))), False, 2)
+    told = " ".join(capsys.readouterr().out.split())
+    assert "1 more person has to approve it too" in told
+    assert "another part of it, which counts apart" in told
 
 
 def test_a_program_gets_all_of_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -91,6 +91,17 @@ class TestThePage:
     def test_names_the_state_of_a_target(self, site: Site, change: dict[str, object], words: str) -> None:
         assert words in site.page(replace(WELL, targets=(replace(TARGET, **change),)))  # type: ignore[arg-type]
 
+    def test_shows_what_a_target_that_was_read_back_has_otherwise_and_what_is_not_ours(self, site: Site) -> None:
+        read = replace(TARGET, reconciled_at=NOW - timedelta(hours=3), drifted=17, foreign=23)
+        text = site.page(replace(WELL, targets=(read, replace(TARGET, target=TargetId("101/other")))))
+        assert '<td data-head="Otherwise" class="number"><div><span class="bad">17</span>' in text
+        assert '<td data-head="Not ours" class="number"><div><span class="plain">23</span>' in text
+        assert "3 hours ago" in text
+
+    def test_has_no_such_columns_where_no_target_was_read_back(self, site: Site) -> None:
+        text = site.page(replace(WELL, targets=(TARGET,)))
+        assert "Otherwise" not in text and "Read back" not in text
+
     def test_shows_how_fresh_an_institution_is(self, site: Site) -> None:
         row = InstitutionStatus("101", "101001", NOW, NOW, "unchanged", None, NOW - timedelta(hours=2), 7200)
         assert "2 hours ago" in site.page(replace(WELL, institutions=(row,)))

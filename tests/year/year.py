@@ -57,7 +57,7 @@ HOLIDAYS = (
 # these are holidays, so whatever is deleted then is the empty night's doing.
 EMPTY_NIGHT = date(2027, 3, 24)
 WITHDRAWN, RESTORED = date(2026, 11, 2), date(2026, 11, 23)
-SECOND_SUMMER = (datetime(2027, 6, 1, tzinfo=UTC), datetime(2027, 8, 31, tzinfo=UTC))
+SECOND_SUMMER = (datetime(2027, 6, 15, tzinfo=UTC), datetime(2027, 8, 13, tzinfo=UTC))
 _OUT = RETENTION + 4  # days after which nobody is on the way out any more
 _BOOKS = 50  # days between two looks at all of the books
 
