@@ -25,8 +25,9 @@ from bridge.domain.records import Snapshot
 from bridge.engine.audit import AuditBook
 from bridge.engine.desire import Rendering
 from bridge.engine.detect import Detection
-from bridge.engine.fetch import Intake, take
+from bridge.engine.fetch import take
 from bridge.engine.guard import GuardPolicy
+from bridge.engine.intake import Intake
 from bridge.engine.refresh import refresh
 from bridge.engine.views import Scope
 from bridge.mapping import load_mapping

@@ -14,6 +14,7 @@ from bridge.adapters.store_sql import open_sqlite
 from bridge.app.parts import Parts
 from bridge.config import MunicipalitySettings, Settings
 from bridge.domain.errors import SourceUnauthorised, SourceUnavailable
+from bridge.engine.apply import apply_approved, expire
 from bridge.engine.asking import GoOn, always
 from bridge.engine.attention import StaleAt, a_day_later
 from bridge.engine.brake import release
@@ -22,7 +23,8 @@ from bridge.engine.compact import Compaction, compact, foresee_compaction
 from bridge.engine.decide import NotOpen
 from bridge.engine.deliver import Lane, deliver
 from bridge.engine.facts import describe_step
-from bridge.engine.fetch import Intake, apply_approved, expire, fetch
+from bridge.engine.fetch import fetch
+from bridge.engine.intake import Intake
 from bridge.engine.plan import Plan, foresee, plan
 from bridge.engine.publish import cursor_name
 from bridge.engine.refresh import announce, refresh

@@ -31,8 +31,8 @@ from bridge.engine.breaker import Breaker
 from bridge.engine.deliver import Lane
 from bridge.engine.desire import Early, Rendering
 from bridge.engine.facts import Describer
-from bridge.engine.fetch import Intake
 from bridge.engine.guard import GuardPolicy, Limits
+from bridge.engine.intake import Intake
 from bridge.engine.leavers import Leaving
 from bridge.engine.retry import RetryPolicy
 from bridge.engine.schedule import Schedule

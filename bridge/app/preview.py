@@ -13,8 +13,8 @@ from bridge.config import read_credential, read_secret
 from bridge.connector import Connector, Http, Services
 from bridge.domain.errors import ConfigError
 from bridge.engine.audit import AuditBook
-from bridge.engine.fetch import Intake
 from bridge.engine.guard import GuardPolicy
+from bridge.engine.intake import Intake
 from bridge.engine.plan import Untaken
 from bridge.engine.preview import preview
 

@@ -18,7 +18,8 @@ from bridge.engine.asking import GoOn
 from bridge.engine.deliver import deliver
 from bridge.engine.facts import describe_step
 from bridge.engine.feed import Inlet, feed_step
-from bridge.engine.fetch import Intake, fetch
+from bridge.engine.fetch import fetch
+from bridge.engine.intake import Intake
 from bridge.engine.loop import Stage
 from bridge.engine.notices import tell_holds
 from bridge.engine.publish import publish_step

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from bridge.engine.fetch import Intake
+from bridge.engine.intake import Intake
 from bridge.ports import PARTS, WHOLE, Subscription, UnitOfWork
 
 

@@ -10,7 +10,7 @@ from bridge.connector import Describes
 from bridge.domain.errors import AgreementMissing, SourceError, SourceUnauthorised
 from bridge.engine.asking import GoOn, Stopped, always, answered
 from bridge.engine.codec import encode_entity
-from bridge.engine.fetch import Intake, failure_code
+from bridge.engine.intake import Intake, failure_code
 from bridge.engine.retry import RetryPolicy
 from bridge.engine.schedule import Schedule
 from bridge.engine.subscribe import LONGEST, waits

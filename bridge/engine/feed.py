@@ -11,7 +11,8 @@ import msgspec
 from bridge.connector import Subscribes
 from bridge.domain.errors import ConfigError, SnapshotInvalid, SourceUnavailable
 from bridge.domain.records import Header, Snapshot
-from bridge.engine.fetch import Intake, Witness, failure_code, take
+from bridge.engine.fetch import take
+from bridge.engine.intake import Intake, Witness, failure_code
 from bridge.ports import FEED, WHOLE, Bus, Feed, FeedMessage, Reader, Run, Subscription, UnitOfWork
 
 UNKNOWN_MESSAGE = "unknown_message"

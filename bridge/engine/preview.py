@@ -9,7 +9,8 @@ from bridge.domain.changes import diff
 from bridge.domain.entities import PUBLISHED_KINDS, Entity, Kind
 from bridge.domain.ids import Key
 from bridge.engine.codec import decode_entity
-from bridge.engine.fetch import Intake, Listener, fetch
+from bridge.engine.fetch import fetch
+from bridge.engine.intake import Intake, Listener
 from bridge.engine.scan import living_rows
 from bridge.ports import Reader, Store
 

@@ -18,7 +18,8 @@ from bridge.domain.errors import (
 from bridge.domain.records import Snapshot
 from bridge.engine.agreements import note_agreements
 from bridge.engine.asking import GoOn, Stopped, always, answered, in_turn
-from bridge.engine.fetch import READER_ERROR, Intake, Witness, bring, failure_code, note_failure
+from bridge.engine.fetch import bring
+from bridge.engine.intake import READER_ERROR, Intake, Witness, failure_code, note_failure
 from bridge.engine.retry import RetryPolicy
 from bridge.engine.schedule import Schedule
 from bridge.observe import LogEvent, log, needs_person

@@ -27,8 +27,8 @@ from bridge.domain.ids import Key
 from bridge.engine.audit import AuditBook
 from bridge.engine.codec import decode_entity
 from bridge.engine.facts import Describer, describe_step
-from bridge.engine.fetch import Intake, Listener
 from bridge.engine.guard import GuardPolicy
+from bridge.engine.intake import Intake, Listener
 from bridge.engine.retry import RetryPolicy
 from bridge.engine.schedule import Schedule
 from bridge.engine.status import read_status

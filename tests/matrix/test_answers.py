@@ -12,7 +12,7 @@ import pytest
 from bridge.adapters.http import HttpEdge
 from bridge.connector import Services, SourceUnauthorised, SourceUnavailable, Subscribes
 from bridge.domain.entities import Kind
-from bridge.engine.fetch import Listener
+from bridge.engine.intake import Listener
 from bridge.engine.retry import RetryPolicy
 from bridge.engine.schedule import Schedule
 from bridge.engine.status import read_status

@@ -31,6 +31,7 @@ from bridge.domain.records import (
     Record,
     Snapshot,
 )
+from bridge.engine.apply import apply_approved
 from bridge.engine.audit import AuditBook
 from bridge.engine.brake import AT_TARGETS, release
 from bridge.engine.breaker import Breaker
@@ -39,8 +40,9 @@ from bridge.engine.decide import decide_hold
 from bridge.engine.deliver import Lane, deliver
 from bridge.engine.desire import Rendering
 from bridge.engine.detect import Detection
-from bridge.engine.fetch import Intake, apply_approved, fetch
+from bridge.engine.fetch import fetch
 from bridge.engine.guard import GuardPolicy
+from bridge.engine.intake import Intake
 from bridge.engine.leavers import Leaving
 from bridge.engine.normalise import Normalised, normalise
 from bridge.engine.refresh import refresh

@@ -19,7 +19,7 @@ from bridge.domain.errors import (
 )
 from bridge.domain.ids import Key
 from bridge.domain.records import Snapshot
-from bridge.engine.fetch import Listener
+from bridge.engine.intake import Listener
 from bridge.engine.retry import RetryPolicy
 from bridge.engine.schedule import Schedule
 from bridge.engine.subscribe import Subscriber, ask_now, forget_institutions, subscribe_step, try_mended
