@@ -92,8 +92,9 @@ def deliver(lane: Lane, witness: DeliveryWitness) -> int:
     limit = 1 if state.failures else lane.target.capabilities.max_batch
     with lane.store.write() as uow:
         due = [row for row in uow.due(name, now, limit) if row.desired is not None or lane.may_delete()]
-        allowed = brake(uow, name, lane.policy, lane.book, due, now)
-        attempts = prepare(uow, lane, _in_grace(uow, lane, _not_kept(uow, lane, allowed, now), now))
+        rendered, same = _render_due(uow, lane.rendering, due)
+        allowed = brake(uow, name, lane.policy, lane.book, same, now)
+        attempts = prepare(uow, lane, _in_grace(uow, lane, _not_kept(uow, lane, allowed, now), now), rendered)
         uow.begin_attempts(name, [attempt.row.id for attempt in attempts])
         lane.book.write(uow, [_intent(lane, attempt) for attempt in attempts])
     patience = 1 if state.failures else MANY_DEFERRED  # else a target that has failed would never pause longer
@@ -192,9 +193,10 @@ def _in_grace(uow: UnitOfWork, lane: Lane, due: Sequence[Delivery], now: datetim
     return [row for row in due if row.reason != GRACE]
 
 
-def prepare(uow: UnitOfWork, lane: Lane, due: Sequence[Delivery]) -> list[Attempt]:
-    """Render what is due and leave out what has nothing to be sent: it waits for what it refers to."""
-    rendered, due = _render_due(uow, lane.rendering, due)
+def prepare(
+    uow: UnitOfWork, lane: Lane, due: Sequence[Delivery], rendered: Mapping[Key, Rendered]
+) -> list[Attempt]:
+    """Make commands of what is due and leave out what has nothing to be sent: it waits for what it refers to."""
     hidden = _hidden(uow, lane.rendering, due)
     ids = {CanonicalId(r.id) for one in rendered.values() for r in references(one.body)}
     known = _reference_ids(uow, lane, ids)
@@ -226,9 +228,13 @@ def _hidden(reader: Reader, rendering: Rendering, due: Sequence[Delivery]) -> se
 def _render_due(
     uow: UnitOfWork, rendering: Rendering, due: Sequence[Delivery]
 ) -> tuple[dict[Key, Rendered], list[Delivery]]:
-    """Render the entities anew; where that differs from what was desired, the desired state is set right first."""
+    """Render the entities anew; where that differs from what was desired, the desired state is set right first.
+
+    What turns out to go away, or to stay after all, is left out: it is due by itself, and is looked at as what it is.
+    """
     rendered: dict[Key, Rendered] = {}
     current = {row.id: row for row in due}
+    is_deletion = any(row.desired is None for row in due)  # all of a batch or none
     for kind in {row.kind for row in due}:
         rows = [row for row in due if row.kind is kind]
         made = render(uow, rendering, kind, [row.key for row in rows])
@@ -240,7 +246,7 @@ def _render_due(
         for row in stale:
             current[row.id] = uow.delivery(row.target, row.id) or row
         rendered |= made
-    return rendered, list(current.values())
+    return rendered, [row for row in current.values() if (row.desired is None) == is_deletion]
 
 
 def _hash(rendered: Rendered | None) -> bytes | None:

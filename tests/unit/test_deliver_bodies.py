@@ -17,7 +17,9 @@ from bridge.domain.outcomes import Deferred, Delivered, Rejected
 from bridge.engine.codec import encode_entity, hash_bytes
 from bridge.engine.confirm import WAITING
 from bridge.engine.guard import GuardPolicy
+from bridge.engine.keep import keep
 from bridge.engine.views import Scope
+from bridge.ports import KeptPerson
 from bridge.testing.memory import MemoryStore
 from tests.support.deliveries import ANE, AWAY, BO, CANONICAL, CLASS, later, members, told
 from tests.support.engine import (
@@ -209,6 +211,23 @@ class TestRenderingAtTheLastMoment:
         store_person(bench, replace(ane, protected=True, alias_given_name="Alias", alias_family_name="Navn"))
         documents = {c.id: c.document for c in bench.drain()}
         assert documents[ANE] == {"userName": "ane", "givenName": "Alias", "familyName": "Navn"}
+
+    @pytest.mark.parametrize("is_kept", [True, False])
+    def test_an_update_that_turns_out_to_be_a_deletion_passes_what_every_deletion_passes(
+        self, *, is_kept: bool
+    ) -> None:
+        """It was deleted in the batch of updates: unasked by brake, kept list, grace and the end of the pass."""
+        bench = Bench(mapping=mapping_of(PLATFORM.replace("{from: email}", "{from: email, required: true}")))
+        bench.take(pupil("ane", email="a@x"))
+        bench.drain()
+        later(bench, pupil("ane", email="a@x", given_name="Anne"))
+        person = bench.entities(Kind.PERSON)["ane",]
+        assert isinstance(person, Person)
+        store_person(bench, replace(person, email=None))
+        if is_kept:
+            keep(bench.store, bench.book, KeptPerson(TOWN, "ane", None, "anna", bench.clock.at))
+        assert told(bench.drain()) == ([] if is_kept else [("deleted", "User", "ane")])
+        assert (ANE in bench.target.documents) is is_kept
 
     def test_what_was_rendered_anew_is_confirmed_as_it_was_sent(self, bench: Bench) -> None:
         ane = bench.entities(Kind.PERSON)["ane",]
