@@ -230,7 +230,7 @@ def _render_due(
 ) -> tuple[dict[Key, Rendered], list[Delivery]]:
     """Render the entities anew; where that differs from what was desired, the desired state is set right first.
 
-    What turns out to go away, or to stay after all, is left out: it is due by itself, and is looked at as what it is.
+    What turns out to go away, or to stay after all, is left out: it is due as what it is now.
     """
     rendered: dict[Key, Rendered] = {}
     current = {row.id: row for row in due}

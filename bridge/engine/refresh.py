@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from bridge.domain.entities import Kind
-from bridge.domain.ids import Key, join_key
+from bridge.domain.ids import Key
 from bridge.engine.audit import AuditBook
 from bridge.engine.desire import (
     Occasion,
@@ -78,9 +78,7 @@ def announce(store: Store, rendering: Rendering, now: Callable[[], datetime]) ->
     with store.write() as uow:
         uow.set_cursor(name, today)
         groups = _begun(uow, rendering)
-        there = [join_key(key) for key in groups]
-        members = uow.entities_by_other(rendering.scope.municipality, Kind.MEMBERSHIP, there)
-        desire(uow, rendering, {Kind.GROUP: groups, Kind.MEMBERSHIP: {row.key for row in members}}, now())
+        desire(uow, rendering, {Kind.GROUP: groups}, now())
     return len(groups)
 
 

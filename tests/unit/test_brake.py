@@ -10,7 +10,7 @@ from bridge.domain.changes import Operation
 from bridge.engine.brake import AT_TARGETS, release
 from bridge.engine.guard import GuardPolicy, Limits
 from bridge.ports import HELD, Hold
-from tests.support.engine import PLATFORM, TARGET, Bench, header, mapping_of, person_id, pupil
+from tests.support.engine import PLATFORM, TARGET, Bench, external, header, mapping_of, person_id, pupil
 
 TEN = tuple(f"p{number}" for number in range(10))
 STRICT = replace(AT_TARGETS, min_deleted=3)
@@ -64,6 +64,14 @@ class TestDeletions:
         assert (hold.subject, hold.target, hold.reasons) == ("deletions", TARGET, ("target_shrinks",))
         assert (hold.people, hold.counts["person.deleted"], hold.counts["person.stored"]) == (TEN[:4], 4, 10)
         assert len(bench.holds()) == 1
+
+    def test_of_people_who_stay_but_lose_the_role_that_the_mapping_wants_count_too(self) -> None:
+        bench = bench_of()
+        bench.clock.forward(hours=1)
+        bench.take(*map(external, TEN[:4]), *map(pupil, TEN[4:]), head=header(at=bench.clock.at))
+        bench.drain()
+        assert deleted(bench) == set()
+        assert (only_hold(bench).reasons, only_hold(bench).people) == (("target_shrinks",), TEN[:4])
 
     def test_that_are_approved_go(self) -> None:
         bench = bench_of()
