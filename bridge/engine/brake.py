@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -69,7 +69,7 @@ def brake(
     """Return what of the due deliveries may go; the rest is put off, and a person is asked about all like it."""
     if all(row.is_cleared or not _has_limit(policy, row) for row in due):
         return list(due)  # what is stored is not even counted
-    refused = _refused(uow, target, now)
+    refused = _refused(uow, target)
     held = too_much(uow, target, policy, refused)
     ids = {row.id for rows in held.values() for row in rows} | {row.id for row in due if _subject(row) in refused}
     stopped = [row for row in due if row.id in ids]
@@ -91,16 +91,25 @@ def _rests(reader: Reader, target: TargetId) -> list[Hold]:
     return [hold for hold in holds_at(reader, target, ("open",)) if REST in hold.reasons]
 
 
-def _refused(uow: UnitOfWork, target: TargetId, now: datetime) -> frozenset[Subject]:
+def _decided(reader: Reader, target: TargetId) -> list[Hold]:
+    return [*holds_at(reader, target, ("rejected",)), *_rests(reader, target)]
+
+
+def _refused(reader: Reader, target: TargetId) -> frozenset[Subject]:
     """What a person has said no to, as long as it is still due."""
-    rejected = [*holds_at(uow, target, ("rejected",)), *_rests(uow, target)]
-    if not rejected:
-        return frozenset()
-    due = {_subject(row) for row in uow.due_steps(target)}
-    for hold in rejected:
-        if due.isdisjoint(hold.withheld):
-            uow.set_hold_state(hold.id, "superseded", hold.decided_by, now)
-    return frozenset(subject for hold in rejected for subject in hold.withheld if subject in due)
+    decided = _decided(reader, target)
+    due = _due(reader, target) if decided else {}
+    return frozenset(_subject(row) for hold in decided for row in _still(hold, due))
+
+
+def _due(reader: Reader, target: TargetId) -> dict[Subject, Delivery]:
+    return {_subject(row): row for row in reader.due_steps(target)}
+
+
+def _still(hold: Hold, due: Mapping[Subject, Delivery]) -> list[Delivery]:
+    """The steps of a hold that are still due: to delete somebody is another step than to change them."""
+    rows = [due[subject] for subject in hold.withheld if subject in due]
+    return [row for row in rows if _REASONS[operation_of(row, row.desired is not None)] in hold.reasons]
 
 
 def _ask(
@@ -114,23 +123,8 @@ def _ask(
         return
     for hold in earlier:
         uow.set_hold_state(hold.id, "superseded", None, now)
-    opened = _hold(uow, target, held, rows, digest, reasons, now)
-    number = uow.add_hold(in_place_of(earlier, opened), None)
-    book.write(uow, [{"kind": "hold.opened", "hold": number, "target": target, "reasons": list(reasons)}])
-
-
-def _hold(
-    reader: Reader,
-    target: TargetId,
-    held: Mapping[Operation, list[Delivery]],
-    rows: Iterable[Delivery],
-    digest: str,
-    reasons: tuple[str, ...],
-    now: datetime,
-) -> Hold:
-    counts = Counter(f"{row.kind}.{operation}" for operation, stopped in held.items() for row in stopped)
-    subjects = tuple((row.kind, row.key) for row in rows)
-    return Hold(
+    stored = {f"{kind}.stored": number for kind, number in uow.living(target).items()}
+    opened = Hold(
         id=0,
         municipality=target.partition("/")[0],
         institution="",
@@ -138,13 +132,27 @@ def _hold(
         target=target,
         digest=digest,
         reasons=reasons,
-        counts={**counts, **{f"{kind}.stored": number for kind, number in reader.living(target).items()}},
-        people=tuple(sorted(key[0] for kind, key in subjects if kind is Kind.PERSON)),
+        counts=stored,
+        people=(),
         state="open",
         opened_at=now,
         origin=target,
-        groups=tuple(sorted("/".join(key) for kind, key in subjects if kind is Kind.GROUP)),
-        withheld=subjects,
+    )
+    number = uow.add_hold(in_place_of(earlier, _about(opened, rows)), None)
+    book.write(uow, [{"kind": "hold.opened", "hold": number, "target": target, "reasons": list(reasons)}])
+
+
+def _about(hold: Hold, rows: Sequence[Delivery]) -> Hold:
+    """The hold, speaking of these steps and no others."""
+    stored = {label: number for label, number in hold.counts.items() if label.endswith(".stored")}
+    counts = Counter(f"{row.kind}.{operation_of(row, row.desired is not None)}" for row in rows)
+    people = {concerned(_subject(row)) for row in rows}
+    return replace(
+        hold,
+        counts={**counts, **stored},
+        people=tuple(sorted(one for one in people if one is not None)),
+        groups=tuple(sorted("/".join(row.key) for row in rows if row.kind is Kind.GROUP)),
+        withheld=tuple(_subject(row) for row in rows),
     )
 
 
@@ -160,24 +168,38 @@ def _settle(uow: UnitOfWork, target: TargetId, now: datetime) -> None:
 
 
 def release(store: Store, rendering: Rendering, now: datetime) -> int:
-    """Let go what a person has approved at this target; return how many deliveries that are."""
+    """Let go what a person has approved at this target; return how many deliveries that are.
+
+    A no is forgotten where it is about nothing any more: who came back and leaves again is another matter.
+    """
+    name = rendering.target
     with store.read() as reader:
-        if not holds_at(reader, rendering.target, ("approved",)):
+        if not holds_at(reader, name, ("approved",)) and not _decided(reader, name):
             return 0
     freed = 0
     with store.write() as uow:
-        for hold in holds_at(uow, rendering.target, ("approved",)):
+        for hold in holds_at(uow, name, ("approved",)):
             ids = [rendering.scope.id(*subject) for subject in hold.withheld if _is_agreed(hold, subject)]
-            uow.clear(rendering.target, ids, HELD, now)
+            uow.clear(name, ids, HELD, now)
             left = tuple(subject for subject in hold.withheld if not _is_agreed(hold, subject))
             keep_the_rest(uow, hold, left, now)
             freed += len(ids)
+        due = _due(uow, name)
+        for hold in _decided(uow, name):
+            _narrow(uow, hold, _still(hold, due), now)
     return freed
+
+
+def _narrow(uow: UnitOfWork, hold: Hold, rows: Sequence[Delivery], now: datetime) -> None:
+    narrowed = _about(hold, rows)
+    if not rows:
+        uow.set_hold_state(hold.id, "superseded", hold.decided_by, now)
+    elif narrowed != hold:
+        uow.put_hold(narrowed)
 
 
 def _is_agreed(hold: Hold, subject: Subject) -> bool:
     """Whether the approval speaks of this one: by its person, or by its group."""
     only = agreed_part(hold)
-    kind, key = subject
-    person = key[0] if kind is Kind.PERSON else concerned(subject)
-    return only is None or (person if person is not None else "/".join(key)) in only
+    person = concerned(subject)
+    return only is None or (person if person is not None else "/".join(subject[1])) in only

@@ -10,10 +10,18 @@ from bridge.domain.changes import Operation
 from bridge.engine.brake import AT_TARGETS, release
 from bridge.engine.guard import GuardPolicy, Limits
 from bridge.ports import HELD, Hold
-from tests.support.engine import PLATFORM, TARGET, Bench, external, header, mapping_of, person_id, pupil
+from tests.support.engine import PLATFORM, TARGET, Bench, external, group, header, mapping_of, person_id, pupil
 
 TEN = tuple(f"p{number}" for number in range(10))
 STRICT = replace(AT_TARGETS, min_deleted=3)
+ENROLMENTS = (
+    PLATFORM
+    + """
+  Enrolment:
+    entity: membership
+    fields: {id: {from: id}, user: {from: person, required: true}, class: {from: group, required: true}}
+"""
+)
 
 
 def bench_of(target_policy: GuardPolicy = STRICT) -> Bench:
@@ -113,6 +121,42 @@ class TestDeletions:
         bench.drain()
         assert deleted(bench) == {"p4"}
         assert bench.holds("open") == []
+
+    def test_that_are_rejected_are_another_matter_when_who_came_back_leaves_again(self) -> None:
+        """A no was kept for ever against whoever it once named, as long as it held for anybody else."""
+        bench = bench_of()
+        later(bench, *TEN[4:])
+        bench.decide(only_hold(bench).id, approve=False)
+        later(bench, TEN[0], *TEN[4:])
+        bench.release()
+        (hold,) = bench.holds("rejected")
+        assert (hold.people, hold.counts["person.deleted"]) == (TEN[1:4], 3)
+        bench.clock.forward(days=30)
+        later(bench, *TEN[4:])
+        assert deleted(bench) == {"p0"}
+
+    def test_that_are_rejected_say_nothing_of_an_update_of_who_came_back(self) -> None:
+        bench = bench_of(replace(STRICT, max_updated=5))
+        later(bench, *TEN[4:])
+        bench.decide(only_hold(bench).id, approve=False)
+        bench.clock.forward(hours=1)
+        bench.take(pupil("p0", given_name="Ny"), *map(pupil, TEN[4:]), head=header(at=bench.clock.at))
+        assert "p0" in {c.key[0] for c in bench.drain()}
+
+    def test_of_memberships_name_the_people_and_can_be_approved_in_part(self) -> None:
+        """The hold named nobody: it could only be approved as a whole."""
+        bench = Bench(mapping=mapping_of(ENROLMENTS), policy=GuardPolicy(max_deleted_percent=None))
+        bench.target_policy = STRICT
+        bench.take(group("1A"), group("Kor"), *(pupil(user, groups=["Kor"]) for user in TEN[:5]))
+        bench.drain()
+        bench.clock.forward(hours=1)
+        bench.take(group("1A"), group("Kor"), *map(pupil, TEN[:5]), head=header(at=bench.clock.at))
+        bench.drain()
+        assert (only_hold(bench).people, only_hold(bench).counts["membership.deleted"]) == (TEN[:5], 5)
+        bench.decide(only_hold(bench).id, approve=True, only=["p0"])
+        assert bench.release() == 1
+        assert [(c.operation, c.key[-1]) for c in bench.drain()] == [(Operation.DELETED, "p0")]
+        assert only_hold(bench).people == TEN[1:5]
 
     def test_of_who_comes_back_are_over(self) -> None:
         bench = bench_of()
