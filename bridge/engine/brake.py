@@ -17,7 +17,8 @@ from bridge.engine.desire import Rendering
 from bridge.engine.detect import concerned
 from bridge.engine.guard import TARGET_GROWS, TARGET_REWRITTEN, TARGET_SHRINKS, GuardPolicy
 from bridge.engine.holding import DELETIONS, REST, in_place_of, keep_the_rest
-from bridge.ports import DEACTIVATED, HELD, Delivery, Hold, Reader, Store, Subject, UnitOfWork
+from bridge.engine.leavers import Leaving
+from bridge.ports import HELD, Delivery, Hold, Reader, Store, Subject, UnitOfWork
 
 _REASONS = {
     Operation.CREATED: TARGET_GROWS,
@@ -43,13 +44,16 @@ def _has_limit(policy: GuardPolicy, row: Delivery) -> bool:
 
 
 def too_much(
-    reader: Reader, target: TargetId, policy: GuardPolicy, decided: Collection[Subject]
+    reader: Reader, target: TargetId, policy: GuardPolicy, leaving: Leaving, decided: Collection[Subject]
 ) -> dict[Operation, list[Delivery]]:
-    """What is due at a target, now or later, of operations that its limits stop; decided ones do not count."""
+    """What is due at a target, now or later, of operations that its limits stop.
+
+    What is decided does not count, nor who sleeps: they were counted when they were put to sleep.
+    """
     living = reader.living(target)
     steps: dict[tuple[Operation, Kind], list[Delivery]] = {}
     for row in reader.due_steps(target):
-        if row.reason != DEACTIVATED and not _is_nothing(row) and _subject(row) not in decided:
+        if not (_is_nothing(row) or leaving.is_asleep(row) or _subject(row) in decided):
             steps.setdefault((operation_of(row, row.desired is not None), row.kind), []).append(row)
     held: dict[Operation, list[Delivery]] = {}
     for (operation, kind), rows in steps.items():
@@ -64,13 +68,19 @@ def _is_nothing(row: Delivery) -> bool:
 
 
 def brake(
-    uow: UnitOfWork, target: TargetId, policy: GuardPolicy, book: AuditBook, due: Sequence[Delivery], now: datetime
+    uow: UnitOfWork,
+    target: TargetId,
+    policy: GuardPolicy,
+    leaving: Leaving,
+    book: AuditBook,
+    due: Sequence[Delivery],
+    now: datetime,
 ) -> list[Delivery]:
     """Return what of the due deliveries may go; the rest is put off, and a person is asked about all like it."""
     if all(row.is_cleared or not _has_limit(policy, row) for row in due):
         return list(due)  # what is stored is not even counted
     refused = _refused(uow, target)
-    held = too_much(uow, target, policy, refused)
+    held = too_much(uow, target, policy, leaving, refused)
     ids = {row.id for rows in held.values() for row in rows} | {row.id for row in due if _subject(row) in refused}
     stopped = [row for row in due if row.id in ids]
     put_off = [replace(row, reason=HELD, next_attempt_at=now + _LOOK, updated_at=now) for row in stopped]

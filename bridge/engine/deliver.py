@@ -93,7 +93,7 @@ def deliver(lane: Lane, witness: DeliveryWitness) -> int:
     with lane.store.write() as uow:
         due = [row for row in uow.due(name, now, limit) if row.desired is not None or lane.may_delete()]
         rendered, same = _render_due(uow, lane.rendering, due)
-        allowed = brake(uow, name, lane.policy, lane.book, same, now)
+        allowed = brake(uow, name, lane.policy, lane.leaving, lane.book, same, now)
         attempts = prepare(uow, lane, _in_grace(uow, lane, _not_kept(uow, lane, allowed, now), now), rendered)
         uow.begin_attempts(name, [attempt.row.id for attempt in attempts])
         lane.book.write(uow, [_intent(lane, attempt) for attempt in attempts])

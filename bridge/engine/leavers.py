@@ -37,8 +37,9 @@ class Leaving:
         return None if self.is_asleep(row) else {**known, **fields}
 
     def is_asleep(self, row: Delivery) -> bool:
+        """Whether the account was put to sleep and is only to be deleted yet."""
         fields = self.inactive.get(row.resource)
-        if not fields or row.confirmed_body is None:
+        if not fields or row.desired is not None or row.confirmed_body is None:
             return False
         known = decode_body(row.confirmed_body)
         return all(known.get(name) == value for name, value in fields.items())

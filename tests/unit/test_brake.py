@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from bridge.domain.changes import Operation
 from bridge.engine.brake import AT_TARGETS, release
 from bridge.engine.guard import GuardPolicy, Limits
-from bridge.ports import HELD, Hold
-from tests.support.engine import PLATFORM, TARGET, Bench, external, group, header, mapping_of, person_id, pupil
+from bridge.engine.keep import keep, let_go
+from bridge.engine.leavers import Leaving
+from bridge.engine.reconcile_mend import resync
+from bridge.ports import HELD, KEPT, Hold, KeptPerson
+from tests.support.engine import (
+    PLATFORM,
+    TARGET,
+    TOWN,
+    Bench,
+    external,
+    group,
+    header,
+    mapping_of,
+    person_id,
+    pupil,
+)
 
 TEN = tuple(f"p{number}" for number in range(10))
 STRICT = replace(AT_TARGETS, min_deleted=3)
@@ -80,6 +95,18 @@ class TestDeletions:
         bench.drain()
         assert deleted(bench) == set()
         assert (only_hold(bench).reasons, only_hold(bench).people) == (("target_shrinks",), TEN[:4])
+
+    def test_below_the_limit_go_though_everything_is_to_be_sent_again(self) -> None:
+        """After a resync nothing counted as being there: any number of deletions was too much of nothing."""
+        bench = bench_of(replace(STRICT, min_deleted=2))
+        renamed = [pupil(user, family_name="Ny") for user in TEN]
+        bench.take(*renamed, head=header(at=bench.clock.at + timedelta(hours=1)))
+        bench.drain()
+        bench.target_policy = replace(bench.target_policy, max_updated=5)  # so that they wait to be sent again
+        resync(bench.store, bench.book, TARGET, "anna", bench.clock.at)
+        bench.take(*renamed[2:], head=header(at=bench.clock.at + timedelta(hours=2)))
+        bench.drain()
+        assert (deleted(bench), only_hold(bench).reasons) == ({"p0", "p1"}, ("target_rewritten",))
 
     def test_that_are_approved_go(self) -> None:
         bench = bench_of()
@@ -177,6 +204,29 @@ class TestDeletions:
         bench.drain()
         assert deleted(bench) == set(TEN[:4])
         assert bench.holds("open") == []
+
+
+class TestASleepersDeletion:
+    """Whoever sleeps was counted when they were put to sleep: the deletion at the end is no new one."""
+
+    def bench(self) -> Bench:
+        bench = bench_of()
+        bench.leaving = Leaving(timedelta(days=30), {"User": {"familyName": "-"}})
+        return bench
+
+    def test_is_not_counted_though_the_person_was_kept_meanwhile(self) -> None:
+        bench = self.bench()
+        for gone in (2, 4):
+            later(bench, *TEN[gone:])
+        for user in TEN[:4]:
+            keep(bench.store, bench.book, KeptPerson(TOWN, user, None, "anna", bench.clock.at))
+        bench.clock.forward(days=31)
+        bench.drain()
+        assert {bench.delivery(person_id(user)).reason for user in TEN[:4]} == {KEPT}
+        for user in TEN[:4]:
+            let_go(bench.store, bench.book, TOWN, user, bench.clock.at)
+        bench.drain()
+        assert (deleted(bench), bench.holds()) == (set(TEN[:4]), [])
 
 
 class TestCreations:
