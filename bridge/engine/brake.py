@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 
 from bridge.domain.changes import Operation
 from bridge.domain.entities import Kind
-from bridge.domain.ids import TargetId
+from bridge.domain.ids import CanonicalId, TargetId
 from bridge.engine.audit import AuditBook
 from bridge.engine.decide import agreed_part
 from bridge.engine.desire import Rendering
@@ -18,7 +18,8 @@ from bridge.engine.detect import concerned
 from bridge.engine.guard import TARGET_GROWS, TARGET_REWRITTEN, TARGET_SHRINKS, GuardPolicy
 from bridge.engine.holding import DELETIONS, REST, in_place_of, keep_the_rest
 from bridge.engine.leavers import Leaving
-from bridge.ports import HELD, Delivery, Hold, Reader, Store, Subject, UnitOfWork
+from bridge.engine.masking import protected_people
+from bridge.ports import HELD, KEPT, URGENT, Delivery, Hold, Reader, Store, Subject, UnitOfWork
 
 _REASONS = {
     Operation.CREATED: TARGET_GROWS,
@@ -44,16 +45,25 @@ def _has_limit(policy: GuardPolicy, row: Delivery) -> bool:
 
 
 def too_much(
-    reader: Reader, target: TargetId, policy: GuardPolicy, leaving: Leaving, decided: Collection[Subject]
+    reader: Reader,
+    target: TargetId,
+    policy: GuardPolicy,
+    leaving: Leaving,
+    decided: Collection[Subject],
+    now: datetime,
 ) -> dict[Operation, list[Delivery]]:
     """What is due at a target, now or later, of operations that its limits stop.
 
-    What is decided does not count, nor who sleeps: they were counted when they were put to sleep.
+    What is decided does not count, nor who sleeps: they were counted when they were put to sleep. Nor does a
+    protection, or who is kept.
     """
     living = reader.living(target)
     steps: dict[tuple[Operation, Kind], list[Delivery]] = {}
-    for row in reader.due_steps(target):
-        if not (_is_nothing(row) or leaving.is_asleep(row) or _subject(row) in decided):
+    due = reader.due_steps(target)
+    kept = {row.id for row in due if row.reason == KEPT and row.next_attempt_at > now}
+    free = kept | protections(reader, target, due)
+    for row in due:
+        if row.id not in free and not (_is_nothing(row) or leaving.is_asleep(row) or _subject(row) in decided):
             steps.setdefault((operation_of(row, row.desired is not None), row.kind), []).append(row)
     held: dict[Operation, list[Delivery]] = {}
     for (operation, kind), rows in steps.items():
@@ -65,6 +75,17 @@ def too_much(
 def _is_nothing(row: Delivery) -> bool:
     """A deletion of what the target never had."""
     return row.desired is None and row.confirmed is None and not row.in_doubt and row.remote_id is None
+
+
+def protections(reader: Reader, target: TargetId, rows: Iterable[Delivery]) -> set[CanonicalId]:
+    """Those of these that hide what is protected now of people whom the target knows."""
+    urgent = [
+        row
+        for row in rows
+        if row.rank == URGENT and operation_of(row, row.desired is not None) is Operation.UPDATED
+    ]
+    hidden = protected_people(reader, target.partition("/")[0], urgent)
+    return {row.id for row in urgent if row.key in hidden}
 
 
 def brake(
@@ -79,9 +100,10 @@ def brake(
     """Return what of the due deliveries may go; the rest is put off, and a person is asked about all like it."""
     if all(row.is_cleared or not _has_limit(policy, row) for row in due):
         return list(due)  # what is stored is not even counted
-    refused = _refused(uow, target)
-    held = too_much(uow, target, policy, leaving, refused)
+    refused, free = _refused(uow, target), protections(uow, target, due)
+    held = too_much(uow, target, policy, leaving, refused, now)
     ids = {row.id for rows in held.values() for row in rows} | {row.id for row in due if _subject(row) in refused}
+    ids -= free
     stopped = [row for row in due if row.id in ids]
     put_off = [replace(row, reason=HELD, next_attempt_at=now + _LOOK, updated_at=now) for row in stopped]
     uow.put_deliveries(put_off)

@@ -86,7 +86,8 @@ class Occasion:
     """Why something is rendered anew.
 
     `changed` is what a source changed, None where it is not the source. `urgent` are persons of whom something is
-    protected now, or no longer. A person who goes stays for `grace`. `is_cleared`: a person has allowed all of it.
+    protected now, or no longer. A person who goes stays for `grace`, but not one whose protection never arrived.
+    `is_cleared`: a person has allowed all of it.
     """
 
     changed: frozenset[Subject] | None = None
@@ -104,7 +105,7 @@ class Occasion:
             is_cleared=self.is_cleared,
             is_urgent=is_person and row.hash is not None and row.key in self.urgent,
         )
-        if is_person and row.hash is None and self.grace > timedelta(0):
+        if is_person and row.hash is None and row.rank != URGENT and self.grace > timedelta(0):
             return replace(row, not_before=now + self.grace, reason=GRACE)
         return row
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bridge.engine.codec import decode_body
-from bridge.ports import URGENT, Delivery, KeptPerson
+from bridge.ports import Delivery, KeptPerson
 
 _LOOK = timedelta(days=1)
 
@@ -25,13 +25,9 @@ class Leaving:
     inactive: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def sleeping(self, row: Delivery) -> dict[str, Any] | None:
-        """The document that puts an account to sleep; None where it is to be deleted.
-
-        Nothing is repeated of somebody whose protection never reached the target.
-        """
+        """The document that puts an account to sleep; None where it is to be deleted."""
         fields = self.inactive.get(row.resource)
-        is_masking = row.rank == URGENT
-        if not fields or row.confirmed_body is None or is_masking or self.retention <= timedelta(0):
+        if not fields or row.confirmed_body is None or self.retention <= timedelta(0):
             return None
         known = decode_body(row.confirmed_body)
         return None if self.is_asleep(row) else {**known, **fields}

@@ -206,6 +206,21 @@ class TestDeletions:
         assert bench.holds("open") == []
 
 
+def test_people_who_are_kept_do_not_use_up_the_limit_until_they_are_let_go() -> None:
+    """Each of them counted as a deletion that is due, for good."""
+    bench = bench_of()
+    for user in TEN[:2]:
+        keep(bench.store, bench.book, KeptPerson(TOWN, user, None, "anna", bench.clock.at))
+    later(bench, *TEN[2:])
+    later(bench, *TEN[4:])
+    assert (deleted(bench), bench.holds()) == ({"p2", "p3"}, [])
+    later(bench, *TEN[6:])
+    for user in TEN[:2]:
+        let_go(bench.store, bench.book, TOWN, user, bench.clock.at)
+    later(bench, *TEN[7:])
+    assert only_hold(bench).people == ("p0", "p1", "p6")
+
+
 class TestASleepersDeletion:
     """Whoever sleeps was counted when they were put to sleep: the deletion at the end is no new one."""
 
