@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -24,6 +24,7 @@ from bridge.engine.holding import SNAPSHOT
 from bridge.engine.leavers import Leaving, kept_until
 from bridge.engine.masking import masks, protect, protected_people
 from bridge.engine.retry import RetryPolicy
+from bridge.engine.views import Scope
 from bridge.mapping import field_names, narrow, references, resolve
 from bridge.ports import (
     DEACTIVATED,
@@ -40,6 +41,7 @@ from bridge.ports import (
 
 _LOOK = timedelta(hours=1)
 _PAGE = 500
+_EARLIEST = datetime.min.replace(tzinfo=UTC)
 _KEY_NAMESPACE = UUID("c3b6a1de-27a5-5d8e-9d55-8a6b0f6b9d10")
 
 
@@ -244,15 +246,32 @@ def _not_kept(uow: UnitOfWork, lane: Lane, due: Sequence[Delivery], now: datetim
 
 
 def _in_grace(uow: UnitOfWork, lane: Lane, due: Sequence[Delivery], now: datetime) -> list[Delivery]:
-    """Let no grace end while a snapshot of the municipality is held: it may be the one that names the person."""
-    municipality = lane.rendering.scope.municipality
+    """Let no grace end before each school that the target sees has spoken once more: it may name the person.
+
+    A school that stays silent makes nobody wait for longer than the grace once more. But while a snapshot of the
+    municipality is held no grace ends at all.
+    """
+    municipality, grace = lane.rendering.scope.municipality, lane.leaving.grace
     waiting = [row for row in due if row.reason == GRACE]
-    if not waiting or not any(
-        (hold.municipality, hold.subject) == (municipality, SNAPSHOT) for hold in uow.holds(("open", "approved"))
-    ):
+    if not waiting:
         return list(due)
-    uow.put_deliveries([replace(row, next_attempt_at=now + _LOOK, updated_at=now) for row in waiting])
-    return [row for row in due if row.reason != GRACE]
+    held = {(hold.municipality, hold.subject) for hold in uow.holds(("open", "approved"))}
+    heard = _heard(uow, lane.rendering.scope)
+    still = {
+        row.id: replace(row, next_attempt_at=now + _LOOK)  # not `updated_at`: the grace is counted from there
+        for row in waiting
+        if (municipality, SNAPSHOT) in held or max(heard, now - grace) < row.updated_at + grace
+    }
+    uow.put_deliveries(list(still.values()))
+    return [row for row in due if row.id not in still]
+
+
+def _heard(reader: Reader, scope: Scope) -> datetime:
+    """Since when every school in scope has been heard: the earliest of their last documents."""
+    here = {s.institution for s in reader.institution_states() if s.municipality == scope.municipality}
+    runs = [run for run in reader.last_runs() if run.municipality == scope.municipality and run.digest]
+    heard = {run.institution: run.at for run in runs}
+    return min((heard.get(school, _EARLIEST) for school in here if scope.has(school)), default=_EARLIEST)
 
 
 def prepare(uow: UnitOfWork, lane: Lane, due: Sequence[Delivery], rendered: Mapping[Key, Rendered]) -> list[_Step]:

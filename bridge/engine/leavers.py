@@ -18,11 +18,12 @@ class Leaving:
     """What one target does with who leaves.
 
     `inactive`: by resource, the fields that put an account to sleep there; empty where it cannot. `retention` is
-    how long it sleeps before it is deleted.
+    how long it sleeps before it is deleted, `grace` how long it stays as it is before either.
     """
 
     retention: timedelta = timedelta(days=30)
     inactive: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    grace: timedelta = timedelta(0)
 
     def sleeping(self, row: Delivery) -> dict[str, Any] | None:
         """The document that puts an account to sleep; None where it is to be deleted."""
