@@ -248,30 +248,34 @@ def _not_kept(uow: UnitOfWork, lane: Lane, due: Sequence[Delivery], now: datetim
 def _in_grace(uow: UnitOfWork, lane: Lane, due: Sequence[Delivery], now: datetime) -> list[Delivery]:
     """Let no grace end before each school that the target sees has spoken once more: it may name the person.
 
-    A school that stays silent makes nobody wait for longer than the grace once more. But while a snapshot of the
-    municipality is held no grace ends at all.
+    What a school says in the first half of the grace is of the pass in which the person left. One that stays
+    silent makes nobody wait for longer than the grace once more; but while a snapshot of the municipality is held
+    no grace ends at all.
     """
     municipality, grace = lane.rendering.scope.municipality, lane.leaving.grace
     waiting = [row for row in due if row.reason == GRACE]
     if not waiting:
         return list(due)
     held = {(hold.municipality, hold.subject) for hold in uow.holds(("open", "approved"))}
-    heard = _heard(uow, lane.rendering.scope)
+    heard = _heard(uow, lane.rendering.scope, min(row.updated_at for row in waiting))
     still = {
         row.id: replace(row, next_attempt_at=now + _LOOK)  # not `updated_at`: the grace is counted from there
         for row in waiting
-        if (municipality, SNAPSHOT) in held or max(heard, now - grace) < row.updated_at + grace
+        if (municipality, SNAPSHOT) in held
+        or (heard < row.updated_at + grace / 2 and now < row.updated_at + 2 * grace)
     }
     uow.put_deliveries(list(still.values()))
     return [row for row in due if row.id not in still]
 
 
-def _heard(reader: Reader, scope: Scope) -> datetime:
-    """Since when every school in scope has been heard: the earliest of their last documents."""
-    here = {s.institution for s in reader.institution_states() if s.municipality == scope.municipality}
-    runs = [run for run in reader.last_runs() if run.municipality == scope.municipality and run.digest]
-    heard = {run.institution: run.at for run in runs}
-    return min((heard.get(school, _EARLIEST) for school in here if scope.has(school)), default=_EARLIEST)
+def _heard(reader: Reader, scope: Scope, since: datetime) -> datetime:
+    """The earliest of the last documents of the schools in scope, of those that came since then."""
+    home = scope.municipality
+    here = [s.institution for s in reader.institution_states() if s.municipality == home]
+    runs = [reader.runs_of(home, school, since) for school in here if scope.has(school)]
+    return min(
+        (max((run.at for run in told if run.digest), default=_EARLIEST) for told in runs), default=_EARLIEST
+    )
 
 
 def prepare(uow: UnitOfWork, lane: Lane, due: Sequence[Delivery], rendered: Mapping[Key, Rendered]) -> list[_Step]:

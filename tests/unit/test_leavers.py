@@ -262,7 +262,8 @@ class TestAGraceThatRunsOut:
     def test_waits_for_the_pass_that_is_late(self) -> None:
         bench = bench_of()
         at_first(bench, "bo")
-        bench.clock.forward(hours=24, minutes=5)
+        at_other(bench, "carl")
+        bench.clock.forward(hours=23, minutes=5)
         assert bench.drain() == []
         at_first(bench, "bo")
         at_other(bench, "ane", "carl")
@@ -293,6 +294,18 @@ class TestAGraceThatRunsOut:
         bench.take(head=header(OTHER_SCHOOL, at=bench.clock.at), expected=OTHER_SCHOOL, refused=bad)
         at_first(bench, "bo")
         assert told_of(bench) == [Operation.CREATED]
+
+    def test_ends_though_a_decision_was_the_last_that_happened_at_a_school(self) -> None:
+        bench = bench_of()
+        at_first(bench, "bo")
+        bench.clock.forward(hours=20)
+        at_other(bench, "carl")
+        at_first(bench, "bo")
+        with bench.store.write() as uow:  # what carries out approved deletions has no document
+            uow.add_run(replace(uow.runs(1)[0], id="decided", digest=None, origin="hold 1"))
+        bench.clock.forward(hours=2)
+        bench.drain()
+        assert told_of(bench)[-1] is Operation.DELETED
 
     def test_waits_for_no_school_that_the_target_does_not_see(self) -> None:
         bench = bench_of()
