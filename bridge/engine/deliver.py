@@ -269,9 +269,13 @@ def _in_grace(uow: UnitOfWork, lane: Lane, due: Sequence[Delivery], now: datetim
 
 
 def _heard(reader: Reader, scope: Scope, since: datetime) -> datetime:
-    """The earliest of the last documents of the schools in scope, of those that came since then."""
+    """The earliest of the last documents of the schools in scope, of those that came since then.
+
+    A school from which nothing comes for want of an agreement is not waited for.
+    """
     home = scope.municipality
-    here = [s.institution for s in reader.institution_states() if s.municipality == home]
+    mute = {row.institution for row in reader.subscriptions(home) if row.agreement not in (None, "agreed")}
+    here = {s.institution for s in reader.institution_states() if s.municipality == home} - mute
     runs = [reader.runs_of(home, school, since) for school in here if scope.has(school)]
     return min(
         (max((run.at for run in told if run.digest), default=_EARLIEST) for told in runs), default=_EARLIEST

@@ -16,7 +16,7 @@ from bridge.engine.guard import GuardPolicy
 from bridge.engine.keep import keep, let_go
 from bridge.engine.leavers import Leaving
 from bridge.engine.views import Scope
-from bridge.ports import DEACTIVATED, GRACE, KEPT, KeptPerson
+from bridge.ports import DEACTIVATED, GRACE, KEPT, KeptPerson, Subscription
 from tests.support.deliveries import AWAY
 from tests.support.engine import (
     OTHER_SCHOOL,
@@ -305,6 +305,15 @@ class TestAGraceThatRunsOut:
             uow.add_run(replace(uow.runs(1)[0], id="decided", digest=None, origin="hold 1"))
         bench.clock.forward(hours=2)
         bench.drain()
+        assert told_of(bench)[-1] is Operation.DELETED
+
+    def test_waits_for_no_school_whose_agreement_was_withdrawn(self) -> None:
+        bench = bench_of()
+        with bench.store.write() as uow:
+            uow.put_subscriptions([Subscription(TOWN, OTHER_SCHOOL, "withdrawn", bench.clock.at)])
+        at_first(bench, "bo")
+        bench.clock.forward(hours=24)
+        at_first(bench, "bo")
         assert told_of(bench)[-1] is Operation.DELETED
 
     def test_waits_for_no_school_that_the_target_does_not_see(self) -> None:
