@@ -296,7 +296,8 @@ class SqlDeliveries(SqlPart):
         return [_delivery(row) for row in self._tx.rows(wanted.order_by(_C.id))]
 
     def living(self, target: TargetId) -> dict[Kind, int]:
-        counted = select(_C.kind, func.count()).where(_C.target == target, _C.confirmed.is_not(None))
+        is_there = _C.confirmed.is_not(None) | _C.confirmed_body.is_not(None)
+        counted = select(_C.kind, func.count()).where(_C.target == target, is_there)
         return {Kind(kind): number for kind, number in self._tx.rows(counted.group_by(_C.kind))}
 
     # ------------------------------------------------------------ the ledger

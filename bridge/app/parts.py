@@ -173,7 +173,9 @@ class Parts:
             new_id=self.clock.new_id,
             may_delete=lambda: municipality.code not in self.in_pass,
             policy=_limited(_decided(AT_TARGETS, municipality.guard), target.guard),
-            leaving=Leaving(target.leavers.retention, built.capabilities.inactive),
+            leaving=Leaving(
+                target.leavers.retention, built.capabilities.inactive, municipality.guard.deletion_grace
+            ),
         )
 
     def lanes(self, *, every: bool = False) -> list[Lane]:

@@ -13,6 +13,7 @@ from bridge.domain.entities import Person, Phone
 PHONES = ("home_phone", "work_phone", "mobile_phone")
 WITHHELD_NAME = ("Navn", "Beskyttet")
 """Stands for the name of a protected person whom the source gave no alias."""
+_WITHHELD = ("address", *PHONES, "email", "photo_id")
 
 
 def united(person: Person, others: Iterable[Person]) -> Person:
@@ -29,6 +30,14 @@ def united(person: Person, others: Iterable[Person]) -> Person:
     return replace(person, **changed) if changed else person  # type: ignore[arg-type]  # names are of these types
 
 
+def hidden(person: Person) -> frozenset[str]:
+    """The fields of which `visible` may show something else, or nothing."""
+    if person.protected:
+        return frozenset({"given_name", "family_name", *_WITHHELD})
+    phones: list[Phone | None] = [getattr(person, name) for name in PHONES]
+    return frozenset(PHONES if any(phone is not None and phone.protected for phone in phones) else ())
+
+
 def visible(person: Person) -> Person:
     """Return the person as a target may see them.
 
@@ -43,12 +52,7 @@ def visible(person: Person) -> Person:
             person,
             given_name=given or "",
             family_name=family or "",
-            address=None,
-            home_phone=None,
-            work_phone=None,
-            mobile_phone=None,
-            email=None,
-            photo_id=None,
+            **dict.fromkeys(_WITHHELD),  # type: ignore[arg-type]  # all of these may be absent
         )
     return replace(
         person,

@@ -10,14 +10,16 @@ from hashlib import sha256
 
 from bridge.domain.changes import Operation
 from bridge.domain.entities import Kind
-from bridge.domain.ids import TargetId
+from bridge.domain.ids import CanonicalId, TargetId
 from bridge.engine.audit import AuditBook
 from bridge.engine.decide import agreed_part
 from bridge.engine.desire import Rendering
 from bridge.engine.detect import concerned
 from bridge.engine.guard import TARGET_GROWS, TARGET_REWRITTEN, TARGET_SHRINKS, GuardPolicy
 from bridge.engine.holding import DELETIONS, REST, in_place_of, keep_the_rest, still_agreed
-from bridge.ports import DEACTIVATED, HELD, Delivery, Hold, Reader, Store, Subject, UnitOfWork
+from bridge.engine.leavers import Leaving
+from bridge.engine.masking import protected_people
+from bridge.ports import HELD, KEPT, URGENT, Delivery, Hold, Reader, Store, Subject, UnitOfWork
 
 _REASONS = {
     Operation.CREATED: TARGET_GROWS,
@@ -43,13 +45,25 @@ def _has_limit(policy: GuardPolicy, row: Delivery) -> bool:
 
 
 def too_much(
-    reader: Reader, target: TargetId, policy: GuardPolicy, decided: Collection[Subject]
+    reader: Reader,
+    target: TargetId,
+    policy: GuardPolicy,
+    leaving: Leaving,
+    decided: Collection[Subject],
+    now: datetime,
 ) -> dict[Operation, list[Delivery]]:
-    """What is due at a target, now or later, of operations that its limits stop; decided ones do not count."""
+    """What is due at a target, now or later, of operations that its limits stop.
+
+    What is decided does not count, nor who sleeps: they were counted when they were put to sleep. Nor does a
+    protection, or who is kept.
+    """
     living = reader.living(target)
     steps: dict[tuple[Operation, Kind], list[Delivery]] = {}
-    for row in reader.due_steps(target):
-        if row.reason != DEACTIVATED and not _is_nothing(row) and _subject(row) not in decided:
+    due = reader.due_steps(target)
+    kept = {row.id for row in due if row.reason == KEPT and row.next_attempt_at > now}
+    free = kept | protections(reader, target, due)
+    for row in due:
+        if row.id not in free and not (_is_nothing(row) or leaving.is_asleep(row) or _subject(row) in decided):
             steps.setdefault((operation_of(row, row.desired is not None), row.kind), []).append(row)
     held: dict[Operation, list[Delivery]] = {}
     for (operation, kind), rows in steps.items():
@@ -63,15 +77,33 @@ def _is_nothing(row: Delivery) -> bool:
     return row.desired is None and row.confirmed is None and not row.in_doubt and row.remote_id is None
 
 
+def protections(reader: Reader, target: TargetId, rows: Iterable[Delivery]) -> set[CanonicalId]:
+    """Those of these that hide what is protected now of people whom the target knows."""
+    urgent = [
+        row
+        for row in rows
+        if row.rank == URGENT and operation_of(row, row.desired is not None) is Operation.UPDATED
+    ]
+    hidden = protected_people(reader, target.partition("/")[0], urgent)
+    return {row.id for row in urgent if row.key in hidden}
+
+
 def brake(
-    uow: UnitOfWork, target: TargetId, policy: GuardPolicy, book: AuditBook, due: Sequence[Delivery], now: datetime
+    uow: UnitOfWork,
+    target: TargetId,
+    policy: GuardPolicy,
+    leaving: Leaving,
+    book: AuditBook,
+    due: Sequence[Delivery],
+    now: datetime,
 ) -> list[Delivery]:
     """Return what of the due deliveries may go; the rest is put off, and a person is asked about all like it."""
     if all(row.is_cleared or not _has_limit(policy, row) for row in due):
         return list(due)  # what is stored is not even counted
-    refused = _refused(uow, target, now)
-    held = too_much(uow, target, policy, refused)
+    refused, free = _refused(uow, target), protections(uow, target, due)
+    held = too_much(uow, target, policy, leaving, refused, now)
     ids = {row.id for rows in held.values() for row in rows} | {row.id for row in due if _subject(row) in refused}
+    ids -= free
     stopped = [row for row in due if row.id in ids]
     put_off = [replace(row, reason=HELD, next_attempt_at=now + _LOOK, updated_at=now) for row in stopped]
     uow.put_deliveries(put_off)
@@ -91,16 +123,25 @@ def _rests(reader: Reader, target: TargetId) -> list[Hold]:
     return [hold for hold in holds_at(reader, target, ("open",)) if REST in hold.reasons]
 
 
-def _refused(uow: UnitOfWork, target: TargetId, now: datetime) -> frozenset[Subject]:
+def _decided(reader: Reader, target: TargetId) -> list[Hold]:
+    return [*holds_at(reader, target, ("rejected",)), *_rests(reader, target)]
+
+
+def _refused(reader: Reader, target: TargetId) -> frozenset[Subject]:
     """What a person has said no to, as long as it is still due."""
-    rejected = [*holds_at(uow, target, ("rejected",)), *_rests(uow, target)]
-    if not rejected:
-        return frozenset()
-    due = {_subject(row) for row in uow.due_steps(target)}
-    for hold in rejected:
-        if due.isdisjoint(hold.withheld):
-            uow.set_hold_state(hold.id, "superseded", hold.decided_by, now)
-    return frozenset(subject for hold in rejected for subject in hold.withheld if subject in due)
+    decided = _decided(reader, target)
+    due = _due(reader, target) if decided else {}
+    return frozenset(_subject(row) for hold in decided for row in _still(hold, due))
+
+
+def _due(reader: Reader, target: TargetId) -> dict[Subject, Delivery]:
+    return {_subject(row): row for row in reader.due_steps(target)}
+
+
+def _still(hold: Hold, due: Mapping[Subject, Delivery]) -> list[Delivery]:
+    """The steps of a hold that are still due: to delete somebody is another step than to change them."""
+    rows = [due[subject] for subject in hold.withheld if subject in due]
+    return [row for row in rows if _REASONS[operation_of(row, row.desired is not None)] in hold.reasons]
 
 
 def _ask(
@@ -114,23 +155,8 @@ def _ask(
         return
     for hold in earlier:
         uow.set_hold_state(hold.id, "superseded", None, now)
-    opened = _hold(uow, target, held, rows, digest, reasons, now)
-    number = uow.add_hold(in_place_of(earlier, opened), None)
-    book.write(uow, [{"kind": "hold.opened", "hold": number, "target": target, "reasons": list(reasons)}])
-
-
-def _hold(
-    reader: Reader,
-    target: TargetId,
-    held: Mapping[Operation, list[Delivery]],
-    rows: Iterable[Delivery],
-    digest: str,
-    reasons: tuple[str, ...],
-    now: datetime,
-) -> Hold:
-    counts = Counter(f"{row.kind}.{operation}" for operation, stopped in held.items() for row in stopped)
-    subjects = tuple((row.kind, row.key) for row in rows)
-    return Hold(
+    stored = {f"{kind}.stored": number for kind, number in uow.living(target).items()}
+    opened = Hold(
         id=0,
         municipality=target.partition("/")[0],
         institution="",
@@ -138,13 +164,27 @@ def _hold(
         target=target,
         digest=digest,
         reasons=reasons,
-        counts={**counts, **{f"{kind}.stored": number for kind, number in reader.living(target).items()}},
-        people=tuple(sorted(key[0] for kind, key in subjects if kind is Kind.PERSON)),
+        counts=stored,
+        people=(),
         state="open",
         opened_at=now,
         origin=target,
-        groups=tuple(sorted("/".join(key) for kind, key in subjects if kind is Kind.GROUP)),
-        withheld=subjects,
+    )
+    number = uow.add_hold(in_place_of(earlier, _about(opened, rows)), None)
+    book.write(uow, [{"kind": "hold.opened", "hold": number, "target": target, "reasons": list(reasons)}])
+
+
+def _about(hold: Hold, rows: Sequence[Delivery]) -> Hold:
+    """The hold, speaking of these steps and no others."""
+    stored = {label: number for label, number in hold.counts.items() if label.endswith(".stored")}
+    counts = Counter(f"{row.kind}.{operation_of(row, row.desired is not None)}" for row in rows)
+    people = {concerned(_subject(row)) for row in rows}
+    return replace(
+        hold,
+        counts={**counts, **stored},
+        people=tuple(sorted(one for one in people if one is not None)),
+        groups=tuple(sorted("/".join(row.key) for row in rows if row.kind is Kind.GROUP)),
+        withheld=tuple(_subject(row) for row in rows),
     )
 
 
@@ -162,25 +202,37 @@ def _settle(uow: UnitOfWork, target: TargetId, now: datetime) -> None:
 def release(store: Store, rendering: Rendering, policy: GuardPolicy, book: AuditBook, now: datetime) -> int:
     """Let go what was approved at this target and still is; return how many deliveries that are.
 
+    A no is forgotten where it is about nothing any more: who came back and leaves again is another matter.
     `policy` is the municipality's: it says how many people decide.
     """
+    name = rendering.target
     with store.read() as reader:
-        if not holds_at(reader, rendering.target, ("approved",)):
+        if not holds_at(reader, name, ("approved",)) and not _decided(reader, name):
             return 0
     freed = 0
     with store.write() as uow:
-        for hold in still_agreed(uow, holds_at(uow, rendering.target, ("approved",)), policy, book, now):
+        for hold in still_agreed(uow, holds_at(uow, name, ("approved",)), policy, book, now):
             ids = [rendering.scope.id(*subject) for subject in hold.withheld if _is_agreed(hold, subject)]
-            uow.clear(rendering.target, ids, HELD, now)
+            uow.clear(name, ids, HELD, now)
             left = tuple(subject for subject in hold.withheld if not _is_agreed(hold, subject))
             keep_the_rest(uow, hold, left, now)
             freed += len(ids)
+        due = _due(uow, name)
+        for hold in _decided(uow, name):
+            _narrow(uow, hold, _still(hold, due), now)
     return freed
+
+
+def _narrow(uow: UnitOfWork, hold: Hold, rows: Sequence[Delivery], now: datetime) -> None:
+    narrowed = _about(hold, rows)
+    if not rows:
+        uow.set_hold_state(hold.id, "superseded", hold.decided_by, now)
+    elif narrowed != hold:
+        uow.put_hold(narrowed)
 
 
 def _is_agreed(hold: Hold, subject: Subject) -> bool:
     """Whether the approval speaks of this one: by its person, or by its group."""
     only = agreed_part(hold)
-    kind, key = subject
-    person = key[0] if kind is Kind.PERSON else concerned(subject)
-    return only is None or (person if person is not None else "/".join(key)) in only
+    person = concerned(subject)
+    return only is None or (person if person is not None else "/".join(subject[1])) in only

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
 from bridge.connector import Command
 from bridge.domain.entities import Kind
+from bridge.domain.ids import Key
 from bridge.domain.outcomes import Deferred, Delivered, Outcome, Rejected, Unchanged
 from bridge.engine.codec import encode_body
 from bridge.engine.desire import Rendering, referrers
@@ -100,18 +101,18 @@ def _tell_referrers(
     arrived = [after for before, after in steps if after.remote_id and after.remote_id != before.remote_id]
     if arrived:
         uow.wake(rendering.target, WAITING, now)
-    moved = [
-        after.key[0]
-        for before, after in steps
-        if before.remote_id
-        and after.remote_id
-        and after.remote_id != before.remote_id
-        and after.kind is Kind.PERSON
-    ]
-    if moved:
-        found = referrers(uow, rendering, moved)
-        ids = [rendering.scope.id(kind, key) for kind, keys in found.items() for key in keys]
-        uow.forget_confirmed(rendering.target, ids)
+    moved: dict[Kind, set[Key]] = {}
+    for before, after in steps:
+        if before.remote_id and after.remote_id and after.remote_id != before.remote_id:
+            moved.setdefault(after.kind, set()).add(after.key)
+    forget_referrers(uow, rendering, moved)
+
+
+def forget_referrers(uow: UnitOfWork, rendering: Rendering, subjects: Mapping[Kind, Collection[Key]]) -> None:
+    """Let what refers to these be sent again: they are, or will be, known by another id."""
+    found = [referrers(uow, rendering, kind, keys) for kind, keys in subjects.items()]
+    ids = [rendering.scope.id(kind, key) for there in found for kind, keys in there.items() for key in keys]
+    uow.forget_confirmed(rendering.target, ids)
 
 
 def undo(uow: UnitOfWork, attempts: Sequence[Attempt]) -> None:

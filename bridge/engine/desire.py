@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bridge.domain.entities import Group, Kind
-from bridge.domain.ids import CanonicalId, Key, TargetId, split_key
+from bridge.domain.ids import CanonicalId, Key, TargetId, join_key
 from bridge.engine.codec import decode_entity, encode_body, hash_bytes
 from bridge.engine.scan import living_rows
 from bridge.engine.views import Scope, views
@@ -16,6 +16,7 @@ from bridge.mapping import Resource, TargetMapping, narrow, references
 from bridge.ports import GRACE, URGENT, Delivery, Desired, Reader, Subject, UnitOfWork
 
 _PAGE = 500
+_REFERRED = (Kind.INSTITUTION, Kind.PERSON, Kind.GROUP)
 _REFERRERS_LAST = (
     Kind.INSTITUTION,
     Kind.PERSON,
@@ -85,8 +86,8 @@ class Occasion:
     """Why something is rendered anew.
 
     `changed` is what a source changed, None where it is not the source. `urgent` are persons of whom something is
-    protected now, or no longer. A person who goes stays for `grace`. `is_cleared`: a person has allowed all of it;
-    `cleared` is what else needs nobody's leave.
+    protected now, or no longer. A person who goes stays for `grace`, but not one whose protection never arrived.
+    `is_cleared`: a person has allowed all of it; `cleared` is what else needs nobody's leave.
     """
 
     changed: frozenset[Subject] | None = None
@@ -105,7 +106,7 @@ class Occasion:
             is_cleared=self.is_cleared or (row.kind, row.key) in self.cleared,
             is_urgent=is_person and row.hash is not None and row.key in self.urgent,
         )
-        if is_person and row.hash is None and self.grace > timedelta(0):
+        if is_person and row.hash is None and row.rank != URGENT and self.grace > timedelta(0):
             return replace(row, not_before=now + self.grace, reason=GRACE)
         return row
 
@@ -158,21 +159,20 @@ def desire(
 ) -> set[CanonicalId]:
     """Render these entities for one target and store what it should have; return the ids of which that is new.
 
-    Persons come first, so that what refers to them is rendered when it is known which of them go there.
+    What others refer to comes first, and who begins or ceases to go there brings along what refers to them.
     """
     stepped: set[CanonicalId] = set()
     pending = {kind: set(keys) for kind, keys in subjects.items()}
     kinds = rendering.mapping.kinds()
     for kind in (kind for kind in _REFERRERS_LAST if kind in kinds):
         keys = pending.get(kind, set())
-        before = _presence(uow, rendering, kind, keys if kind is Kind.PERSON else ())
+        before = _presence(uow, rendering, kind, keys if kind in _REFERRED else ())
         for page in pages(sorted(keys)):
             rows = [occasion.step(row, now) for row in _rows(uow, rendering, kind, page)]
             stepped |= uow.put_desired(rows, now)
-        if kind is Kind.PERSON:
-            flipped = [key for key, there in _presence(uow, rendering, kind, keys).items() if there != before[key]]
-            for referrer, there in referrers(uow, rendering, [key[0] for key in flipped]).items():
-                pending.setdefault(referrer, set()).update(there)
+        flipped = {key for key, there in _presence(uow, rendering, kind, before).items() if there != before[key]}
+        for referrer, found in referrers(uow, rendering, kind, flipped).items():
+            pending.setdefault(referrer, set()).update(found)
     return stepped
 
 
@@ -244,17 +244,28 @@ def deliveries_of(reader: Reader, target: TargetId, state: str | None = None) ->
     return rows
 
 
-def referrers(reader: Reader, rendering: Rendering, people: Collection[str]) -> dict[Kind, set[Key]]:
-    """What may refer to these persons at the target, of the kinds that go there."""
-    municipality, kinds = rendering.scope.municipality, rendering.mapping.kinds()
+def referrers(reader: Reader, rendering: Rendering, kind: Kind, keys: Collection[Key]) -> dict[Kind, set[Key]]:
+    """What may refer to these entities at the target, of the kinds that go there."""
+    home, kinds = rendering.scope.municipality, rendering.mapping.kinds()
+    match kind:
+        case Kind.PERSON if keys:
+            return _around(reader, home, {key[0] for key in keys}, kinds)
+        case Kind.GROUP if keys and Kind.MEMBERSHIP in kinds:
+            rows = reader.entities_by_other(home, Kind.MEMBERSHIP, [join_key(key) for key in keys])
+            return {Kind.MEMBERSHIP: {row.key for row in rows}}
+        case Kind.INSTITUTION:
+            own = kinds & {Kind.GROUP, Kind.AFFILIATION, Kind.GUARDIANSHIP, Kind.MEMBERSHIP}
+            return {what: {key for (number,) in keys for key in reader.hashes(home, number, what)} for what in own}
+        case _:
+            return {}
+
+
+def _around(reader: Reader, home: str, people: Collection[str], kinds: Collection[Kind]) -> dict[Kind, set[Key]]:
     found: dict[Kind, set[Key]] = {}
-    for kind in kinds & {Kind.AFFILIATION, Kind.GUARDIANSHIP, Kind.MEMBERSHIP}:
-        found[kind] = {row.key for row in reader.entities_by_person(municipality, kind, people)}
+    for kind in {Kind.AFFILIATION, Kind.GUARDIANSHIP, Kind.MEMBERSHIP}.intersection(kinds):
+        found[kind] = {row.key for row in reader.entities_by_person(home, kind, people)}
     if Kind.GUARDIANSHIP in kinds:
-        found[Kind.GUARDIANSHIP] |= {
-            row.key for row in reader.entities_by_other(municipality, Kind.GUARDIANSHIP, people)
-        }
+        found[Kind.GUARDIANSHIP] |= {row.key for row in reader.entities_by_other(home, Kind.GUARDIANSHIP, people)}
     if Kind.GROUP in kinds:
-        rows = reader.entities_by_person(municipality, Kind.MEMBERSHIP, people)
-        found[Kind.GROUP] = {split_key(row.other) for row in rows if row.other}
+        found[Kind.GROUP] = {row.key[:2] for row in reader.entities_by_person(home, Kind.MEMBERSHIP, people)}
     return found

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bridge.engine.codec import decode_body
-from bridge.ports import URGENT, Delivery, KeptPerson
+from bridge.ports import Delivery, KeptPerson
 
 _LOOK = timedelta(days=1)
 
@@ -18,27 +18,25 @@ class Leaving:
     """What one target does with who leaves.
 
     `inactive`: by resource, the fields that put an account to sleep there; empty where it cannot. `retention` is
-    how long it sleeps before it is deleted.
+    how long it sleeps before it is deleted, `grace` how long it stays as it is before either.
     """
 
     retention: timedelta = timedelta(days=30)
     inactive: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    grace: timedelta = timedelta(0)
 
     def sleeping(self, row: Delivery) -> dict[str, Any] | None:
-        """The document that puts an account to sleep; None where it is to be deleted.
-
-        Nothing is repeated of somebody whose protection never reached the target.
-        """
+        """The document that puts an account to sleep; None where it is to be deleted."""
         fields = self.inactive.get(row.resource)
-        is_masking = row.rank == URGENT
-        if not fields or row.confirmed_body is None or is_masking or self.retention <= timedelta(0):
+        if not fields or row.confirmed_body is None or self.retention <= timedelta(0):
             return None
         known = decode_body(row.confirmed_body)
         return None if self.is_asleep(row) else {**known, **fields}
 
     def is_asleep(self, row: Delivery) -> bool:
+        """Whether the account was put to sleep and is only to be deleted yet."""
         fields = self.inactive.get(row.resource)
-        if not fields or row.confirmed_body is None:
+        if not fields or row.desired is not None or row.confirmed_body is None:
             return False
         known = decode_body(row.confirmed_body)
         return all(known.get(name) == value for name, value in fields.items())

@@ -10,11 +10,12 @@ from datetime import datetime
 import msgspec
 
 from bridge.domain.entities import Kind
-from bridge.domain.ids import CanonicalId, TargetId
+from bridge.domain.ids import CanonicalId, Key, TargetId
 from bridge.engine.audit import AuditBook
 from bridge.engine.codec import hash_bytes
+from bridge.engine.confirm import forget_referrers
 from bridge.engine.deliver import Lane
-from bridge.engine.desire import deliveries_of, referrers
+from bridge.engine.desire import deliveries_of
 from bridge.engine.reconcile_read import CHANGED, LEFTOVER, MISSING, MOVED, Finding, Known, each
 from bridge.ports import HELD, Delivery, Reader, Store, UnitOfWork
 
@@ -36,10 +37,11 @@ def mend(
         rows = [(one, row) for one in page if (row := uow.delivery(name, one.id)) is not None]
         uow.put_deliveries([_mended(row, one, now) for one, row in rows])
     uow.clear(name, approved, HELD, now)
-    people = [one.key[0] for one in findings if one.kind is Kind.PERSON and one.what in (MISSING, MOVED)]
-    scope = lane.rendering.scope
-    found = referrers(uow, lane.rendering, people) if people else {}
-    uow.forget_confirmed(name, [scope.id(kind, key) for kind, keys in found.items() for key in keys])
+    moved: dict[Kind, set[Key]] = {}
+    for one in findings:
+        if one.what in (MISSING, MOVED):
+            moved.setdefault(one.kind, set()).add(one.key)
+    forget_referrers(uow, lane.rendering, moved)
     if findings:
         counts = Counter(one.what for one in findings)
         lane.book.write(uow, [{"kind": "target.restored", "target": name, **counts}])

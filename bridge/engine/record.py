@@ -21,8 +21,9 @@ from bridge.engine.audit import AuditBook
 from bridge.engine.codec import identity_fields, public_fields
 from bridge.engine.desire import Occasion, Rendering, desire
 from bridge.engine.detect import Detection
+from bridge.engine.masking import protect
 from bridge.engine.normalise import Normalised
-from bridge.ports import InstitutionState, QuarantineRow, Run, Subject, UnitOfWork
+from bridge.ports import RESTING, InstitutionState, QuarantineRow, Run, Subject, UnitOfWork
 
 _EVENT_NAMESPACE = UUID("0e6a9c58-3f0f-5e0b-8d0e-1f6f0c6b7a52")
 
@@ -105,6 +106,7 @@ def _record(
         if uow.target_state(rendering.target).rendering != rendering.digest:
             # Refresh renders everything, or holds it: until then these wait with the mapping.
             uow.count_changes(rendering.target, accepted=len(changed), unapplied=len(changed))
+            protect(uow, rendering, [key for kind, key in changed if kind is Kind.PERSON], run.at)
             continue
         stepped = desire(uow, rendering, subjects, run.at, occasion)
         _hasten(uow, rendering, occasion.urgent, run.at)
@@ -113,9 +115,10 @@ def _record(
 
 
 def _hasten(uow: UnitOfWork, rendering: Rendering, urgent: Iterable[Key], now: datetime) -> None:
-    """Who is protected now and only sleeps at a target, or is about to go, goes at once: it knows the old name."""
+    """Who is protected now and rests at a target is looked at at once: it knows the old name."""
     rows = (uow.delivery(rendering.target, rendering.scope.id(Kind.PERSON, key)) for key in urgent)
-    leaving = [row for row in rows if row is not None and row.desired is None and row.is_due]
+    waiting = [row for row in rows if row is not None and row.is_due]
+    leaving = [row for row in waiting if row.desired is None or row.reason in RESTING]
     uow.put_deliveries([replace(row, next_attempt_at=now, reason=None, updated_at=now) for row in leaving])
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from bridge.domain.entities import Kind
-from bridge.domain.ids import Key, join_key
+from bridge.domain.ids import Key
 from bridge.engine.audit import AuditBook
 from bridge.engine.desire import (
     Occasion,
@@ -34,15 +34,18 @@ def refresh(
 ) -> bool:
     """Bring a target's desired state in line with its mapping and scope; return False when that is held.
 
-    Does nothing while mapping, scope and system are the ones that were applied last.
+    Does nothing while mapping, scope and system are the ones that were applied last. Where a held one was taken
+    back, what was recorded meanwhile is rendered after all.
     """
     with store.read() as reader:
         last = reader.target_state(rendering.target).rendering
         is_applied = last == rendering.digest
-        if is_applied and not any(hold.state in _UNSETTLED for hold in _holds_of(reader, rendering)):
+        is_behind = reader.ledger(rendering.target).unapplied > 0
+        is_held = any(hold.state in _UNSETTLED for hold in _holds_of(reader, rendering))
+        if is_applied and not is_behind and not is_held:
             return True
     with store.write() as uow:
-        if is_applied:  # what was held has been taken back
+        if is_applied and not is_behind:
             _settle(uow, rendering, now())
             return True
         rows = deliveries_of(uow, rendering.target)
@@ -50,7 +53,7 @@ def refresh(
         gone = _gone(uow, rendering, known)
         is_moved = last is not None and system_of(last) != rendering.system and any(row.confirmed for row in rows)
         reasons = ((OTHER_SYSTEM,) if is_moved else ()) + (
-            (MAPPING_REMOVES,) if _is_too_much(policy, gone, known) else ()
+            (MAPPING_REMOVES,) if not is_applied and _is_too_much(policy, gone, known) else ()
         )
         if reasons and not _is_approved(uow, rendering, policy, book, now()):
             _hold(uow, rendering, gone, len(known), reasons, book, now())
@@ -80,9 +83,7 @@ def announce(store: Store, rendering: Rendering, now: Callable[[], datetime]) ->
     with store.write() as uow:
         uow.put_target_state(replace(uow.target_state(rendering.target), announced_at=at))
         groups = _begun(uow, rendering)
-        there = [join_key(key) for key in groups]
-        members = uow.entities_by_other(rendering.scope.municipality, Kind.MEMBERSHIP, there)
-        desire(uow, rendering, {Kind.GROUP: groups, Kind.MEMBERSHIP: {row.key for row in members}}, now())
+        desire(uow, rendering, {Kind.GROUP: groups}, now())
     return len(groups)
 
 

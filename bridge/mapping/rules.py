@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +55,24 @@ class Resource:
             return None
         return body
 
+    def remade(
+        self, body: Mapping[str, Any], changed: Collection[str], view: Mapping[str, Any]
+    ) -> dict[str, Any] | None:
+        """Return a body with those of its fields made anew that may show any of these fields of a view.
+
+        What the resource does not name is left out: nobody can say what it shows. None when a value is absent that
+        is required.
+        """
+        again = {}
+        try:
+            for name in body.keys() & self.fields.keys():
+                node = self.fields[name]
+                is_open = _reads(node).isdisjoint(changed)
+                again[name] = body[name] if is_open else _render(node, view, None)[0]
+        except _RequiredMissing:
+            return None
+        return {name: value for name, value in again.items() if value is not None}
+
     def is_whole(self, body: Mapping[str, Any]) -> bool:
         """Whether every field that is required of the body itself is there, references included."""
         return all(n in body for n, rule in self.fields.items() if isinstance(rule, Rule) and rule.required)
@@ -101,6 +119,12 @@ def _leaves(node: Node | Mapping[str, Node], at: str) -> Iterator[tuple[str, Rul
         case _:
             for name, child in node.items():
                 yield from _leaves(child, f"{at}.{name}" if at else name)
+
+
+def _reads(node: Node) -> set[str]:
+    """The fields of a view that a node looks at."""
+    rules = [rule for _, rule in _leaves(node, "")]
+    return {path.partition(".")[0] for rule in rules for path in (*rule.sources, *(rule.when or ()))}
 
 
 # ---------------------------------------------------------------- rendering

@@ -197,7 +197,7 @@ class DeliveryStore(Protocol):
         ...
 
     def living(self, target: TargetId) -> dict[Kind, int]:
-        """How many entities of each kind the target has confirmed; kinds without any are absent."""
+        """How many entities of each kind the target has, what is to be sent again included; others are absent."""
         ...
 
     def ledger(self, target: TargetId) -> Ledger:

@@ -137,3 +137,13 @@ class StepsConformance:
             uow.put_deliveries([_settled(_delivery(uow, "a"))])
             assert uow.living(TARGET) == {Kind.PERSON: 1}
             assert uow.living(OTHER_TARGET) == {}
+
+    def test_what_is_to_be_sent_again_is_still_counted_as_there(self, store: Store) -> None:
+        with store.write() as uow:
+            uow.put_desired([desired("a", b"1")], NOW)
+            row = replace(_settled(_delivery(uow, "a")), confirmed_body=b"{}")
+            uow.put_deliveries([row])
+            uow.forget_confirmed(TARGET, [row.id])
+            assert uow.living(TARGET) == {Kind.PERSON: 1}
+            uow.put_deliveries([replace(row, confirmed=None, confirmed_body=None)])
+            assert uow.living(TARGET) == {}

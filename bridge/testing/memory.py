@@ -452,8 +452,8 @@ class _Deliveries(_Part):
         return sorted((row for row in self._due(target) if not row.is_cleared), key=lambda row: row.id)
 
     def living(self, target: TargetId) -> dict[Kind, int]:
-        rows = self._tables.deliveries.values()
-        return dict(Counter(row.kind for row in rows if row.target == target and row.confirmed is not None))
+        rows = (row for row in self._tables.deliveries.values() if row.target == target)
+        return dict(Counter(row.kind for row in rows if row.confirmed or row.confirmed_body))
 
     def carry(self, target: TargetId, numbers: Mapping[CanonicalId, int]) -> None:
         grown = [row for row in self._some(target, numbers) if row.is_due or row.state == "rejected"]

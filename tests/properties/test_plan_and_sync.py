@@ -13,12 +13,15 @@ from hypothesis import strategies as st
 
 from bridge.connector import Capabilities
 from bridge.domain.changes import Operation
+from bridge.domain.ids import CanonicalId
 from bridge.domain.outcomes import Deferred, Outcome, Rejected
 from bridge.domain.records import Header, ImportSource, Record
+from bridge.engine.breaker import is_paused
 from bridge.engine.desire import deliveries_of
 from bridge.engine.guard import GuardPolicy
 from bridge.engine.keep import keep
 from bridge.engine.leavers import Leaving
+from bridge.engine.masking import masks
 from bridge.engine.plan import Step, differing, plan
 from bridge.engine.refresh import announce
 from bridge.mapping import TargetMapping
@@ -121,6 +124,15 @@ def waiting(bench: Bench) -> set[tuple[Any, ...]]:
     return {(row.kind.value, row.key, row.reason) for row in rows(bench) if row.is_due}
 
 
+def shown(bench: Bench) -> set[CanonicalId]:
+    """The accounts that show what is protected, though the target could have been told."""
+    if is_paused(bench.target_state(), bench.clock.at):
+        return set()
+    tried = [row for row in rows(bench) if row.attempts == 0 and row.state == "pending"]
+    with bench.store.read() as reader:
+        return set(masks(reader, bench.rendering, bench.leaving, tried))
+
+
 def agree(days: Sequence[Day], capabilities: Capabilities, policy: GuardPolicy, leaving: Leaving) -> int:
     """Live through the days; before each sync it is planned. Returns how many steps were compared."""
     bench = Bench(capabilities=capabilities, policy=policy, mapping=MAPPINGS[0])
@@ -134,6 +146,7 @@ def agree(days: Sequence[Day], capabilities: Capabilities, policy: GuardPolicy, 
         bench.target.script = []
         if day.is_delivered:
             assert sync(bench) == steps
+            assert shown(bench) == set()
             if not told.held:
                 assert waiting(bench) == later
             compared += len(steps)

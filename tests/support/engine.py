@@ -383,7 +383,7 @@ class Bench:
             lambda: self.chance,
             self.new_id,
             policy=self.target_policy,
-            leaving=self.leaving,
+            leaving=replace(self.leaving, grace=self.policy.deletion_grace),
         )
 
     # ------------------------------------------------------------ intake

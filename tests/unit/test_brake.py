@@ -3,17 +3,40 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from bridge.domain.changes import Operation
 from bridge.engine.brake import AT_TARGETS
 from bridge.engine.guard import GuardPolicy, Limits
-from bridge.ports import HELD, Hold
-from tests.support.engine import PLATFORM, TARGET, Bench, header, mapping_of, person_id, pupil
+from bridge.engine.keep import keep, let_go
+from bridge.engine.leavers import Leaving
+from bridge.engine.reconcile_mend import resync
+from bridge.ports import HELD, KEPT, Hold, KeptPerson
+from tests.support.engine import (
+    PLATFORM,
+    TARGET,
+    TOWN,
+    Bench,
+    external,
+    group,
+    header,
+    mapping_of,
+    person_id,
+    pupil,
+)
 
 TEN = tuple(f"p{number}" for number in range(10))
 STRICT = replace(AT_TARGETS, min_deleted=3)
+ENROLMENTS = (
+    PLATFORM
+    + """
+  Enrolment:
+    entity: membership
+    fields: {id: {from: id}, user: {from: person, required: true}, class: {from: group, required: true}}
+"""
+)
 
 
 def bench_of(target_policy: GuardPolicy = STRICT) -> Bench:
@@ -64,6 +87,26 @@ class TestDeletions:
         assert (hold.subject, hold.target, hold.reasons) == ("deletions", TARGET, ("target_shrinks",))
         assert (hold.people, hold.counts["person.deleted"], hold.counts["person.stored"]) == (TEN[:4], 4, 10)
         assert len(bench.holds()) == 1
+
+    def test_of_people_who_stay_but_lose_the_role_that_the_mapping_wants_count_too(self) -> None:
+        bench = bench_of()
+        bench.clock.forward(hours=1)
+        bench.take(*map(external, TEN[:4]), *map(pupil, TEN[4:]), head=header(at=bench.clock.at))
+        bench.drain()
+        assert deleted(bench) == set()
+        assert (only_hold(bench).reasons, only_hold(bench).people) == (("target_shrinks",), TEN[:4])
+
+    def test_below_the_limit_go_though_everything_is_to_be_sent_again(self) -> None:
+        """After a resync nothing counted as being there: any number of deletions was too much of nothing."""
+        bench = bench_of(replace(STRICT, min_deleted=2))
+        renamed = [pupil(user, family_name="Ny") for user in TEN]
+        bench.take(*renamed, head=header(at=bench.clock.at + timedelta(hours=1)))
+        bench.drain()
+        bench.target_policy = replace(bench.target_policy, max_updated=5)  # so that they wait to be sent again
+        resync(bench.store, bench.book, TARGET, "anna", bench.clock.at)
+        bench.take(*renamed[2:], head=header(at=bench.clock.at + timedelta(hours=2)))
+        bench.drain()
+        assert (deleted(bench), only_hold(bench).reasons) == ({"p0", "p1"}, ("target_rewritten",))
 
     def test_that_are_approved_go(self) -> None:
         bench = bench_of()
@@ -124,6 +167,42 @@ class TestDeletions:
         assert deleted(bench) == {"p4"}
         assert bench.holds("open") == []
 
+    def test_that_are_rejected_are_another_matter_when_who_came_back_leaves_again(self) -> None:
+        """A no was kept for ever against whoever it once named, as long as it held for anybody else."""
+        bench = bench_of()
+        later(bench, *TEN[4:])
+        bench.decide(only_hold(bench).id, approve=False)
+        later(bench, TEN[0], *TEN[4:])
+        bench.release()
+        (hold,) = bench.holds("rejected")
+        assert (hold.people, hold.counts["person.deleted"]) == (TEN[1:4], 3)
+        bench.clock.forward(days=30)
+        later(bench, *TEN[4:])
+        assert deleted(bench) == {"p0"}
+
+    def test_that_are_rejected_say_nothing_of_an_update_of_who_came_back(self) -> None:
+        bench = bench_of(replace(STRICT, max_updated=5))
+        later(bench, *TEN[4:])
+        bench.decide(only_hold(bench).id, approve=False)
+        bench.clock.forward(hours=1)
+        bench.take(pupil("p0", given_name="Ny"), *map(pupil, TEN[4:]), head=header(at=bench.clock.at))
+        assert "p0" in {c.key[0] for c in bench.drain()}
+
+    def test_of_memberships_name_the_people_and_can_be_approved_in_part(self) -> None:
+        """The hold named nobody: it could only be approved as a whole."""
+        bench = Bench(mapping=mapping_of(ENROLMENTS), policy=GuardPolicy(max_deleted_percent=None))
+        bench.target_policy = STRICT
+        bench.take(group("1A"), group("Kor"), *(pupil(user, groups=["Kor"]) for user in TEN[:5]))
+        bench.drain()
+        bench.clock.forward(hours=1)
+        bench.take(group("1A"), group("Kor"), *map(pupil, TEN[:5]), head=header(at=bench.clock.at))
+        bench.drain()
+        assert (only_hold(bench).people, only_hold(bench).counts["membership.deleted"]) == (TEN[:5], 5)
+        bench.decide(only_hold(bench).id, approve=True, only=["p0"])
+        assert bench.release() == 1
+        assert [(c.operation, c.key[-1]) for c in bench.drain()] == [(Operation.DELETED, "p0")]
+        assert only_hold(bench).people == TEN[1:5]
+
     def test_of_who_comes_back_are_over(self) -> None:
         bench = bench_of()
         later(bench, *TEN[4:])
@@ -143,6 +222,44 @@ class TestDeletions:
         bench.drain()
         assert deleted(bench) == set(TEN[:4])
         assert bench.holds("open") == []
+
+
+def test_people_who_are_kept_do_not_use_up_the_limit_until_they_are_let_go() -> None:
+    """Each of them counted as a deletion that is due, for good."""
+    bench = bench_of()
+    for user in TEN[:2]:
+        keep(bench.store, bench.book, KeptPerson(TOWN, user, None, "anna", bench.clock.at))
+    later(bench, *TEN[2:])
+    later(bench, *TEN[4:])
+    assert (deleted(bench), bench.holds()) == ({"p2", "p3"}, [])
+    later(bench, *TEN[6:])
+    for user in TEN[:2]:
+        let_go(bench.store, bench.book, TOWN, user, bench.clock.at)
+    later(bench, *TEN[7:])
+    assert only_hold(bench).people == ("p0", "p1", "p6")
+
+
+class TestASleepersDeletion:
+    """Whoever sleeps was counted when they were put to sleep: the deletion at the end is no new one."""
+
+    def bench(self) -> Bench:
+        bench = bench_of()
+        bench.leaving = Leaving(timedelta(days=30), {"User": {"familyName": "-"}})
+        return bench
+
+    def test_is_not_counted_though_the_person_was_kept_meanwhile(self) -> None:
+        bench = self.bench()
+        for gone in (2, 4):
+            later(bench, *TEN[gone:])
+        for user in TEN[:4]:
+            keep(bench.store, bench.book, KeptPerson(TOWN, user, None, "anna", bench.clock.at))
+        bench.clock.forward(days=31)
+        bench.drain()
+        assert {bench.delivery(person_id(user)).reason for user in TEN[:4]} == {KEPT}
+        for user in TEN[:4]:
+            let_go(bench.store, bench.book, TOWN, user, bench.clock.at)
+        bench.drain()
+        assert (deleted(bench), bench.holds()) == (set(TEN[:4]), [])
 
 
 class TestCreations:

@@ -16,8 +16,11 @@ from bridge.domain.errors import StoreUnavailable
 from bridge.domain.outcomes import Deferred, Delivered, Rejected
 from bridge.engine.codec import encode_entity, hash_bytes
 from bridge.engine.confirm import WAITING
+from bridge.engine.desire import Early
 from bridge.engine.guard import GuardPolicy
+from bridge.engine.keep import keep
 from bridge.engine.views import Scope
+from bridge.ports import KeptPerson
 from bridge.testing.memory import MemoryStore
 from tests.support.deliveries import ANE, AWAY, BO, CANONICAL, CLASS, later, members, told
 from tests.support.engine import (
@@ -126,6 +129,16 @@ ENROLMENTS = (
       class: {from: group, required: true}
 """
 )
+PLACES = """
+  School:
+    entity: institution
+    fields: {name: {from: name, required: true}}
+  Place:
+    entity: affiliation
+    fields:
+      id: {from: id}
+      school: {from: institution, required: true}
+"""
 
 
 class TestABodyThatIsNothingWithoutItsReference:
@@ -158,6 +171,45 @@ class TestABodyThatIsNothingWithoutItsReference:
         bench.drain()
         later(bench, group("1A"), external("bo", ["1A"]), teacher("bo"))
         assert [c.resource for c in bench.drain()] == ["User", "Group", "Enrolment"]
+
+    def test_goes_away_when_the_group_leaves_the_target_and_comes_back_with_it(self, bench: Bench) -> None:
+        """The membership stayed desired at the target, of a group that was not there any more."""
+        bench.rendering = replace(bench.rendering, early=Early(timedelta(days=7), bench.clock.now))
+        bench.take(group("1A"), pupil("ane"))
+        bench.drain()
+        next_year = (bench.clock.at + timedelta(days=90)).date().isoformat()
+        later(bench, group("1A", from_date=next_year), pupil("ane"))
+        assert told(bench.drain()) == [("deleted", "Enrolment", "ane"), ("deleted", "Group", "1A")]
+        later(bench, group("1A"), pupil("ane"))
+        assert told(bench.drain()) == [("created", "Group", "1A"), ("created", "Enrolment", "ane")]
+
+    def test_goes_away_when_the_mapping_takes_the_group_no_more(self) -> None:
+        typed = ENROLMENTS.replace("entity: group", "entity: group\n    when: {level: ['1']}")
+        bench = Bench(mapping=mapping_of(typed))
+        bench.take(group("1A", level="1"), pupil("ane"))
+        bench.drain()
+        later(bench, group("1A", level="2"), pupil("ane"))
+        assert told(bench.drain()) == [("deleted", "Enrolment", "ane"), ("deleted", "Group", "1A")]
+        later(bench, group("1A", level="1"), pupil("ane"))
+        assert told(bench.drain()) == [("created", "Group", "1A"), ("created", "Enrolment", "ane")]
+
+    def test_goes_when_the_institution_that_it_refers_to_begins_to_go(self) -> None:
+        placed = PLATFORM.partition("  Group:")[0] + PLACES
+        bench = Bench(mapping=mapping_of(placed))
+        bench.take(pupil("ane"), head=header(name=None))
+        assert told(bench.drain()) == [("created", "User", "ane")]
+        bench.clock.forward(hours=1)
+        bench.take(pupil("ane"), head=header(at=bench.clock.at))
+        assert [c.resource for c in bench.drain()] == ["School", "Place"]
+
+    def test_is_sent_again_when_its_group_has_another_id(self, bench: Bench) -> None:
+        bench.take(group("1A"), pupil("ane"))
+        bench.drain()
+        bench.target.about[CLASS] = Delivered("remote-99")
+        later(bench, group("1A", "Ny"), pupil("ane"))
+        sent = bench.drain()[-1]
+        assert sent.resource == "Enrolment"
+        assert sent.document is not None and sent.document["class"] == "remote-99"
 
     def test_is_sent_again_when_what_it_refers_to_has_another_id(self, bench: Bench) -> None:
         bench.take(group("1A"), pupil("ane"))
@@ -209,6 +261,23 @@ class TestRenderingAtTheLastMoment:
         store_person(bench, replace(ane, protected=True, alias_given_name="Alias", alias_family_name="Navn"))
         documents = {c.id: c.document for c in bench.drain()}
         assert documents[ANE] == {"userName": "ane", "givenName": "Alias", "familyName": "Navn"}
+
+    @pytest.mark.parametrize("is_kept", [True, False])
+    def test_an_update_that_turns_out_to_be_a_deletion_passes_what_every_deletion_passes(
+        self, *, is_kept: bool
+    ) -> None:
+        """It was deleted in the batch of updates: unasked by brake, kept list, grace and the end of the pass."""
+        bench = Bench(mapping=mapping_of(PLATFORM.replace("{from: email}", "{from: email, required: true}")))
+        bench.take(pupil("ane", email="a@x"))
+        bench.drain()
+        later(bench, pupil("ane", email="a@x", given_name="Anne"))
+        person = bench.entities(Kind.PERSON)["ane",]
+        assert isinstance(person, Person)
+        store_person(bench, replace(person, email=None))
+        if is_kept:
+            keep(bench.store, bench.book, KeptPerson(TOWN, "ane", None, "anna", bench.clock.at))
+        assert told(bench.drain()) == ([] if is_kept else [("deleted", "User", "ane")])
+        assert (ANE in bench.target.documents) is is_kept
 
     def test_what_was_rendered_anew_is_confirmed_as_it_was_sent(self, bench: Bench) -> None:
         ane = bench.entities(Kind.PERSON)["ane",]

@@ -10,12 +10,14 @@ import pytest
 from bridge.connector import Capabilities, Command
 from bridge.domain.changes import Operation
 from bridge.domain.entities import Phone
+from bridge.domain.errors import SnapshotInvalid
 from bridge.domain.outcomes import Unchanged
 from bridge.domain.records import Header, ImportSource
 from bridge.engine.guard import GuardPolicy
 from bridge.engine.keep import keep, let_go
 from bridge.engine.leavers import Leaving
-from bridge.ports import DEACTIVATED, GRACE, KEPT, KeptPerson
+from bridge.engine.views import Scope
+from bridge.ports import DEACTIVATED, GRACE, KEPT, KeptPerson, Subscription
 from tests.support.deliveries import AWAY
 from tests.support.engine import (
     OTHER_SCHOOL,
@@ -98,8 +100,8 @@ class TestALeaver:
         at_first(bench, "bo")
         bench.clock.forward(hours=23)
         assert bench.drain() == []
-        bench.clock.forward(hours=1)
-        assert [command.operation for command in bench.drain()] == [Operation.DELETED]
+        at_first(bench, "bo")
+        assert Operation.DELETED in [command.operation for command in at_other(bench, "carl")]
 
     def test_is_said_to_be_in_grace(self) -> None:
         bench = bench_of()
@@ -125,7 +127,7 @@ class TestASleeper:
     def bench(self) -> Bench:
         bench = bench_of(leaving=Leaving(MONTH, SLEEPS))
         at_first(bench, "bo")
-        bench.clock.forward(hours=25)
+        bench.clock.forward(hours=49)
         return bench
 
     def test_is_put_to_sleep_first(self, bench: Bench) -> None:
@@ -275,8 +277,80 @@ class TestAProtection:
 def test_a_target_that_cannot_put_to_sleep_is_told_to_delete() -> None:
     bench = bench_of(leaving=Leaving(MONTH, Capabilities().inactive))
     at_first(bench, "bo")
-    bench.clock.forward(hours=25)
+    bench.clock.forward(hours=49)
     assert [command.operation for command in bench.drain()] == [Operation.DELETED]
+
+
+class TestAGraceThatRunsOut:
+    """It was as long as the time between two nightly passes: one that began five minutes late deleted a mover."""
+
+    def test_waits_for_the_pass_that_is_late(self) -> None:
+        bench = bench_of()
+        at_first(bench, "bo")
+        at_other(bench, "carl")
+        bench.clock.forward(hours=23, minutes=5)
+        assert bench.drain() == []
+        at_first(bench, "bo")
+        at_other(bench, "ane", "carl")
+        bench.clock.forward(days=3)
+        bench.drain()
+        assert told_of(bench) == [Operation.CREATED]
+
+    def test_ends_when_each_school_has_spoken_once_more(self) -> None:
+        bench = bench_of()
+        at_first(bench, "bo")
+        bench.clock.forward(hours=24)
+        assert Operation.DELETED not in {c.operation for c in at_first(bench, "bo")}
+        assert [c.operation for c in at_other(bench, "carl")] == [Operation.DELETED]
+
+    def test_does_not_wait_for_a_silent_school_longer_than_as_much_again(self) -> None:
+        bench = bench_of()
+        at_first(bench, "bo")
+        bench.clock.forward(hours=47)
+        assert bench.drain() == []
+        at_first(bench, "bo")
+        assert told_of(bench)[-1] is Operation.DELETED
+
+    def test_is_not_ended_by_a_failure_of_the_other_school(self) -> None:
+        bench = bench_of()
+        at_first(bench, "bo")
+        bench.clock.forward(hours=25)
+        bad = SnapshotInvalid("not_xml")
+        bench.take(head=header(OTHER_SCHOOL, at=bench.clock.at), expected=OTHER_SCHOOL, refused=bad)
+        at_first(bench, "bo")
+        assert told_of(bench) == [Operation.CREATED]
+
+    def test_ends_though_a_decision_was_the_last_that_happened_at_a_school(self) -> None:
+        bench = bench_of()
+        at_first(bench, "bo")
+        bench.clock.forward(hours=20)
+        at_other(bench, "carl")
+        at_first(bench, "bo")
+        with bench.store.write() as uow:  # what carries out approved deletions has no document
+            uow.add_run(replace(uow.runs(1)[0], id="decided", digest=None, origin="hold 1"))
+        bench.clock.forward(hours=2)
+        bench.drain()
+        assert told_of(bench)[-1] is Operation.DELETED
+
+    def test_waits_for_no_school_whose_agreement_was_withdrawn(self) -> None:
+        bench = bench_of()
+        with bench.store.write() as uow:
+            uow.put_subscriptions([Subscription(TOWN, OTHER_SCHOOL, "withdrawn", bench.clock.at)])
+        at_first(bench, "bo")
+        bench.clock.forward(hours=24)
+        at_first(bench, "bo")
+        assert told_of(bench)[-1] is Operation.DELETED
+
+    def test_waits_for_no_school_that_the_target_does_not_see(self) -> None:
+        bench = bench_of()
+        bench.rendering = replace(bench.rendering, scope=Scope(TOWN, frozenset({SCHOOL})))
+        bench.policy = replace(bench.policy, max_deleted_percent=None)
+        assert bench.refresh()
+        bench.drain()
+        at_first(bench, "bo")
+        bench.clock.forward(hours=24)
+        at_first(bench, "bo")
+        assert told_of(bench)[-1] is Operation.DELETED
 
 
 def test_a_grace_does_not_end_while_the_snapshot_of_the_new_school_is_held() -> None:

@@ -1,0 +1,308 @@
+"""Who is protected now is masked at a target that knows them, whatever their account waits for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from bridge.connector import Command
+from bridge.domain.changes import Operation
+from bridge.domain.outcomes import Deferred
+from bridge.engine.guard import GuardPolicy, Limits
+from bridge.engine.keep import keep
+from bridge.engine.plan import plan
+from bridge.engine.views import Scope
+from bridge.ports import HELD, KEPT, KeptPerson
+from tests.support.deliveries import AWAY
+from tests.support.engine import (
+    OTHER_SCHOOL,
+    PLATFORM,
+    SCHOOL,
+    TARGET,
+    TOWN,
+    Bench,
+    group,
+    header,
+    mapping_of,
+    parent,
+    person_id,
+    pupil,
+    teacher,
+)
+
+ANE = person_id("ane")
+OTHERS = tuple(f"p{number}" for number in range(8))
+REAL = {"family_name": "Rigtig", "email": "ane@x.example"}
+ALIAS = {**REAL, "alias_given_name": "Rose", "alias_family_name": "Have"}
+STAFF_ONLY = PLATFORM.replace("[student, employee]", "[employee]")
+MASKED = {"userName": "ane", "givenName": "Rose", "familyName": "Have"}
+
+
+def bench_of(**options: Any) -> Bench:
+    """A class that the target knows under its real names."""
+    bench = Bench(**options)
+    bench.take(group("1A"), pupil("ane", **REAL), *map(pupil, OTHERS), head=header(at=bench.clock.at))
+    bench.drain()
+    return bench
+
+
+def say(bench: Bench, *records: Any, school: str = SCHOOL) -> None:
+    bench.clock.forward(hours=1)
+    assert bench.take(*records, head=header(school, at=bench.clock.at), expected=school)[0] == "recorded"
+
+
+def protect(bench: Bench, **fields: Any) -> None:
+    say(bench, group("1A"), pupil("ane", protected=True, **{**ALIAS, **fields}), *map(pupil, OTHERS))
+
+
+def documents(commands: list[Command]) -> list[Any]:
+    return [command.document for command in commands]
+
+
+def people(bench: Bench) -> dict[str, Any]:
+    return {key: one for key, one in bench.target.documents.items() if "userName" in one}
+
+
+class TestWhileAMappingWaits:
+    def held(self, text: str = STAFF_ONLY) -> Bench:
+        bench = bench_of()
+        assert not bench.refresh(mapping_of(text))
+        return bench
+
+    @pytest.mark.parametrize("is_rejected", [False, True])
+    def test_a_protection_reaches_the_target_and_nothing_else_does(self, *, is_rejected: bool) -> None:
+        bench = self.held()
+        if is_rejected:
+            bench.decide(bench.holds("open")[0].id, approve=False)
+        say(
+            bench,
+            group("1A", "Ny"),
+            pupil("ane", protected=True, **ALIAS),
+            *(pupil(user, given_name="Ny") for user in OTHERS),
+        )
+        (command,) = bench.drain()
+        assert (command.operation, command.document, command.previous) == (Operation.UPDATED, MASKED, None)
+        assert bench.drain() == []
+
+    def test_no_field_is_told_that_was_not_told_before(self) -> None:
+        bench = self.held(STAFF_ONLY.replace("      email:", "      born: {from: birth_date}\n      email:"))
+        protect(bench, birth_date="2015-01-01")
+        assert documents(bench.drain()) == [MASKED]
+
+    def test_a_field_that_the_new_mapping_does_not_name_is_taken_away(self) -> None:
+        """Nobody can say any more what it was made of."""
+        bench = self.held(STAFF_ONLY.replace("familyName:", "surname:"))
+        protect(bench)
+        assert documents(bench.drain()) == [{"userName": "ane", "givenName": "Rose"}]
+
+    def test_an_account_of_which_the_mapping_says_nothing_goes(self) -> None:
+        bench = self.held(PLATFORM[: PLATFORM.index("  User:")] + PLATFORM[PLATFORM.index("  Group:") :])
+        protect(bench)
+        assert [(c.operation, c.previous) for c in bench.drain()] == [(Operation.DELETED, None)]
+
+    def test_nothing_is_sent_to_another_system(self) -> None:
+        bench = bench_of()
+        bench.rendering = replace(bench.rendering, system="https://new.example")
+        assert not bench.refresh()
+        protect(bench)
+        assert bench.drain() == []
+
+    def test_a_target_that_is_away_gets_it_when_it_is_back(self) -> None:
+        bench = self.held()
+        bench.target.script = [AWAY]
+        protect(bench)
+        bench.drain()
+        bench.clock.forward(hours=2)
+        assert documents(bench.drain()) == [MASKED]
+
+    def test_a_protection_that_ended_before_it_was_sent_gives_nothing_away(self) -> None:
+        bench = self.held()
+        protect(bench)
+        say(bench, group("1A"), pupil("ane", given_name="Ny", **REAL), *map(pupil, OTHERS))
+        assert bench.drain() == []
+
+    @pytest.mark.parametrize("is_sent", [True, False])
+    def test_a_mapping_that_is_taken_back_leaves_what_would_have_been(self, *, is_sent: bool) -> None:
+        """What was recorded meanwhile was rendered for nobody, and stayed lost."""
+        bench, same = self.held(), bench_of()
+        for one in (bench, same):
+            say(
+                one,
+                group("1A", "Ny"),
+                pupil("ane", protected=True, **ALIAS),
+                *map(pupil, OTHERS[1:]),
+                teacher("ny"),
+            )
+            if is_sent or one is same:
+                one.drain()
+        assert bench.refresh(mapping_of())
+        bench.drain()
+        assert bench.target.documents.keys() == same.target.documents.keys()
+        assert people(bench) == people(same)
+        assert bench.target.documents[ANE] == MASKED
+        with bench.store.read() as reader:
+            ledger = reader.ledger(TARGET)
+        assert (ledger.unapplied, ledger.pending, ledger.imbalance) == (0, 0, 0)
+
+    def test_a_mapping_that_is_approved_removes_who_was_masked_too(self) -> None:
+        bench = self.held()
+        protect(bench)
+        bench.drain()
+        bench.decide(bench.holds("open")[0].id, approve=True)
+        assert bench.refresh()
+        bench.drain()
+        assert ANE not in bench.target.documents
+        with bench.store.read() as reader:
+            assert reader.ledger(TARGET).imbalance == 0
+
+    def test_a_plan_tells_of_it(self) -> None:
+        bench = self.held()
+        protect(bench)
+        (step,) = plan(bench.store, [], [bench.lane]).targets[TARGET]
+        assert (step.operation, step.key, step.fields) == (
+            "updated",
+            ("ane",),
+            ("email", "familyName", "givenName"),
+        )
+
+
+class TestTheBrake:
+    FEW = GuardPolicy(min_deleted=3, max_updated=3)
+
+    def renamed(self, *users: str) -> list[Any]:
+        return [pupil(user, given_name="Ny") for user in users]
+
+    def test_does_not_stop_a_protection_among_many_updates(self) -> None:
+        bench = bench_of()
+        bench.target_policy = self.FEW
+        say(bench, group("1A"), pupil("ane", protected=True, **ALIAS), *self.renamed(*OTHERS))
+        assert [c.document for c in bench.drain() if c.kind == "person"] == [MASKED]
+        (hold,) = bench.holds("open")
+        assert hold.people == OTHERS
+
+    def test_does_not_count_protections(self) -> None:
+        bench = bench_of()
+        bench.target_policy = self.FEW
+        say(bench, group("1A"), pupil("ane", **REAL), *(pupil(user, protected=True) for user in OTHERS))
+        assert len([c for c in bench.drain() if c.kind == "person"]) == len(OTHERS)
+        assert bench.holds() == []
+
+    def test_stops_names_that_are_given_back(self) -> None:
+        bench = bench_of(policy=GuardPolicy(max_unprotected=None))
+        say(bench, group("1A"), pupil("ane", **REAL), *(pupil(user, protected=True) for user in OTHERS))
+        bench.drain()
+        bench.target_policy = self.FEW
+        say(bench, group("1A"), pupil("ane", **REAL), *map(pupil, OTHERS))
+        assert [c for c in bench.drain() if c.kind == "person"] == []
+
+    def test_lets_through_a_protection_of_who_was_held_before(self) -> None:
+        bench = bench_of()
+        bench.target_policy = self.FEW
+        say(bench, group("1A"), pupil("ane", **{**REAL, "given_name": "Ny"}), *self.renamed(*OTHERS))
+        bench.drain()
+        assert bench.delivery(ANE).reason == HELD
+        protect(bench)
+        assert documents([c for c in bench.drain() if c.id == ANE]) == [MASKED]
+
+    def test_masks_a_leaver_whose_deletion_waits(self) -> None:
+        """The deletion waited for a person, and the real name stayed with it."""
+        bench = bench_of(policy=GuardPolicy(kinds={"affiliation": Limits(max_deleted_percent=None)}))
+        bench.policy = GuardPolicy(max_deleted_percent=None)
+        bench.target_policy = self.FEW
+        child = pupil("carl", contacts=[parent("ane", **REAL)])
+        say(bench, child, school=OTHER_SCHOOL)
+        bench.drain()
+        say(bench, group("1A"), pupil("bo"))
+        bench.drain()
+        assert bench.delivery(ANE).reason == HELD
+        say(bench, pupil("carl", contacts=[parent("ane", protected=True, **ALIAS)]), school=OTHER_SCHOOL)
+        (command,) = (c for c in bench.drain() if c.id == ANE)
+        assert (command.operation, command.document, command.previous) == (Operation.UPDATED, MASKED, None)
+        assert bench.delivery(ANE).reason == HELD
+        bench.clock.forward(hours=5)
+        assert bench.drain() == []
+        (hold,) = bench.holds("open")
+        assert "ane" in hold.people
+
+
+class TestSomebodyWhoIsKept:
+    """Ane has left as a pupil, is kept, and is still the contact of a pupil at the other school."""
+
+    def bench(self, scope: frozenset[str] | None = None) -> Bench:
+        bench = Bench()
+        bench.rendering = replace(bench.rendering, scope=Scope(TOWN, scope))
+        say(bench, group("1A"), pupil("ane", **REAL), *map(pupil, OTHERS))
+        self.other(bench, **REAL)
+        keep(bench.store, bench.book, KeptPerson(TOWN, "ane", None, "anna", bench.clock.at))
+        say(bench, group("1A"), *map(pupil, OTHERS))
+        bench.drain()
+        assert bench.delivery(ANE).reason == KEPT
+        return bench
+
+    def other(self, bench: Bench, **fields: Any) -> None:
+        say(bench, pupil("carl", contacts=[parent("ane", **fields)]), school=OTHER_SCHOOL)
+        bench.drain()
+
+    def test_stays_and_is_masked_when_another_school_protects_them(self) -> None:
+        bench = self.bench()
+        before = len(bench.target.commands)
+        self.other(bench, protected=True, **ALIAS)
+        (command,) = (c for c in bench.target.commands[before:] if c.id == ANE)
+        assert (command.operation, command.document, command.previous) == (Operation.UPDATED, MASKED, None)
+        assert bench.delivery(ANE).reason == KEPT
+        bench.clock.forward(days=3)
+        assert bench.drain() == []
+        assert bench.target.documents[ANE] == MASKED
+
+    def test_is_masked_though_the_target_sees_nothing_of_the_school_that_says_so(self) -> None:
+        bench = self.bench(frozenset({SCHOOL}))
+        self.other(bench, protected=True, **ALIAS)
+        assert bench.target.documents[ANE] == {"userName": "ane", "givenName": "Navn", "familyName": "Beskyttet"}
+
+    def test_is_masked_though_the_first_try_failed(self) -> None:
+        bench = self.bench()
+        bench.target.about[ANE] = Deferred("busy")
+        self.other(bench, protected=True, **ALIAS)
+        bench.target.about.clear()
+        bench.clock.forward(days=1)
+        bench.drain()
+        assert bench.target.documents[ANE] == MASKED
+
+    def test_goes_when_nothing_is_stored_any_more_by_which_to_mask_them(self) -> None:
+        """The target was away while ane was protected, and then left everywhere."""
+        bench = Bench()
+        say(bench, pupil("ane", **REAL), pupil("bo"))
+        bench.drain()
+        keep(bench.store, bench.book, KeptPerson(TOWN, "ane", None, "anna", bench.clock.at))
+        bench.target.script = [AWAY]
+        say(bench, pupil("ane", protected=True, **ALIAS), pupil("bo"))
+        bench.drain()
+        say(bench, pupil("bo"))
+        bench.clock.forward(days=1)
+        told = [(c.operation, c.previous) for c in bench.drain() if c.id == ANE]
+        assert told == [(Operation.DELETED, None)]
+
+
+def test_a_protection_that_never_arrived_does_not_leave_the_name_there_for_a_grace() -> None:
+    bench = Bench(policy=GuardPolicy(deletion_grace=timedelta(hours=24)))
+    say(bench, pupil("ane", **REAL), pupil("bo"))
+    bench.drain()
+    bench.target.script = [AWAY]
+    say(bench, pupil("ane", protected=True, **ALIAS), pupil("bo"))
+    bench.drain()
+    say(bench, pupil("bo"))
+    bench.clock.forward(hours=1)
+    assert [c.operation for c in bench.drain() if c.id == ANE] == [Operation.DELETED]
+
+
+def test_a_deletion_of_somebody_who_is_protected_tells_no_old_name() -> None:
+    bench = Bench()
+    say(bench, pupil("ane", **REAL), pupil("bo"))
+    say(bench, pupil("carl", contacts=[parent("ane", **REAL)]), school=OTHER_SCHOOL)
+    bench.drain()
+    say(bench, pupil("bo"))
+    say(bench, pupil("carl", contacts=[parent("ane", protected=True, **ALIAS)]), school=OTHER_SCHOOL)
+    assert [(c.operation, c.previous) for c in bench.drain() if c.id == ANE] == [(Operation.DELETED, None)]
