@@ -21,10 +21,11 @@ from bridge.engine.brake import release
 from bridge.engine.breaker import unpause
 from bridge.engine.compact import Compaction, compact, foresee_compaction
 from bridge.engine.decide import NotOpen
-from bridge.engine.deliver import Lane, deliver
+from bridge.engine.deliver import deliver
 from bridge.engine.facts import describe_step
 from bridge.engine.fetch import fetch
 from bridge.engine.intake import Intake
+from bridge.engine.lane import Lane
 from bridge.engine.plan import Plan, foresee, plan
 from bridge.engine.publish import cursor_name
 from bridge.engine.refresh import announce, refresh

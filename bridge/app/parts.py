@@ -28,11 +28,11 @@ from bridge.engine.asking import GoOn, always
 from bridge.engine.audit import AuditBook
 from bridge.engine.brake import AT_TARGETS
 from bridge.engine.breaker import Breaker
-from bridge.engine.deliver import Lane
 from bridge.engine.desire import Early, Rendering
 from bridge.engine.facts import Describer
 from bridge.engine.guard import GuardPolicy, Limits
 from bridge.engine.intake import Intake
+from bridge.engine.lane import Lane
 from bridge.engine.leavers import Leaving
 from bridge.engine.retry import RetryPolicy
 from bridge.engine.schedule import Schedule

@@ -19,10 +19,11 @@ from bridge.engine.brake import operation_of, release
 from bridge.engine.breaker import is_paused, unpause
 from bridge.engine.codec import decode_body, encode_body
 from bridge.engine.decide import NotOpen, Rule
-from bridge.engine.deliver import Lane, deliver
+from bridge.engine.deliver import deliver
 from bridge.engine.desire import Rendering, deliveries_of
 from bridge.engine.fetch import fetch
 from bridge.engine.intake import Intake, Listener
+from bridge.engine.lane import Lane
 from bridge.engine.refresh import announce, refresh
 from bridge.observe import explained
 from bridge.ports import Approval, Delivery, Reader, Run, Store, TargetState, UnitOfWork

@@ -12,7 +12,7 @@ from bridge.domain.errors import ConfigError, TargetError, TargetUnavailable
 from bridge.domain.ids import CanonicalId, TargetId
 from bridge.engine.asking import GoOn, Stopped, always
 from bridge.engine.breaker import is_paused, reason_of
-from bridge.engine.deliver import Lane
+from bridge.engine.lane import Lane
 from bridge.engine.reconcile_hold import drift_holds, permit
 from bridge.engine.reconcile_mend import may_mend, mend
 from bridge.engine.reconcile_read import Finding, Known, Reading, known_of, read

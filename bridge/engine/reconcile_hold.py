@@ -10,9 +10,9 @@ from hashlib import sha256
 
 from bridge.domain.entities import Kind
 from bridge.domain.ids import CanonicalId
-from bridge.engine.deliver import Lane
 from bridge.engine.guard import TARGET_DRIFTED, GuardPolicy
 from bridge.engine.holding import DRIFT, still_agreed
+from bridge.engine.lane import Lane
 from bridge.engine.reconcile_read import MISSING, Finding
 from bridge.ports import Hold, Reader, UnitOfWork
 

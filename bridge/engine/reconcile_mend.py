@@ -14,8 +14,8 @@ from bridge.domain.ids import CanonicalId, Key, TargetId
 from bridge.engine.audit import AuditBook
 from bridge.engine.codec import hash_bytes
 from bridge.engine.confirm import forget_referrers
-from bridge.engine.deliver import Lane
 from bridge.engine.desire import deliveries_of
+from bridge.engine.lane import Lane
 from bridge.engine.reconcile_read import CHANGED, LEFTOVER, MISSING, MOVED, Finding, Known, each
 from bridge.ports import HELD, Delivery, Reader, Store, UnitOfWork
 

@@ -37,12 +37,13 @@ from bridge.engine.brake import AT_TARGETS, release
 from bridge.engine.breaker import Breaker
 from bridge.engine.codec import decode_entity
 from bridge.engine.decide import decide_hold
-from bridge.engine.deliver import Lane, deliver
+from bridge.engine.deliver import deliver
 from bridge.engine.desire import Rendering
 from bridge.engine.detect import Detection
 from bridge.engine.fetch import fetch
 from bridge.engine.guard import GuardPolicy
 from bridge.engine.intake import Intake
+from bridge.engine.lane import Lane
 from bridge.engine.leavers import Leaving
 from bridge.engine.normalise import Normalised, normalise
 from bridge.engine.refresh import refresh
