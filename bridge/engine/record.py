@@ -11,10 +11,10 @@ from uuid import UUID
 import msgspec
 
 from bridge.domain.changes import Change, Operation
-from bridge.domain.entities import KIND_RANK, Kind
+from bridge.domain.entities import KIND_RANK, Kind, Person
 from bridge.domain.events import NEVER_LOGGED, Event, event_subject, event_type
 from bridge.domain.ids import CanonicalId, Key, canonical_id, name_uuid
-from bridge.domain.privacy import PHONES
+from bridge.domain.privacy import PHONES, hidden
 from bridge.domain.records import Header
 from bridge.engine.aside import put_aside
 from bridge.engine.audit import AuditBook
@@ -23,7 +23,7 @@ from bridge.engine.desire import Occasion, Rendering, desire
 from bridge.engine.detect import Detection
 from bridge.engine.masking import protect
 from bridge.engine.normalise import Normalised
-from bridge.ports import RESTING, InstitutionState, QuarantineRow, Run, Subject, UnitOfWork
+from bridge.ports import RESTING, InstitutionState, QuarantineRow, Reader, Run, Subject, UnitOfWork
 
 _EVENT_NAMESPACE = UUID("0e6a9c58-3f0f-5e0b-8d0e-1f6f0c6b7a52")
 
@@ -101,15 +101,16 @@ def _record(
     last = uow.append_events(municipality, events(municipality, institution, detection, run))
     subjects = affected(uow, municipality, detection)
     changed = frozenset((change.kind, change.key) for change in detection.changes)
-    occasion = replace(occasion, changed=changed, urgent=_urgent(detection.changes))
+    urgent, back = _urgent(detection.changes), _back(detection.changes)
     for rendering in renderings:
         if uow.target_state(rendering.target).rendering != rendering.digest:
             # Refresh renders everything, or holds it: until then these wait with the mapping.
             uow.count_changes(rendering.target, accepted=len(changed), unapplied=len(changed))
             protect(uow, rendering, [key for kind, key in changed if kind is Kind.PERSON], run.at)
             continue
-        stepped = desire(uow, rendering, subjects, run.at, occasion)
-        _hasten(uow, rendering, occasion.urgent, run.at)
+        here = replace(occasion, changed=changed, urgent=urgent | _known(uow, rendering, back))
+        stepped = desire(uow, rendering, subjects, run.at, here)
+        _hasten(uow, rendering, here.urgent, run.at)
         account(uow, rendering, detection.changes, subjects, stepped)
     return Recorded(detection.changes, last)
 
@@ -126,6 +127,17 @@ def _urgent(changes: Iterable[Change]) -> frozenset[Key]:
     """The persons of whom something is protected now, or no longer."""
     hiding = {"protected", *PHONES}
     return frozenset(c.key for c in changes if c.kind is Kind.PERSON and hiding.intersection(c.fields))
+
+
+def _back(changes: Iterable[Change]) -> frozenset[Key]:
+    """The persons who come into being with something protected: a target may know them from before."""
+    new = [change for change in changes if change.operation is Operation.CREATED]
+    return frozenset(change.key for change in new if isinstance(change.after, Person) and hidden(change.after))
+
+
+def _known(reader: Reader, rendering: Rendering, people: Iterable[Key]) -> frozenset[Key]:
+    rows = (reader.delivery(rendering.target, rendering.scope.id(Kind.PERSON, key)) for key in people)
+    return frozenset(row.key for row in rows if row is not None and (row.confirmed_body or row.in_doubt))
 
 
 def account(

@@ -24,6 +24,7 @@ from tests.support.engine import (
     TARGET,
     TOWN,
     Bench,
+    external,
     group,
     header,
     mapping_of,
@@ -306,3 +307,23 @@ def test_a_deletion_of_somebody_who_is_protected_tells_no_old_name() -> None:
     say(bench, pupil("bo"))
     say(bench, pupil("carl", contacts=[parent("ane", protected=True, **ALIAS)]), school=OTHER_SCHOOL)
     assert [(c.operation, c.previous) for c in bench.drain() if c.id == ANE] == [(Operation.DELETED, None)]
+
+
+def test_who_comes_back_within_the_grace_and_is_protected_by_now_does_not_stay_there_as_they_were() -> None:
+    """As an external, whom this target is not told of: so the account, which shows the name, goes at once."""
+    bench = Bench(policy=GuardPolicy(deletion_grace=timedelta(hours=24)))
+    say(bench, pupil("ane", **REAL), pupil("bo"))
+    bench.drain()
+    say(bench, pupil("bo"))
+    say(bench, external("ane", protected=True, **ALIAS), pupil("bo"))
+    assert [(c.operation, c.previous) for c in bench.drain() if c.id == ANE] == [(Operation.DELETED, None)]
+
+
+def test_who_comes_back_protected_is_set_right_before_everything_else() -> None:
+    bench = Bench(policy=GuardPolicy(deletion_grace=timedelta(hours=24)))
+    say(bench, pupil("ane", **REAL), pupil("bo"))
+    bench.drain()
+    say(bench, pupil("bo"))
+    say(bench, pupil("ane", protected=True, **ALIAS), pupil("bo", family_name="Nygift"))
+    assert bench.drain()[0].id == ANE
+    assert bench.target.documents[ANE] == MASKED

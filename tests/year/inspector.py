@@ -37,10 +37,15 @@ class Seen:
 
 
 class Inspector:
-    """Asserts that a day ended well, and that the year did."""
+    """Asserts that a day ended well, and that the year did.
 
-    def __init__(self, store: Store, municipality: str, platform: ScimInProcess, aula: AulaInProcess) -> None:
-        self._store, self._municipality = store, municipality
+    `slack` is how many days a leaver may stay longer: no grace ends while a snapshot is held.
+    """
+
+    def __init__(
+        self, store: Store, municipality: str, platform: ScimInProcess, aula: AulaInProcess, slack: int = 0
+    ) -> None:
+        self._store, self._municipality, self._slack = store, municipality, slack
         self._platform, self._aula = platform, aula
         self._targets = [TargetId(f"{municipality}/{name}") for name in ("platform", "aula")]
         self._looked_at = {id(wire): 0 for wire in self._wires}
@@ -121,8 +126,10 @@ class Inspector:
         assert_same(groups, dict(truth.groups))
         for name, user in leaving.items():
             absent = day - self.users.last[name]
-            assert absent <= RETENTION + _GRACE, f"day {day}: {name} is still there after {absent} days"
-            assert user["active"] is (absent < _GRACE), f"day {day}: {name} sleeps or not after {absent} days"
+            longest = _GRACE + self._slack
+            assert absent <= RETENTION + longest, f"day {day}: {name} is still there after {absent} days"
+            assert user["active"] or absent >= _GRACE, f"day {day}: {name} sleeps after {absent} days"
+            assert not user["active"] or absent < longest, f"day {day}: {name} is awake after {absent} days"
         self._check_remote_ids()
 
     def _check_remote_ids(self) -> None:
@@ -144,8 +151,9 @@ class Inspector:
         assert_same(objects, dict(truth.objects))
         for name in leaving:
             kind, _, person = name.partition("/")
-            absent = day - self.people.last[person] if kind == "person" else _GRACE
-            assert absent < _GRACE, f"day {day}: Aula still has {name}"
+            longest = _GRACE + self._slack
+            absent = day - self.people.last[person] if kind == "person" else longest
+            assert absent < longest, f"day {day}: Aula still has {name}"
         assert self._aula.receiver.stale == 0
 
     # ------------------------------------------------------------ the books
@@ -160,7 +168,7 @@ class Inspector:
 
     def _check_log(self, reader: Reader) -> None:
         last = reader.last_sequence(self._municipality)
-        new = reader.events(self._municipality, self._sequence, _PAGE * 10)
+        new = reader.events(self._municipality, self._sequence, max(1, last - self._sequence))
         assert [event.sequence for event in new] == list(range(self._sequence + 1, last + 1))
         for event in new:
             kind = Kind(event.subject.partition("/")[0])

@@ -171,7 +171,8 @@ class Year:
         self.lanes = self.bridge.lanes()
         self.municipality = self.bridge.settings.municipalities[0]
         self.intake = self.bridge.intake(self.municipality)
-        self.inspector = Inspector(self.bridge.store, CODE, self.platform, self.aula)
+        slack = 1 if decides_late else 0
+        self.inspector = Inspector(self.bridge.store, CODE, self.platform, self.aula, slack)
 
     def _day(self) -> int:
         return self.town.day + self._extra
