@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
@@ -13,7 +12,6 @@ from bridge.connector import Snapshot, SourceFailure
 from bridge.domain.entities import Kind
 from bridge.domain.errors import AgreementMissing, SnapshotInvalid, SourceUnavailable
 from bridge.domain.records import Header, ImportSource
-from bridge.observe import configure_logging
 from bridge.ports import Approval, Hold
 from tests.support.engine import MORNING, OTHER_SCHOOL, SCHOOL, TOWN, Bench, group, header, pupil
 from tests.support.fetch import FIVE, at, exported, held, pupils, school_of_five, told_of, users
@@ -26,14 +24,6 @@ BROKEN = pupil("rigtig", given_name="Rigtig\udcff")
 def bench() -> Bench:
     """A school of five pupils."""
     return school_of_five()
-
-
-@pytest.fixture
-def stream() -> Iterator[io.StringIO]:
-    out = io.StringIO()
-    configure_logging(stream=out, json=True)
-    yield out
-    configure_logging(stream=io.StringIO())
 
 
 def approved(bench: Bench, snapshot: Snapshot, institution: str) -> int:
