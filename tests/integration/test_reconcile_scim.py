@@ -90,26 +90,6 @@ class Town(Bench):
         return {member["value"] for member in held["members"]}
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[ScimServer]:
-    with ScimServer() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running: ScimServer) -> ScimServer:
-    for endpoint, resources in running.dump().items():
-        for resource in resources:
-            running.call("DELETE", f"{endpoint}/{resource['id']}")
-    return running
-
-
-@pytest.fixture
-def proxy(server: ScimServer) -> Iterator[FaultyProxy]:
-    with FaultyProxy(server.url) as proxy:
-        yield proxy
-
-
 @pytest.fixture
 def town(server: ScimServer, proxy: FaultyProxy) -> Iterator[Town]:
     town = Town(server, proxy.url)

@@ -74,6 +74,12 @@ class ScimServer:
         types = self.call("GET", "/ResourceTypes").json()["Resources"]
         return {kind["endpoint"]: self.resources(kind["endpoint"]) for kind in types}
 
+    def clear(self) -> None:
+        """Remove everything that the server holds."""
+        for endpoint, resources in self.dump().items():
+            for resource in resources:
+                self.call("DELETE", f"{endpoint}/{resource['id']}")
+
     def call(self, method: str, path: str, body: Any = None) -> requests.Response:
         """Send one request past the connector, as an administrator of the server would.
 

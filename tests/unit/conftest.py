@@ -1,10 +1,14 @@
-"""Benches that several tests of the engine begin from."""
+"""What several tests of the engine begin from: benches, and logging to a text."""
 
 from __future__ import annotations
+
+import io
+from collections.abc import Iterator
 
 import pytest
 
 from bridge.engine.guard import GuardPolicy
+from bridge.observe import configure_logging
 from tests.support.engine import Bench, group, pupil
 
 
@@ -21,3 +25,12 @@ def settled(bench: Bench) -> Bench:
     """The same, delivered."""
     bench.drain()
     return bench
+
+
+@pytest.fixture
+def stream() -> Iterator[io.StringIO]:
+    """What is logged."""
+    out = io.StringIO()
+    configure_logging(stream=out, json=True)
+    yield out
+    configure_logging(stream=io.StringIO())
