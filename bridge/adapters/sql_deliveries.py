@@ -295,10 +295,11 @@ class SqlDeliveries(SqlPart):
         wanted = select(deliveries).where(_C.target == target, _IS_DUE, _C.cleared == literal_column("0"))
         return [_delivery(row) for row in self._tx.rows(wanted.order_by(_C.id))]
 
-    def living(self, target: TargetId) -> dict[Kind, int]:
+    def living(self, target: TargetId) -> dict[tuple[str, Kind], int]:
         is_there = _C.confirmed.is_not(None) | _C.confirmed_body.is_not(None)
-        counted = select(_C.kind, func.count()).where(_C.target == target, is_there)
-        return {Kind(kind): number for kind, number in self._tx.rows(counted.group_by(_C.kind))}
+        counted = select(_C.institution, _C.kind, func.count()).where(_C.target == target, is_there)
+        rows = self._tx.rows(counted.group_by(_C.institution, _C.kind))
+        return {(institution, Kind(kind)): number for institution, kind, number in rows}
 
     # ------------------------------------------------------------ the ledger
 
@@ -345,7 +346,8 @@ def _rank(before: StoredRow, row: Desired) -> int:
     """Urgent while it is asked for, or was and is still on its way."""
     if row.hash is None:
         return row.rank
-    is_still = before.rank == URGENT and bool(before.is_due) and before.desired is not None
+    is_open = bool(before.is_due) or before.state == "rejected"
+    is_still = before.rank == URGENT and is_open and before.desired is not None
     return URGENT if row.is_urgent or is_still else row.rank
 
 

@@ -5,8 +5,10 @@ STIL knows one protection, of name and address together (stil.md §4); the alias
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Self
 
 from bridge.domain.entities import Person, Phone
 
@@ -16,26 +18,56 @@ WITHHELD_NAME = ("Navn", "Beskyttet")
 _WITHHELD = ("address", *PHONES, "email", "photo_id")
 
 
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """What is stated to be protected of somebody: the person as a whole, and single phone numbers."""
+
+    whole: bool = False
+    numbers: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, words: Iterable[Person]) -> Self:
+        """What any of these words on one person states."""
+        told = list(words)
+        numbers = {_plain(phone) for word in told for phone in _phones(word) if phone.protected}
+        return cls(any(word.protected for word in told), frozenset(numbers))
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """The fields of a person that may look otherwise to a target than they are."""
+        if self.whole:
+            return frozenset({"given_name", "family_name", *_WITHHELD})
+        return frozenset(PHONES) if self.numbers else frozenset()
+
+
+def bare(person: Person) -> Person | None:
+    """No more of a person than what is protected: that they are, and numbers; None where nothing is."""
+    hidden = {name: phone for name in PHONES if (phone := getattr(person, name)) is not None and phone.protected}
+    if not (person.protected or hidden):
+        return None
+    return Person(person.user_id, "", "", protected=person.protected, **hidden)
+
+
+def raised(person: Person, words: Iterable[Person]) -> Person:
+    """Return the person with what words state to be protected; a protected number takes its place from another."""
+    told = list(words)
+    for word in told:
+        hidden = {name: phone for name in PHONES if (phone := getattr(word, name)) is not None and phone.protected}
+        person = replace(person, **hidden)
+    return united(person, told)
+
+
 def united(person: Person, others: Iterable[Person]) -> Person:
     """Return the person with every protection that any word on them states: of the person, and of each number."""
-    words = [person, *others]
-    hidden = {phone.number for word in words for phone in _phones(word) if phone.protected}
+    stated = Protection.of([person, *others])
     changed: dict[str, Phone | bool] = {}
     for name in PHONES:
         phone: Phone | None = getattr(person, name)
-        if phone is not None and not phone.protected and phone.number in hidden:
+        if phone is not None and not phone.protected and _plain(phone) in stated.numbers:
             changed[name] = replace(phone, protected=True)
-    if not person.protected and any(word.protected for word in words):
+    if stated.whole and not person.protected:
         changed["protected"] = True
     return replace(person, **changed) if changed else person  # type: ignore[arg-type]  # names are of these types
-
-
-def hidden(person: Person) -> frozenset[str]:
-    """The fields of which `visible` may show something else, or nothing."""
-    if person.protected:
-        return frozenset({"given_name", "family_name", *_WITHHELD})
-    phones: list[Phone | None] = [getattr(person, name) for name in PHONES]
-    return frozenset(PHONES if any(phone is not None and phone.protected for phone in phones) else ())
 
 
 def visible(person: Person) -> Person:
@@ -62,17 +94,21 @@ def visible(person: Person) -> Person:
     )
 
 
-def exposes(before: Person, after: Person) -> bool:
-    """Whether a change shows what was hidden: of a protected person, or a protected number."""
-    if before.protected:
+def exposes(before: Protection, after: Person) -> bool:
+    """Whether somebody shows what was hidden before: the person, or a number."""
+    if before.whole:
         return not after.protected
-    seen = visible(after)
-    hidden = {phone.number for phone in _phones(before) if phone.protected}
-    return any(phone.number in hidden for phone in _phones(seen))
+    return any(_plain(phone) in before.numbers for phone in _phones(visible(after)))
 
 
 def _phones(person: Person) -> list[Phone]:
     return [phone for name in PHONES if (phone := getattr(person, name)) is not None]
+
+
+def _plain(phone: Phone) -> str:
+    """The number as it is dialled in Denmark, however it is written."""
+    digits = "".join(filter(str.isdigit, phone.number))
+    return re.sub(r"^(00)?45(?=\d{8}$)", "", digits) or phone.number
 
 
 def _open(phone: Phone | None) -> Phone | None:

@@ -96,7 +96,8 @@ class PersonRecord:
 class Quarantined:
     """A record that cannot be used: it stops itself and shields what is stored of the same person or group.
 
-    `protected` says that the record states a protection of its person: that much of it is believed.
+    `protected` says that the record states a protection of its person, and `stating` are the people whom it names
+    with what it states of them (`bridge.domain.privacy.bare`): that much of it is believed.
     `path` is the place in the document, `reason` a stable snake_case code; neither holds a value of the person.
     """
 
@@ -107,6 +108,7 @@ class Quarantined:
     user_id: str | None = None
     group_id: str | None = None
     protected: bool = False
+    stating: tuple[Person, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

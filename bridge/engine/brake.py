@@ -27,6 +27,7 @@ _REASONS = {
     Operation.DELETED: TARGET_SHRINKS,
 }
 _LOOK = timedelta(hours=1)
+_LEAST_OF_A_SCHOOL = 10
 
 
 def operation_of(row: Delivery, wanted: bool) -> Operation:
@@ -58,6 +59,7 @@ def too_much(
     protection, or who is kept.
     """
     living = reader.living(target)
+    stored, of_school = by_kind(living), Counter[tuple[str, Kind]]()
     steps: dict[tuple[Operation, Kind], list[Delivery]] = {}
     due = reader.due_steps(target)
     kept = {row.id for row in due if row.reason == KEPT and row.next_attempt_at > now}
@@ -65,11 +67,31 @@ def too_much(
     for row in due:
         if row.id not in free and not (_is_nothing(row) or leaving.is_asleep(row) or _subject(row) in decided):
             steps.setdefault((operation_of(row, row.desired is not None), row.kind), []).append(row)
+            of_school[row.institution, row.kind] += row.desired is None
+    emptied = {place for place, gone in of_school.items() if _empties(policy, place, gone, living.get(place, 0))}
     held: dict[Operation, list[Delivery]] = {}
     for (operation, kind), rows in steps.items():
-        if policy.limits(kind.value).exceeded_by(len(rows), living.get(kind, 0), operation):
+        if not policy.limits(kind.value).exceeded_by(len(rows), stored[kind], operation):
+            is_deleted = operation is Operation.DELETED
+            rows = [row for row in rows if is_deleted and (row.institution, kind) in emptied]
+        if rows:
             held.setdefault(operation, []).extend(rows)
     return held
+
+
+def _empties(policy: GuardPolicy, place: tuple[str, Kind], gone: int, stored: int) -> bool:
+    """Whether too large a share of one institution goes, which is little of the whole target."""
+    limits = policy.limits(place[1].value)
+    least = min(limits.min_deleted, _LEAST_OF_A_SCHOOL)
+    return replace(limits, min_deleted=least, max_deleted=None).exceeded_by(gone, stored)
+
+
+def by_kind(living: Mapping[tuple[str, Kind], int]) -> Counter[Kind]:
+    """Sum up what a target has over its institutions."""
+    total: Counter[Kind] = Counter()
+    for (_, kind), number in living.items():
+        total[kind] += number
+    return total
 
 
 def _is_nothing(row: Delivery) -> bool:
@@ -78,12 +100,10 @@ def _is_nothing(row: Delivery) -> bool:
 
 
 def protections(reader: Reader, target: TargetId, rows: Iterable[Delivery]) -> set[CanonicalId]:
-    """Those of these that hide what is protected now of people whom the target knows."""
-    urgent = [
-        row
-        for row in rows
-        if row.rank == URGENT and operation_of(row, row.desired is not None) is Operation.UPDATED
-    ]
+    """Those of these that hide what is protected now of people whom the target knows, or may know."""
+    told = [row for row in rows if row.kind is Kind.PERSON and row.desired is not None]
+    known = [row for row in told if operation_of(row, wanted=True) is Operation.UPDATED]
+    urgent = [row for row in known if row.rank == URGENT] + [row for row in told if row.in_doubt]
     hidden = protected_people(reader, target.partition("/")[0], urgent)
     return {row.id for row in urgent if row.key in hidden}
 
@@ -155,7 +175,7 @@ def _ask(
         return
     for hold in earlier:
         uow.set_hold_state(hold.id, "superseded", None, now)
-    stored = {f"{kind}.stored": number for kind, number in uow.living(target).items()}
+    stored = {f"{kind}.stored": number for kind, number in by_kind(uow.living(target)).items()}
     opened = Hold(
         id=0,
         municipality=target.partition("/")[0],
@@ -212,7 +232,9 @@ def release(store: Store, rendering: Rendering, policy: GuardPolicy, book: Audit
     freed = 0
     with store.write() as uow:
         for hold in still_agreed(uow, holds_at(uow, name, ("approved",)), policy, book, now):
-            ids = [rendering.scope.id(*subject) for subject in hold.withheld if _is_agreed(hold, subject)]
+            agreed = {subject for subject in hold.withheld if _is_agreed(hold, subject)}
+            asked = _still(hold, _due(uow, name))  # what is another operation by now was not asked about
+            ids = [row.id for row in asked if _subject(row) in agreed]
             uow.clear(name, ids, HELD, now)
             left = tuple(subject for subject in hold.withheld if not _is_agreed(hold, subject))
             keep_the_rest(uow, hold, left, now)

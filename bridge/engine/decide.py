@@ -62,6 +62,7 @@ def decide_hold(
         if approve:
             _approve(uow, book, hold, Approval(by, now, _part(hold, only)), rule or Rule())
         else:
+            uow.put_hold(replace(hold, approvals=()))  # what others said yes to before does not outlive a no
             uow.set_hold_state(number, "rejected", by, now)
             _write(uow, book, hold, "hold.rejected", by)
     return hold

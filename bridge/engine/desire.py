@@ -195,7 +195,7 @@ def _rows(reader: Reader, rendering: Rendering, kind: Kind, keys: Collection[Key
 
 def _last_rank(rendering: Rendering, row: Delivery) -> int:
     """The rank of what goes away; the mark of a protection that never arrived stays."""
-    if row.rank != URGENT or row.is_due:
+    if row.rank != URGENT or row.is_due or row.state == "rejected":
         return row.rank
     return rendering.mapping.rank(row.resource)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from bridge.domain.changes import Change, Operation, change
@@ -16,7 +16,6 @@ from bridge.domain.entities import (
     Institution,
     Kind,
     Membership,
-    Person,
 )
 from bridge.domain.ids import Key, canonical_id, join_key
 from bridge.domain.privacy import exposes
@@ -24,6 +23,7 @@ from bridge.engine.codec import decode_entity, encode_entity, hash_entity
 from bridge.engine.merge import SourceTimes, merge
 from bridge.engine.normalise import Normalised
 from bridge.engine.shield import Shield, shielded, still_protected
+from bridge.engine.words import protection, words
 from bridge.ports import EntityRow, Reader, Subject
 
 _SCOPED = (
@@ -43,7 +43,8 @@ class Detection:
     `stored`, `gone`, `created` and `updated` count by label: the kind, with its role for affiliations
     ("affiliation.student"). `people` are the user ids whose view at a target may differ, changed or not.
     For persons, `stored` is how many were known before of whom the institution tells; `newcomers` are those of
-    whom it did not. `unprotected` is how many people lose a protection, of name and address or of a number.
+    whom it did not. `hiding` are those of whom more, less or something else is stated to be protected, and
+    `unprotected` is how many people show what was hidden before.
     """
 
     changes: list[Change] = field(default_factory=list)
@@ -55,6 +56,7 @@ class Detection:
     updated: Counter[str] = field(default_factory=Counter)
     unprotected: int = 0
     gone_people: list[str] = field(default_factory=list)
+    hiding: set[str] = field(default_factory=set)
     newcomers: set[str] = field(default_factory=set)
     people: set[str] = field(default_factory=set)
 
@@ -232,8 +234,6 @@ def _note(
     if step is not None and step.operation is not Operation.DELETED:
         counted = into.created if step.operation is Operation.CREATED else into.updated
         counted[label_of(kind, key)] += 1
-    if isinstance(before, Person) and isinstance(after, Person):
-        into.unprotected += exposes(before, after)
     version = (row.version if row else 0) + (1 if step else 0)
     person, other = _look_up_columns(after or before)
     into.rows.append(
@@ -285,34 +285,33 @@ def _detect_people(
     shared = reader.shared_people(municipality, institution)
     affected = sorted({user_id for _, user_id in contributions} | shared)
     into.people.update(affected)
-    heard = _contributions_of(reader, municipality, institution, affected, contributions)
+    told = words(reader, municipality, affected)
+    heard = _heard(told, institution, contributions)
     rows = reader.entities(municipality, Kind.PERSON, [(user_id,) for user_id in affected])
     known = sum(row.body is not None and key[0] in into.newcomers for key, row in rows.items())
     into.stored[label_of(Kind.PERSON, ())] = into.stored[label_of(Kind.CONTRIBUTION, ())] + known
     for user_id in affected:
         key: Key = (user_id,)
-        row, after = rows.get(key), merge(heard.get(user_id, ()), times)
+        row, after = rows.get(key), merge(heard[user_id], times)
         before = decode_entity(Kind.PERSON, row.body) if row and row.body is not None else None
         body = encode_entity(after) if after else None
+        stated = protection(told[user_id])
+        if stated != protection(heard[user_id]):
+            into.hiding.add(user_id)
+            into.unprotected += before is not None and after is not None and exposes(stated, after)
         if (row and row.body) != body:
             _note(municipality, "", Kind.PERSON, key, before, after, row, body, into)
 
 
-def _contributions_of(
-    reader: Reader,
-    municipality: str,
-    institution: str,
-    people: Iterable[str],
-    new: Mapping[Key, Contribution | None],
+def _heard(
+    told: Mapping[str, Sequence[Contribution]], institution: str, new: Mapping[Key, Contribution | None]
 ) -> dict[str, list[Contribution]]:
-    heard: dict[str, list[Contribution]] = {}
-    for row in reader.entities_by_person(municipality, Kind.CONTRIBUTION, people):
-        if (row.institution == institution and row.key in new) or row.body is None:
-            continue
-        stored = decode_entity(Kind.CONTRIBUTION, row.body)
-        if isinstance(stored, Contribution):
-            heard.setdefault(stored.user_id, []).append(stored)
-    for contribution in new.values():
-        if contribution is not None:
-            heard.setdefault(contribution.user_id, []).append(contribution)
+    """What everybody says once the institution says this."""
+    heard = {
+        user: [one for one in said if one.institution_number != institution or one.key not in new]
+        for user, said in told.items()
+    }
+    for one in new.values():
+        if one is not None:
+            heard[one.user_id].append(one)
     return heard

@@ -104,6 +104,8 @@ class Limits:
 _PEOPLE = ("affiliation.student", "affiliation.employee", "affiliation.external")
 _STAFF = ("affiliation.employee", "affiliation.external")
 _WITH_PUPILS = ("affiliation.student", "contribution", "guardianship")
+# Everybody's class and level changes with the year, but not who they are.
+_NOT_BY_A_ROLL = {Operation.CREATED: frozenset(_PEOPLE), Operation.UPDATED: frozenset({"contribution"})}
 _COUNTED = {
     Operation.CREATED: frozenset(_PEOPLE),
     Operation.UPDATED: frozenset((*_PEOPLE, "contribution")),
@@ -180,7 +182,7 @@ def held_for(policy: GuardPolicy, found: Normalised, detection: Detection, given
     if detection.stored["contribution"] and not found.has_people:
         reasons.append(EMPTY)
     if given.last is None:
-        return (*reasons, *_of_others(policy.of_institution(number), detection))
+        return (*reasons, *_of_others(policy.of_institution(number), detection, given.earlier))
     is_roll = rolls(found.header, given.last)
     if is_roll and _is_expected(number, given) and _is_next(found.header, given.last):
         return (*reasons, *_roll_limits(policy.of_institution(number), detection, given.earlier))
@@ -223,17 +225,26 @@ def _counts(policy: GuardPolicy, detection: Detection, given: Situation) -> list
     found = []
     if exceeded(policy, detection, given.earlier):
         found.append(SHRUNKEN)
-    for operation, reason in ((Operation.CREATED, GROWN), (Operation.UPDATED, REWRITTEN)):
-        numbers = detection.created if operation is Operation.CREATED else detection.updated
-        if any(_is_too_much(policy, operation, label, n, detection.stored) for label, n in numbers.items()):
-            found.append(reason)
+    found += _grown_or_rewritten(policy, detection)
     return [*found, *_exposed(policy, detection, given.earlier)]
 
 
-def _of_others(policy: GuardPolicy, detection: Detection) -> list[str]:
+def _grown_or_rewritten(
+    policy: GuardPolicy, detection: Detection, only: Mapping[Operation, Collection[str]] | None = None
+) -> list[str]:
+    found = []
+    for operation, reason in ((Operation.CREATED, GROWN), (Operation.UPDATED, REWRITTEN)):
+        numbers = detection.created if operation is Operation.CREATED else detection.updated
+        counted = {label: n for label, n in numbers.items() if only is None or label in only[operation]}
+        if any(_is_too_much(policy, operation, label, n, detection.stored) for label, n in counted.items()):
+            found.append(reason)
+    return found
+
+
+def _of_others(policy: GuardPolicy, detection: Detection, earlier: Mapping[str, int]) -> list[str]:
     label, operation = Kind.PERSON.value, Operation.UPDATED
     is_too_much = policy.limits(label).exceeded_by(detection.updated[label], detection.stored[label], operation)
-    return [REWRITTEN] if is_too_much else []
+    return [*([REWRITTEN] if is_too_much else []), *_exposed(policy, detection, earlier)]
 
 
 def _exposed(policy: GuardPolicy, detection: Detection, earlier: Mapping[str, int]) -> list[str]:
@@ -301,7 +312,11 @@ def _roll_limits(policy: GuardPolicy, detection: Detection, earlier: Mapping[str
     with_pupils = replace(policy, kinds={}, max_deleted_percent=policy.max_roll_leavers_percent, max_deleted=None)
     is_exodus = any(_goes(with_pupils, label, detection, earlier) for label in _WITH_PUPILS)
     is_staff_gone = any(_goes(policy, label, detection, earlier) for label in _STAFF)
-    found = [*([SHRUNKEN] if is_exodus or is_staff_gone else ()), *_exposed(policy, detection, earlier)]
+    found = [
+        *([SHRUNKEN] if is_exodus or is_staff_gone else ()),
+        *_grown_or_rewritten(policy, detection, _NOT_BY_A_ROLL),
+        *_exposed(policy, detection, earlier),
+    ]
     return [SCHOOL_YEAR, *found] if found else []
 
 

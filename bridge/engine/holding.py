@@ -153,21 +153,28 @@ def _open(uow: UnitOfWork, place: Place, hold: Hold, body: bytes | None) -> int:
 # ---------------------------------------------------------------- deletions only
 
 
-def kept_back(uow: UnitOfWork, place: Place, found: Normalised) -> frozenset[Subject]:
+def kept_back(reader: Reader, place: Place, found: Normalised) -> frozenset[Subject]:
     """What decided holds keep, as far as this snapshot does not show it again.
 
     A deletion that was rejected is not asked for anew every day; one that is approved is carried out on its own.
     Of who had left and is named again nothing is kept.
     """
-    kept: set[Subject] = set()
-    for hold in [*holds_of(uow, place, DELETIONS, _DECIDED), *_rests(uow, place)]:
+    decided = _keeping(reader, place)
+    return frozenset(kept for hold in decided for kept in _still_missing(reader, place, hold, found))
+
+
+def let_go_of(uow: UnitOfWork, place: Place, found: Normalised) -> None:
+    """This snapshot is recorded: what it shows again no decided hold keeps any longer."""
+    for hold in _keeping(uow, place):
         still = _still_missing(uow, place, hold, found)
         if not still:
             uow.set_hold_state(hold.id, "superseded", hold.decided_by, place.now)
         elif still != hold.withheld:
             uow.put_hold(_shrunk(hold, still))
-        kept.update(still)
-    return frozenset(kept)
+
+
+def _keeping(reader: Reader, place: Place) -> list[Hold]:
+    return [*holds_of(reader, place, DELETIONS, _DECIDED), *_rests(reader, place)]
 
 
 def _still_missing(reader: Reader, place: Place, hold: Hold, found: Normalised) -> tuple[Subject, ...]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from bridge.domain.entities import Contribution, Entity, Guardianship, Kind, Role
 from bridge.domain.humans import are_two
 from bridge.domain.ids import Key
+from bridge.domain.privacy import bare
 from bridge.domain.records import Quarantined
 from bridge.engine.codec import decode_entity, encode_entity, hash_entity
 from bridge.engine.normalise import Normalised
+from bridge.engine.words import words
 from bridge.ports import EntityRow, Reader
 
 ANOTHER_PERSON = "user_id_of_another_person"
@@ -39,23 +41,14 @@ def conflicts(reader: Reader, municipality: str, found: Normalised) -> tuple[Qua
     torn = [(each, TWO_PEOPLE) for each in told if each.user_id in found.torn]
     others = [each for each in told if each.user_id not in found.torn]
     news = _news(reader, municipality, found.header.institution_number, others)
-    stored = _stored(reader, municipality, [each.user_id for each in news])
-    reused = [(each, ANOTHER_PERSON) for each in news if _is_of_another(each, stored.get(each.user_id, ()))]
+    stored = words(reader, municipality, [each.user_id for each in news])
+    reused = [(each, ANOTHER_PERSON) for each in news if _is_of_another(each, stored[each.user_id])]
     return tuple(_quarantined(each, reason, found) for each, reason in (*torn, *reused))
 
 
 def _news(reader: Reader, municipality: str, institution: str, told: Iterable[Contribution]) -> list[Contribution]:
     known = reader.hashes(municipality, institution, Kind.CONTRIBUTION)
     return [each for each in told if known.get(each.key) != hash_entity(encode_entity(each))]
-
-
-def _stored(reader: Reader, municipality: str, users: Sequence[str]) -> dict[str, list[Contribution]]:
-    found: dict[str, list[Contribution]] = {}
-    for row in reader.entities_by_person(municipality, Kind.CONTRIBUTION, users) if users else ():
-        contribution = _read(row)
-        if isinstance(contribution, Contribution) and not contribution.is_protection_only:
-            found.setdefault(contribution.user_id, []).append(contribution)
-    return found
 
 
 def _read(row: EntityRow) -> Entity | None:
@@ -67,6 +60,7 @@ def _is_of_another(told: Contribution, stored: Sequence[Contribution]) -> bool:
 
     This institution's own earlier word decides alone: a CPR number changes everywhere, but never on the same day.
     """
+    stored = [each for each in stored if not each.is_protection_only]
     own = [each for each in stored if each.institution_number == told.institution_number]
     if any(_shares_record(each, told) for each in own):
         return False
@@ -86,7 +80,18 @@ def _quarantined(told: Contribution, reason: str, found: Normalised) -> Quaranti
         local_person_id=next((local_id for _, local_id in told.records if local_id), None),
         user_id=told.user_id,
         protected=told.person.protected,
+        stating=tuple(person for one in _with_contacts(told, found) if (person := bare(one.person)) is not None),
     )
+
+
+def _with_contacts(told: Contribution, found: Normalised) -> Iterator[Contribution]:
+    """A word, and those on the contacts that its record names."""
+    yield told
+    contacts = [key[2] for key in found.entities[Kind.GUARDIANSHIP] if key[1] == told.user_id]
+    for contact in contacts:
+        one = found.entities[Kind.CONTRIBUTION].get((told.institution_number, contact))
+        if isinstance(one, Contribution):
+            yield one
 
 
 # ---------------------------------------------------------------- leaving out

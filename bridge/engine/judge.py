@@ -35,6 +35,7 @@ from bridge.engine.holding import (
     hold_snapshot,
     kept_back,
     leavers_of,
+    let_go_of,
     nothing_is_withheld,
     settle,
     withhold,
@@ -72,6 +73,7 @@ def judge(
     if new and not is_part(new):
         named = leavers_of(uow, place, detection, _beside_classes(labels, is_roll=is_roll))
         return _hold(uow, intake, snapshot, found, reasons, detection, named, approved), detection
+    let_go_of(uow, place, found)
     asked = labels if new else _beside_classes(labels, is_roll=is_roll)
     leavers = _leavers(uow, place, detection, asked, new, approved)
     withheld = withhold(uow, place, detection, leavers)
@@ -102,6 +104,7 @@ def judge(
         intake.book,
         intake.grace(number),
         is_cleared=is_cleared,
+        is_roll=is_roll,
     )
     settle(uow, place, approved, found.header.export_time)
     if snapshot.expected_institution not in (None, number):

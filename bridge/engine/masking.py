@@ -6,13 +6,14 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from bridge.domain.entities import Kind, Person
+from bridge.domain.entities import Kind
 from bridge.domain.ids import CanonicalId, Key
-from bridge.domain.privacy import WITHHELD_NAME, hidden
-from bridge.engine.codec import decode_body, decode_entity, encode_body, hash_bytes
+from bridge.domain.privacy import WITHHELD_NAME, Protection
+from bridge.engine.codec import decode_body, encode_body, hash_bytes
 from bridge.engine.desire import Rendering
 from bridge.engine.leavers import Leaving
 from bridge.engine.views import views
+from bridge.engine.words import protection, words
 from bridge.mapping import resolve
 from bridge.ports import URGENT, Delivery, Desired, Reader, UnitOfWork
 
@@ -24,13 +25,13 @@ Masks = Mapping[CanonicalId, dict[str, Any] | None]
 
 def protected_people(reader: Reader, municipality: str, rows: Iterable[Delivery]) -> set[Key]:
     """Those of the persons that these deliveries are about of whom something is protected now."""
-    return {key for key, person in _living(reader, municipality, rows).items() if hidden(person)}
+    return {key for key, stated in _stated(reader, municipality, rows).items() if stated and stated.fields}
 
 
-def _living(reader: Reader, municipality: str, rows: Iterable[Delivery]) -> dict[Key, Person]:
-    found = reader.entities(municipality, Kind.PERSON, {row.key for row in rows if row.kind is Kind.PERSON})
-    people = {key: decode_entity(Kind.PERSON, row.body) for key, row in found.items() if row.body is not None}
-    return {key: person for key, person in people.items() if isinstance(person, Person)}
+def _stated(reader: Reader, municipality: str, rows: Iterable[Delivery]) -> dict[Key, Protection | None]:
+    """What is stated to be protected of persons; None of those of whom nobody says anything any more."""
+    told = words(reader, municipality, {row.key[0] for row in rows if row.kind is Kind.PERSON})
+    return {(user,): protection(said) if said else None for user, said in told.items()}
 
 
 def masks(reader: Reader, rendering: Rendering, leaving: Leaving, rows: Iterable[Delivery]) -> Masks:
@@ -38,20 +39,22 @@ def masks(reader: Reader, rendering: Rendering, leaving: Leaving, rows: Iterable
 
     It is the document that the target confirmed, and only those of its fields that may show something protected
     are made anew. So it can be told of people whom the mapping does not send any more, and by a mapping that is
-    not applied yet. None: the account can only go, for the mapping cannot say what it shows, or nobody is stored
-    any more of whom a protection was on its way.
+    not applied yet. None: the account can only go, for nobody can say what it shows, or nobody is stored any more
+    of whom a protection was on its way. Where an attempt is in doubt, the target may know more than it confirmed.
     """
-    rows = [row for row in rows if row.kind is Kind.PERSON and row.confirmed_body is not None]
-    people = _living(reader, rendering.scope.municipality, rows)
-    seen = views(reader, rendering.scope, Kind.PERSON, [key for key, person in people.items() if hidden(person)])
+    rows = [row for row in rows if row.kind is Kind.PERSON and (row.confirmed_body is not None or row.in_doubt)]
+    stated = _stated(reader, rendering.scope.municipality, rows)
+    hidden = {key: told.fields for key, told in stated.items() if told and told.fields}
+    seen = views(reader, rendering.scope, Kind.PERSON, hidden)
     found: dict[CanonicalId, dict[str, Any] | None] = {}
     for row in rows:
-        known, person = decode_body(row.confirmed_body or b"{}"), people.get(row.key)
-        if person is None and row.rank == URGENT:
+        if stated[row.key] is None and row.rank == URGENT:
             found[row.id] = None
-        elif person is not None and (fields := hidden(person)):
-            body = _masked(rendering, leaving, row, known, fields, seen.get(row.key, _NOBODY))
-            if body != known:
+        elif row.key in hidden:
+            known = decode_body(row.confirmed_body) if row.confirmed_body is not None else None
+            view = seen.get(row.key, _NOBODY)
+            body = _masked(rendering, leaving, row, known, hidden[row.key], view) if known is not None else None
+            if body is None or body != known or row.in_doubt:
                 found[row.id] = body
     return found
 

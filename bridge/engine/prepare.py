@@ -111,18 +111,21 @@ def _in_grace(uow: UnitOfWork, lane: Lane, due: Sequence[Delivery], now: datetim
 
     What a school says in the first half of the grace is of the pass in which the person left. One that stays
     silent makes nobody wait for longer than the grace once more; but while a snapshot of the municipality is held
-    no grace ends at all.
+    no grace ends at all, nor that of a person whom a record names that is set aside.
     """
     municipality, grace = lane.rendering.scope.municipality, lane.leaving.grace
     waiting = [row for row in due if row.reason == GRACE]
     if not waiting:
         return list(due)
     held = {(hold.municipality, hold.subject) for hold in uow.holds(("open", "approved"))}
+    schools = [s.institution for s in uow.institution_states() if s.municipality == municipality]
+    aside = {row.user_id for school in schools for row in uow.quarantine_of(municipality, school)}
     heard = _heard(uow, lane.rendering.scope, min(row.updated_at for row in waiting))
     still = {
         row.id: replace(row, next_attempt_at=now + _LOOK)  # not `updated_at`: the grace is counted from there
         for row in waiting
         if (municipality, SNAPSHOT) in held
+        or row.key[0] in aside
         or (heard < row.updated_at + grace / 2 and now < row.updated_at + 2 * grace)
     }
     uow.put_deliveries(list(still.values()))

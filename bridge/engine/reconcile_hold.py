@@ -10,6 +10,7 @@ from hashlib import sha256
 
 from bridge.domain.entities import Kind
 from bridge.domain.ids import CanonicalId
+from bridge.engine.brake import by_kind
 from bridge.engine.guard import TARGET_DRIFTED, GuardPolicy
 from bridge.engine.holding import DRIFT, still_agreed
 from bridge.engine.lane import Lane
@@ -68,7 +69,7 @@ def _covered(findings: Iterable[Finding], holds: Sequence[Hold]) -> frozenset[Ca
 
 
 def _is_too_much(reader: Reader, lane: Lane, findings: Sequence[Finding]) -> bool:
-    living = reader.living(lane.rendering.target)
+    living = by_kind(reader.living(lane.rendering.target))
     numbers = Counter(one.kind for one in findings)
     missing = Counter(one.kind for one in findings if one.what == MISSING)
     return any(
@@ -92,7 +93,7 @@ def _ask(uow: UnitOfWork, lane: Lane, findings: Sequence[Finding], now: datetime
         return same.id
     notified_at = next((hold.notified_at for hold in earlier if hold.notified_at), None)
     counts = Counter(one.label for one in findings)
-    living = uow.living(lane.rendering.target)
+    living = by_kind(uow.living(lane.rendering.target))
     subjects = tuple(sorted({(one.kind, one.key) for one in findings}))
     number = uow.add_hold(
         Hold(

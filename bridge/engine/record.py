@@ -11,10 +11,9 @@ from uuid import UUID
 import msgspec
 
 from bridge.domain.changes import Change, Operation
-from bridge.domain.entities import KIND_RANK, Kind, Person
+from bridge.domain.entities import KIND_RANK, Kind
 from bridge.domain.events import NEVER_LOGGED, Event, event_subject, event_type
 from bridge.domain.ids import CanonicalId, Key, canonical_id, name_uuid
-from bridge.domain.privacy import PHONES, hidden
 from bridge.domain.records import Header
 from bridge.engine.aside import put_aside
 from bridge.engine.audit import AuditBook
@@ -47,20 +46,21 @@ def record(
     grace: timedelta = timedelta(0),
     *,
     is_cleared: bool = False,
+    is_roll: bool = False,
 ) -> Recorded:
     """Write everything that a passed snapshot brings, in the caller's transaction.
 
     A person who goes stays at targets for `grace`. No limit of a target stops what is cleared by a person, nor
-    what the first snapshot of an institution brings into being.
+    what the first snapshot of an institution brings into being, nor that the classes of a school year go with it.
     """
     institution = found.header.institution_number
     is_first = uow.institution_state(municipality, institution) is None
-    created = {(c.kind, c.key) for c in detection.changes if c.operation is Operation.CREATED}
-    cleared = frozenset(created) if is_first else frozenset()
+    cleared = frozenset((c.kind, c.key) for c in detection.changes if _is_clear(c, is_first, is_roll))
     occasion = Occasion(grace=grace, is_cleared=is_cleared, cleared=cleared)
+    # First, for where a target sees a part of the institutions, the source times rank what they say.
+    uow.put_institution_state(_state(municipality, found.header, run))
     recorded = _record(uow, municipality, institution, detection, renderings, run, occasion)
     put_aside(uow, municipality, institution, quarantine_rows(municipality, found, run.id))
-    uow.put_institution_state(_state(municipality, found.header, run))
     uow.add_run(run)
     book.write(uow, [_audit_record("snapshot.recorded", municipality, institution, detection.changes, run)])
     return recorded
@@ -101,14 +101,16 @@ def _record(
     last = uow.append_events(municipality, events(municipality, institution, detection, run))
     subjects = affected(uow, municipality, detection)
     changed = frozenset((change.kind, change.key) for change in detection.changes)
-    urgent, back = _urgent(detection.changes), _back(detection.changes)
+    hiding = frozenset((user_id,) for user_id in detection.hiding)
+    new = {c.key for c in detection.changes if c.kind is Kind.PERSON and c.operation is Operation.CREATED}
     for rendering in renderings:
         if uow.target_state(rendering.target).rendering != rendering.digest:
             # Refresh renders everything, or holds it: until then these wait with the mapping.
             uow.count_changes(rendering.target, accepted=len(changed), unapplied=len(changed))
-            protect(uow, rendering, [key for kind, key in changed if kind is Kind.PERSON], run.at)
+            protect(uow, rendering, hiding | {key for kind, key in changed if kind is Kind.PERSON}, run.at)
             continue
-        here = replace(occasion, changed=changed, urgent=urgent | _known(uow, rendering, back))
+        urgent = (hiding - new) | _known(uow, rendering, hiding & new)
+        here = replace(occasion, changed=changed, urgent=urgent)
         stepped = desire(uow, rendering, subjects, run.at, here)
         _hasten(uow, rendering, here.urgent, run.at)
         account(uow, rendering, detection.changes, subjects, stepped)
@@ -118,21 +120,16 @@ def _record(
 def _hasten(uow: UnitOfWork, rendering: Rendering, urgent: Iterable[Key], now: datetime) -> None:
     """Who is protected now and rests at a target is looked at at once: it knows the old name."""
     rows = (uow.delivery(rendering.target, rendering.scope.id(Kind.PERSON, key)) for key in urgent)
-    waiting = [row for row in rows if row is not None and row.is_due]
+    waiting = [row for row in rows if row is not None and (row.is_due or row.state == "rejected")]
     leaving = [row for row in waiting if row.desired is None or row.reason in RESTING]
-    uow.put_deliveries([replace(row, next_attempt_at=now, reason=None, updated_at=now) for row in leaving])
+    at_once = {"next_attempt_at": now, "reason": None, "updated_at": now, "state": "pending"}
+    uow.put_deliveries([replace(row, **at_once) for row in leaving])  # type: ignore[arg-type]  # names are of these
 
 
-def _urgent(changes: Iterable[Change]) -> frozenset[Key]:
-    """The persons of whom something is protected now, or no longer."""
-    hiding = {"protected", *PHONES}
-    return frozenset(c.key for c in changes if c.kind is Kind.PERSON and hiding.intersection(c.fields))
-
-
-def _back(changes: Iterable[Change]) -> frozenset[Key]:
-    """The persons who come into being with something protected: a target may know them from before."""
-    new = [change for change in changes if change.operation is Operation.CREATED]
-    return frozenset(change.key for change in new if isinstance(change.after, Person) and hidden(change.after))
+def _is_clear(step: Change, is_first: bool, is_roll: bool) -> bool:
+    if step.operation is Operation.CREATED:
+        return is_first
+    return is_roll and step.operation is Operation.DELETED and step.kind in (Kind.GROUP, Kind.MEMBERSHIP)
 
 
 def _known(reader: Reader, rendering: Rendering, people: Iterable[Key]) -> frozenset[Key]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from bridge.domain.entities import Contribution, Entity, Kind, Person, Phone, Role
+from bridge.domain.entities import Contribution, Entity, Kind, Person, Role
 from bridge.domain.ids import Key
-from bridge.domain.privacy import PHONES, united
+from bridge.domain.privacy import bare, raised, united
 from bridge.domain.records import Quarantined
 from bridge.engine.codec import decode_entity
 from bridge.engine.normalise import Normalised
+from bridge.engine.words import words
 from bridge.ports import Reader, Subject
 
 _INCOMPLETE_CONTACTS = "contact_without_identity"  # speaks of a child whose own record is used
@@ -25,7 +26,7 @@ class Shield:
     contacts: frozenset[str] = frozenset()
     groups: frozenset[str] = frozenset()
     joined: frozenset[str] = frozenset()
-    protected: frozenset[str] = frozenset()
+    stated: Mapping[str, Sequence[Person]] = field(default_factory=dict)
     kept: frozenset[Subject] = frozenset()
 
     @classmethod
@@ -38,7 +39,7 @@ class Shield:
         children = people | {q.user_id for q in found.quarantined if q.user_id}
         groups = {q.group_id for q in found.quarantined if q.group_id}
         around = cls.around(reader, municipality, institution, frozenset(people), frozenset(children), groups)
-        return replace(around, protected=_protected(reader, municipality, found), kept=frozenset(kept))
+        return replace(around, stated=_stated(reader, municipality, found), kept=frozenset(kept))
 
     @classmethod
     def around(
@@ -106,11 +107,16 @@ def _people_by_local_id(
     return people
 
 
-def _protected(reader: Reader, municipality: str, found: Normalised) -> frozenset[str]:
-    """Whom a record that is otherwise unusable states to be protected."""
-    stating = [q for q in found.quarantined if q.protected]
-    named = {q.user_id for q in stating if q.user_id}
-    return frozenset(named | _people_by_local_id(reader, municipality, found, stating))
+def _stated(reader: Reader, municipality: str, found: Normalised) -> dict[str, list[Person]]:
+    """What records that are otherwise unusable state to be protected, by user id."""
+    told: dict[str, list[Person]] = {}
+    for person in (person for record in found.quarantined for person in record.stating):
+        told.setdefault(person.user_id, []).append(person)
+    stating = [record for record in found.quarantined if record.protected]
+    users = {record.user_id for record in stating if record.user_id}
+    for user_id in users | _people_by_local_id(reader, municipality, found, stating):
+        told.setdefault(user_id, []).append(Person(user_id, "", "", protected=True))
+    return told
 
 
 def still_protected(reader: Reader, municipality: str, wanted: Mapping[Key, Entity]) -> dict[Key, Entity]:
@@ -119,41 +125,34 @@ def still_protected(reader: Reader, municipality: str, wanted: Mapping[Key, Enti
     The snapshot cannot say that one has ended, and who comes from another institution brings it along.
     """
     users = {key[1] for key in wanted}
-    stated: dict[str, list[Person]] = {}
-    for row in reader.entities_by_person(municipality, Kind.CONTRIBUTION, users):
-        before = decode_entity(Kind.CONTRIBUTION, row.body) if row.body is not None else None
-        if isinstance(before, Contribution):
-            stated.setdefault(row.key[1], []).append(before.person)
+    stated = words(reader, municipality, users)
     kept = dict(wanted)
     for key, contribution in wanted.items():
-        if key[1] in stated and isinstance(contribution, Contribution):
-            kept[key] = replace(contribution, person=united(contribution.person, stated[key[1]]))
+        if isinstance(contribution, Contribution):
+            before = [one.person for one in stated[key[1]]]
+            kept[key] = replace(contribution, person=united(contribution.person, before))
     return kept
 
 
 def shielded(
     reader: Reader, municipality: str, institution: str, wanted: Mapping[Key, Entity], shield: Shield
 ) -> dict[Key, Entity]:
-    """What is wanted, and what stays, of the people whom unusable records are about.
+    """What is wanted, and what stays, of the people whom unusable records are about, their contacts included.
 
     Protection can only be raised, and a record stays known as theirs until it can be used again.
     """
-    keys = [(institution, user_id) for user_id in shield.people | shield.protected]
+    keys = [(institution, user_id) for user_id in shield.people | shield.contacts | shield.stated.keys()]
     stored = _contributions(reader, municipality, keys)
-    raised = dict(wanted)
+    kept = dict(wanted)
     for key in keys:
-        before = stored.get(key)
-        contribution = wanted.get(key, before)
-        if contribution is None and key[1] in shield.protected:
-            contribution = _protection_only(key)
-        if isinstance(contribution, Contribution):
-            person = contribution.person
-            raised[key] = replace(
-                contribution,
-                person=replace(person, protected=person.protected or key[1] in shield.protected),
-                records=tuple(sorted({*contribution.records, *(before.records if before else ())})),
-            )
-    return raised
+        before, now, stated = stored.get(key), wanted.get(key), shield.stated.get(key[1], ())
+        if isinstance(now, Contribution) and before:
+            person = raised(now.person, [before.person, *stated])
+            records = {*now.records, *(before.records if key[1] in shield.people else ())}
+            kept[key] = replace(now, person=person, records=tuple(sorted(records)))
+        elif (now or before or stated) and isinstance(one := now or before or _protection_only(key), Contribution):
+            kept[key] = replace(one, person=raised(one.person, stated))
+    return kept
 
 
 def raised_by(reader: Reader, municipality: str, found: Normalised) -> dict[Key, Contribution]:
@@ -162,32 +161,14 @@ def raised_by(reader: Reader, municipality: str, found: Normalised) -> dict[Key,
     Of whom nothing is stored, the protection alone.
     """
     number = found.header.institution_number
-    told = [one.person for one in found.entities[Kind.CONTRIBUTION].values() if isinstance(one, Contribution)]
-    stating = [person for person in told if person.protected or any(_hidden_phones(person).values())]
-    unusable = _protected(reader, municipality, found)
-    stating += [Person(user_id, "", "", protected=True) for user_id in sorted(unusable)]
-    keys: list[Key] = [(number, person.user_id) for person in stating]
-    raised = _contributions(reader, municipality, keys)
-    for key, person in zip(keys, stating, strict=True):
-        one = raised.get(key) or _protection_only(key)
-        raised[key] = replace(one, person=united(_with_hidden_phones(one.person, person), [person]))
-    return raised
-
-
-def _hidden_phones(person: Person) -> dict[str, Phone | None]:
-    found: dict[str, Phone | None] = {name: getattr(person, name) for name in PHONES}
-    return {name: phone if phone is not None and phone.protected else None for name, phone in found.items()}
-
-
-def _with_hidden_phones(person: Person, told: Person) -> Person:
-    """The person with the protected numbers of a word where none stands yet: who else tells them hides them."""
-    hidden = _hidden_phones(told)
-    return replace(
-        person,
-        home_phone=person.home_phone or hidden["home_phone"],
-        work_phone=person.work_phone or hidden["work_phone"],
-        mobile_phone=person.mobile_phone or hidden["mobile_phone"],
-    )
+    stated = _stated(reader, municipality, found)
+    for one in found.entities[Kind.CONTRIBUTION].values():
+        if isinstance(one, Contribution) and (person := bare(one.person)) is not None:
+            stated.setdefault(one.user_id, []).append(person)
+    keys: dict[Key, list[Person]] = {(number, user_id): told for user_id, told in stated.items()}
+    stored = _contributions(reader, municipality, keys)
+    bases = {key: stored.get(key) or _protection_only(key) for key in keys}
+    return {key: replace(one, person=raised(one.person, keys[key])) for key, one in bases.items()}
 
 
 def _protection_only(key: Key) -> Contribution:

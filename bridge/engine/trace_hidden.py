@@ -44,7 +44,7 @@ def _unmasked(reader: Reader, scope: Scope, user_id: str, heard: Sequence[Contri
         return whole if isinstance(whole, Person) else None
     states = [s for s in reader.institution_states() if s.municipality == scope.municipality]
     inside = [one for one in heard if scope.has(one.institution_number)]
-    return united(merge(inside, source_times(states)) or whole, [whole])
+    return united(merge(inside, source_times(states)) or whole, [one.person for one in heard])
 
 
 def shown_remote_id(kind: Kind, row: Delivery | None, user_id: str, heard: Sequence[Contribution]) -> str | None:

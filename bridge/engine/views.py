@@ -15,6 +15,7 @@ from bridge.domain.ids import CanonicalId, Key, canonical_id, join_key, split_ke
 from bridge.domain.privacy import united, visible
 from bridge.engine.codec import decode_entity, public_fields
 from bridge.engine.merge import SourceTimes, merge
+from bridge.engine.words import words
 from bridge.mapping import Ref
 from bridge.ports import EntityRow, Reader
 
@@ -88,13 +89,7 @@ def _person_views(reader: Reader, scope: Scope, rows: Mapping[Key, EntityRow]) -
     a protection holds whoever states it.
     """
     users = [key[0] for key in rows]
-    heard: dict[str, list[Contribution]] = defaultdict(list)
-    for row in reader.entities_by_person(scope.municipality, Kind.CONTRIBUTION, users):
-        entity = _entity(row)
-        if not isinstance(entity, Contribution) or entity.is_protection_only:
-            continue
-        if scope.has(entity.institution_number):
-            heard[entity.user_id].append(entity)
+    told = words(reader, scope.municipality, users)
     worn: dict[str, list[Affiliation]] = defaultdict(list)
     for row in reader.entities_by_person(scope.municipality, Kind.AFFILIATION, users):
         entity = _entity(row)
@@ -106,10 +101,12 @@ def _person_views(reader: Reader, scope: Scope, rows: Mapping[Key, EntityRow]) -
         times = {s.institution: s.source_times for s in states if s.municipality == scope.municipality}
     built: dict[Key, dict[str, Any]] = {}
     for key, row in rows.items():
-        whole, words = _entity(row), heard[key[0]]
-        if words and isinstance(whole, Person):
-            person = whole if scope.institutions is None else united(merge(words, times) or whole, [whole])
-            built[key] = _person_view(scope, person, words, worn[key[0]])
+        whole, everyone = _entity(row), told[key[0]]
+        heard = [one for one in everyone if scope.has(one.institution_number) and not one.is_protection_only]
+        if heard and isinstance(whole, Person):
+            inside = whole if scope.institutions is None else merge(heard, times) or whole
+            person = united(inside, [one.person for one in everyone])
+            built[key] = _person_view(scope, person, heard, worn[key[0]])
     return built
 
 

@@ -196,8 +196,8 @@ class DeliveryStore(Protocol):
         """All that is due now or later and was not cleared, by id."""
         ...
 
-    def living(self, target: TargetId) -> dict[Kind, int]:
-        """How many entities of each kind the target has, what is to be sent again included; others are absent."""
+    def living(self, target: TargetId) -> dict[tuple[str, Kind], int]:
+        """How many entities of each institution and kind the target has, what is to be sent again included."""
         ...
 
     def ledger(self, target: TargetId) -> Ledger:

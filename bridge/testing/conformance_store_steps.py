@@ -131,11 +131,11 @@ class StepsConformance:
             assert [(row.id, row.reason) for row in uow.due(TARGET, later(1), 9)] == [(identity_of("a"), None)]
             assert uow.due_steps(TARGET) == []
 
-    def test_what_a_target_has_is_counted_by_kind(self, store: Store) -> None:
+    def test_what_a_target_has_is_counted_by_institution_and_kind(self, store: Store) -> None:
         with store.write() as uow:
             uow.put_desired([desired("a", b"1"), desired("b", b"1")], NOW)
             uow.put_deliveries([_settled(_delivery(uow, "a"))])
-            assert uow.living(TARGET) == {Kind.PERSON: 1}
+            assert uow.living(TARGET) == {("", Kind.PERSON): 1}
             assert uow.living(OTHER_TARGET) == {}
 
     def test_what_is_to_be_sent_again_is_still_counted_as_there(self, store: Store) -> None:
@@ -144,6 +144,6 @@ class StepsConformance:
             row = replace(_settled(_delivery(uow, "a")), confirmed_body=b"{}")
             uow.put_deliveries([row])
             uow.forget_confirmed(TARGET, [row.id])
-            assert uow.living(TARGET) == {Kind.PERSON: 1}
+            assert uow.living(TARGET) == {("", Kind.PERSON): 1}
             uow.put_deliveries([replace(row, confirmed=None, confirmed_body=None)])
             assert uow.living(TARGET) == {}

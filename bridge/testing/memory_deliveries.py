@@ -117,9 +117,9 @@ class MemoryDeliveries(MemoryPart):
     def due_steps(self, target: TargetId) -> list[Delivery]:
         return sorted((row for row in self._due(target) if not row.is_cleared), key=lambda row: row.id)
 
-    def living(self, target: TargetId) -> dict[Kind, int]:
+    def living(self, target: TargetId) -> dict[tuple[str, Kind], int]:
         rows = (row for row in self._tables.deliveries.values() if row.target == target)
-        return dict(Counter(row.kind for row in rows if row.confirmed or row.confirmed_body))
+        return dict(Counter((row.institution, row.kind) for row in rows if row.confirmed or row.confirmed_body))
 
     def carry(self, target: TargetId, numbers: Mapping[CanonicalId, int]) -> None:
         grown = [row for row in self._some(target, numbers) if row.is_due or row.state == "rejected"]
@@ -176,7 +176,8 @@ def _lane(row: Delivery) -> tuple[bool, int]:
 def _desired(before: Delivery | None, row: Desired, now: datetime) -> Delivery | None:
     if before is None:
         return None if row.hash is None else _first(row, now)
-    is_still = before.rank == URGENT and before.is_due and before.desired is not None
+    is_open = before.is_due or before.state == "rejected"
+    is_still = before.rank == URGENT and is_open and before.desired is not None
     rank = URGENT if row.hash is not None and (row.is_urgent or is_still) else row.rank
     after = replace(before, rank=rank, resource=row.resource)
     if before.desired == row.hash:

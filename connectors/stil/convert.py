@@ -90,8 +90,10 @@ class Converter:
             person, affiliation = self._person_and_role(rest, path)
             yield PersonRecord(path, source, local_id, person, affiliation)
         except Unusable as error:
-            protected = self._states_protection(rest)
-            yield Quarantined(path, error.reason, source or None, local_id, error.user_id, protected=protected)
+            own = (part for part in rest if part.tag == self._size.person)
+            protected = any(self._may_be_protected(person) for person in own)
+            told = error.reason, source or None, local_id, error.user_id
+            yield Quarantined(path, *told, protected=protected, stating=self._stated(element))
         yield from self._reader.asides()
 
     def _person_and_role(self, rest: list[Element], path: str) -> tuple[Person, AffiliationRecord | None]:
@@ -161,10 +163,38 @@ class Converter:
         # Where the export must say it and does not, the careful answer is yes.
         return self._reader.flag(element, "protected", path, otherwise=True)
 
-    def _states_protection(self, parts: list[Element]) -> bool:
-        """Whether the person of an unusable record is said to be protected: so much is believed all the same."""
-        people = (part for part in parts if part.tag == self._size.person)
-        return any(read_token(person.get("protected", "")) in ("true", "1") for person in people)
+    def _may_be_protected(self, person: Element) -> bool:
+        """Whether a person of an unusable record is said to be protected, or must be taken to be."""
+        is_told = "protected" in person.keys()  # noqa: SIM118 - no mapping
+        return self._may_be(person) if is_told or self._size.states_protection else self._protected_names == "real"
+
+    def _may_be(self, element: Element) -> bool:
+        return v.BOOLEANS.get(read_token(element.get("protected", "")), True)
+
+    def _stated(self, element: Element) -> tuple[Person, ...]:
+        """Whom an unusable record names, with no more than what it states to be protected of them."""
+        found = []
+        for person in element.iter(self._size.person):
+            user_id = next((read_token(e.text or "") for e in person if e.tag == v.USER_ID), "")
+            hidden = {
+                v.PHONES[part.tag]: Phone(number, protected=True)
+                for part in person
+                if part.tag in v.PHONES and (number := read_token(part.text or "")) and self._may_be(part)
+            }
+            is_protected = self._may_be_protected(person)
+            if _USER_ID.fullmatch(user_id) and (is_protected or hidden):
+                found.append(
+                    Person(
+                        user_id,
+                        "",
+                        "",
+                        protected=is_protected,
+                        home_phone=hidden.get("home_phone"),
+                        work_phone=hidden.get("work_phone"),
+                        mobile_phone=hidden.get("mobile_phone"),
+                    )
+                )
+        return tuple(found)
 
     def _phone(self, element: Element, path: str) -> Phone | None:
         number = read_token(element.text or "")
@@ -242,7 +272,9 @@ class Converter:
                 yield self._contact(element, place)
             except Unusable:
                 # Named for the child: it is the child's contacts that are incomplete now.
-                self._reader.quarantine(Quarantined(place, "contact_without_identity", user_id=child))
+                stating = self._stated(element)
+                told = Quarantined(place, "contact_without_identity", user_id=child, stating=stating)
+                self._reader.quarantine(told)
 
     def _contact(self, element: Element, path: str) -> ContactRecord:
         reader = self._reader

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
+from bridge.domain.entities import Person
+from bridge.domain.privacy import bare
 from bridge.domain.records import GroupRecord, Noted, PersonRecord, Quarantined, Record
 
 UnknownCodes = Literal["note", "quarantine"]
@@ -57,4 +59,11 @@ def _set_aside(record: PersonRecord | GroupRecord, reason: str) -> Quarantined:
         record.local_person_id,
         record.person.user_id,
         protected=record.person.protected,
+        stating=tuple(person for one in _people(record) if (person := bare(one)) is not None),
     )
+
+
+def _people(record: PersonRecord) -> Iterator[Person]:
+    yield record.person
+    for contact in record.affiliation.contacts if record.affiliation else ():
+        yield contact.person

@@ -107,6 +107,7 @@ NAMESPACES = frozenset(
 
 IMPORT_SOURCE = qualified(COMMON, "ImportSource")
 INSTITUTION_NUMBER = qualified(COMMON, "InstitutionNumber")
+USER_ID = qualified(COMMON, "UserId")
 INSTITUTION_NAME = qualified(COMMON, "InstitutionName")
 GROUP = qualified(COMMON, "Group")
 EMPLOYEE = qualified(COMMON, "Employee")

@@ -45,6 +45,18 @@ class TestARejectedHold:
         assert {key[1] for key in bench.entities(Kind.MEMBERSHIP) if key[2] == "bo"} == {"2B"}
         assert {key[1] for key in bench.entities(Kind.MEMBERSHIP) if key[2] == "carl"} == {"1A"}
 
+    @pytest.mark.parametrize("is_rejected", [True, False])
+    def test_of_deletions_is_no_weaker_for_a_snapshot_that_only_waits(
+        self, bench: Bench, *, is_rejected: bool
+    ) -> None:
+        """What is held says nothing yet: neither that they are back nor, later, that they may go."""
+        bench.decide(held(bench, pupil("ane")), approve=False)
+        number = held(bench, *pupils(*FIVE), head=at(-1))
+        if is_rejected:
+            bench.decide(number, approve=False)
+        assert bench.take(pupil("ane"), pupil("frida"), head=at(2)) == ("recorded", None)
+        assert users(bench) == {*FIVE, "frida"}
+
     def test_is_judged_anew_when_its_content_comes_back_after_another(self, bench: Bench) -> None:
         bench.decide(held(bench, group("1A")), approve=False)
         assert bench.take(*pupils(*FIVE, "frida"), head=at(2)) == ("recorded", None)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from bridge.domain.entities import Kind, Person, Phone
-from bridge.domain.privacy import WITHHELD_NAME, exposes
+from bridge.domain.entities import Kind, Phone
+from bridge.domain.privacy import WITHHELD_NAME, Protection, exposes
 from bridge.domain.records import Header, ImportSource, Quarantined
 from bridge.engine.guard import GuardPolicy
 from tests.support.engine import (
@@ -175,14 +175,14 @@ class TestProtectionsThatAreLost:
         ({"protected": True}, {"protected": True}, False),
         ({"mobile_phone": HIDDEN}, {"mobile_phone": OPEN}, True),
         ({"mobile_phone": HIDDEN}, {"work_phone": OPEN}, True),
+        ({"mobile_phone": HIDDEN}, {"work_phone": Phone("+45 12 34 56 78")}, True),
         ({"mobile_phone": HIDDEN}, {}, False),
         ({"mobile_phone": HIDDEN}, {"mobile_phone": OPEN, "protected": True}, False),
         ({"mobile_phone": OPEN}, {"mobile_phone": OPEN}, False),
     ],
 )
 def test_what_is_shown_that_was_hidden(before: dict[str, Any], after: dict[str, Any], *, is_shown: bool) -> None:
-    one: Person = human("ane", **before)
-    assert exposes(one, human("ane", **after)) is is_shown
+    assert exposes(Protection.of([human("ane", **before)]), human("ane", **after)) is is_shown
 
 
 def test_the_first_snapshot_of_a_school_cannot_rewrite_the_people_of_the_others() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.domain.entities import VALUE_FIELDS, Address, Kind, Person, Phone
-from bridge.domain.privacy import WITHHELD_NAME, hidden, visible
+from bridge.domain.privacy import WITHHELD_NAME, Protection, visible
 from bridge.engine.refresh import refresh
 from bridge.engine.views import Scope, views
 from tests.support.engine import OTHER_SCHOOL, SCHOOL, STEADY, TOWN, Bench, header, human, parent, pupil
@@ -38,8 +38,8 @@ def test_what_may_be_seen_otherwise_is_named_as_hidden(phone: str | None, *, pro
     person = replace(FULL, protected=protected, **{phone: Phone("7", protected=True)} if phone else {})  # type: ignore[arg-type]  # a phone's name
     seen = visible(person)
     changed = {name for name in VALUE_FIELDS[Kind.PERSON] if getattr(seen, name) != getattr(person, name)}
-    assert changed <= hidden(person)
-    assert bool(changed) == bool(hidden(person))
+    assert changed <= Protection.of([person]).fields
+    assert bool(changed) == bool(Protection.of([person]).fields)
 
 
 class TestAProtectedPerson:

@@ -1,0 +1,25 @@
+"""All that the institutions say of people, whoever asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from bridge.domain.entities import Contribution, Kind
+from bridge.domain.privacy import Protection
+from bridge.engine.codec import decode_entity
+from bridge.ports import Reader
+
+
+def words(reader: Reader, municipality: str, users: Collection[str]) -> dict[str, list[Contribution]]:
+    """What is stored of these people, by user id, protections of unusable records included; nobody is left out."""
+    told: dict[str, list[Contribution]] = {user: [] for user in users}
+    for row in reader.entities_by_person(municipality, Kind.CONTRIBUTION, users) if users else ():
+        one = decode_entity(Kind.CONTRIBUTION, row.body) if row.body is not None else None
+        if isinstance(one, Contribution):
+            told[one.user_id].append(one)
+    return told
+
+
+def protection(told: Iterable[Contribution]) -> Protection:
+    """What any of these words states to be protected."""
+    return Protection.of(one.person for one in told)
