@@ -48,6 +48,16 @@ def bare(person: Person) -> Person | None:
     return Person(person.user_id, "", "", protected=person.protected, **hidden)
 
 
+def with_hidden_numbers(person: Person, words: Iterable[Person]) -> Person:
+    """Return the person with protected numbers of other words where they have none: what to hide stays known."""
+    for word in words:
+        hidden = bare(word)
+        if hidden is not None:
+            empty = {name: getattr(hidden, name) for name in PHONES if getattr(person, name) is None}
+            person = replace(person, **empty)
+    return person
+
+
 def raised(person: Person, words: Iterable[Person]) -> Person:
     """Return the person with what words state to be protected; a protected number takes its place from another."""
     told = list(words)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xml.etree.ElementTree import SubElement
+from xml.etree.ElementTree import Element, SubElement
 
 import pytest
 
@@ -10,9 +10,10 @@ from bridge.connector import Command
 from bridge.domain.entities import Kind, Person
 from bridge.domain.outcomes import Deferred
 from bridge.domain.privacy import WITHHELD_NAME
+from connectors.stil.strict import UnknownCodes
 from tests.matrix.desk import Calm, Desk, school
-from tests.support.engine import person_id
-from tests.support.exports import OWN, Export
+from tests.support.engine import PLATFORM, mapping_of, person_id
+from tests.support.exports import COMMON, OWN, Export
 
 ALIAS = ("Rose", "Have")
 PUPIL = school().user_id(school().pupils[0])
@@ -160,3 +161,67 @@ def test_row_62_an_unusable_record_that_states_a_protection_protects(open_desk: 
     commands = open_desk.drain()
     assert PERSON in {command.id for command in commands}
     assert unmasked(open_desk.sent(commands)) == set()
+
+
+# ---------------------------------------------------------------- records that are set aside
+
+
+EVERYBODY = mapping_of(
+    PLATFORM.replace("[student, employee]", "[student, employee, external, contact]").replace(
+        "email: {from: email}", "email: {from: email}\n      mobile: {from: mobile_phone.number}"
+    )
+)
+
+
+def contact_of(record: Element) -> Element:
+    """The person of the first contact of a pupil's record."""
+    person = record.find(f"{{{OWN}}}Student/{{{OWN}}}ContactPerson/{{{OWN}}}Person")
+    assert person is not None
+    return person
+
+
+def told_of(desk: Desk, person: Element) -> dict[str, object]:
+    desk.drain()
+    return dict(desk.target.documents[person_id(person.findtext(f"{{{COMMON}}}UserId") or "")])
+
+
+@pytest.mark.parametrize("unknown_codes", ["note", "quarantine"])
+def test_row_62_a_contacts_protection_is_believed_though_the_childs_record_is_set_aside(
+    unknown_codes: UnknownCodes,
+) -> None:
+    desk, before = Desk(mapping=EVERYBODY, unknown_codes=unknown_codes), school()
+    contact_of(before.pupils[0]).set("protected", "false")
+    assert desk.bring(before) == ("recorded", None)
+    assert told_of(desk, contact_of(before.pupils[0]))["familyName"] != WITHHELD_NAME[1]
+    after = before.copy().later(hours=1)
+    contact_of(after.pupils[0]).set("protected", "true")
+    student = after.pupils[0].find(f"{{{OWN}}}Student")
+    assert student is not None
+    for part in list(student):
+        if unknown_codes == "note" and part.tag.endswith("MainGroupId"):
+            student.remove(part)
+        elif unknown_codes == "quarantine" and part.tag.endswith("Role"):
+            part.text = "Nyt ord"
+    assert desk.bring(after) == ("recorded", None)
+    assert len(desk.reasons()) == 1
+    assert told_of(desk, contact_of(after.pupils[0]))["familyName"] == WITHHELD_NAME[1]
+
+
+@pytest.mark.parametrize("flag", ["true", "ja", None])
+def test_row_62_a_protected_number_of_a_record_that_is_set_aside_is_hidden(flag: str | None) -> None:
+    """Where the flag is missing or cannot be read, the careful answer is yes."""
+    desk, before = Desk(mapping=EVERYBODY), school()
+    phone = before.person(before.pupils[0]).find(f"{{{COMMON}}}MobilePhoneNumber")
+    assert phone is not None
+    phone.set("protected", "false")
+    assert desk.bring(before) == ("recorded", None)
+    assert told_of(desk, before.person(before.pupils[0]))["mobile"] == phone.text
+    phone.attrib.pop("protected")
+    if flag is not None:
+        phone.set("protected", flag)
+    family_name = before.person(before.pupils[0]).find(f"{{{COMMON}}}FamilyName")
+    assert family_name is not None
+    before.person(before.pupils[0]).remove(family_name)
+    assert desk.bring(before.later(hours=1)) == ("recorded", None)
+    assert desk.reasons() == ["missing_name"]
+    assert "mobile" not in told_of(desk, before.person(before.pupils[0]))

@@ -297,3 +297,40 @@ def test_a_mapping_that_a_person_allowed_to_empty_a_target_is_not_asked_for_agai
     bench.drain()
     assert deleted(bench) == (set(TEN) if is_approved else set())
     assert bench.holds("open") == []
+
+
+def test_a_yes_to_updates_is_none_to_the_deletions_that_they_became() -> None:
+    bench = bench_of(GuardPolicy(max_updated=5, max_deleted=5))
+    bench.clock.forward(hours=1)
+    renamed = [pupil(user, given_name="Ny") for user in TEN]
+    assert bench.take(*renamed, head=header(at=bench.clock.at)) == ("recorded", None)
+    bench.drain()
+    number = only_hold(bench).id
+    bench.clock.forward(hours=1)
+    assert bench.take(pupil("zz"), head=header(at=bench.clock.at)) == ("recorded", None)
+    bench.decide(number, approve=True)
+    assert bench.release() == 0
+    bench.clock.forward(hours=12)
+    bench.drain()
+    assert deleted(bench) == set()
+    assert [hold.reasons for hold in bench.holds("open")] == [("target_shrinks",)]
+
+
+def test_all_classes_of_one_school_do_not_go_because_their_words_changed() -> None:
+    """Twenty of two hundred are little of the target, and nothing of them is gone from the source."""
+    bench = Bench(mapping=mapping_of(PLATFORM.replace("entity: group", "entity: group\n    when: {level: '1'}")))
+    for number in range(10):
+        school = f"10{number:04}"
+        head = header(school, at=bench.clock.at)
+        bench.take(*(group(f"{each}", level="1") for each in range(20)), head=head, expected=school)
+    bench.drain()
+    assert len(bench.target.documents) == 200
+    bench.clock.forward(hours=1)
+    head = header("100000", at=bench.clock.at)
+    assert (
+        bench.take(*(group(f"{each}", level="2") for each in range(20)), head=head, expected="100000")[0]
+        == "recorded"
+    )
+    bench.drain()
+    assert len(bench.target.documents) == 200
+    assert only_hold(bench).reasons == ("target_shrinks",)

@@ -169,6 +169,15 @@ class TestFourEyes:
         told = [(row["kind"], row["by"]) for row in bench.audit() if row["kind"].startswith("hold.approv")]
         assert told == [("hold.approval", "anna"), ("hold.approved", "bent")]
 
+    def test_a_no_ends_what_others_have_said_yes_to_before(self, bench: Bench) -> None:
+        number = held(bench, pupil("ane"))
+        bench.decide(number, approve=True, by="anna", rule=self.RULE)
+        bench.decide(number, approve=False, by="bent")
+        bench.decide(number, approve=True, by="carla", rule=self.RULE)
+        assert bench.apply_approved() == 0
+        bench.decide(number, approve=True, by="anna", rule=self.RULE)
+        assert bench.apply_approved() == 1
+
     def test_are_not_those_of_one_person_twice(self, bench: Bench) -> None:
         number = held(bench, pupil("ane"))
         bench.decide(number, approve=True, by="anna", rule=self.RULE)

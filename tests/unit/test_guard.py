@@ -253,6 +253,17 @@ class TestASchoolYear:
             UNPROTECTED,
         )
 
+    def test_that_is_expected_does_not_excuse_that_everybody_is_somebody_else(self) -> None:
+        stored = {"contribution": 300, "affiliation.student": 100}
+        others = {"updated": {"contribution": 200, "affiliation.student": 100}, "stored": stored}
+        assert self.roll(rolls=[self.window()], **others) == (SCHOOL_YEAR, REWRITTEN)
+        many = {"created": {"affiliation.student": 60}, "stored": stored}
+        assert self.roll(rolls=[self.window()], **many) == (SCHOOL_YEAR, GROWN)
+
+    def test_that_is_expected_lets_everybody_move_up(self) -> None:
+        moved = {"updated": {"affiliation.student": 600}, "stored": {"affiliation.student": 600}}
+        assert self.roll(rolls=[self.window()], **moved) == ()
+
     @pytest.mark.parametrize("year", ["2025/2026", "2028/2029"])
     def test_that_is_not_the_next_one_is_held_though_one_is_expected(self, year: str) -> None:
         head = replace(header(at=LATER), sources=(ImportSource("KMD", LATER, year),))
