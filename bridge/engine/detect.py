@@ -43,8 +43,8 @@ class Detection:
     `stored`, `gone`, `created` and `updated` count by label: the kind, with its role for affiliations
     ("affiliation.student"). `people` are the user ids whose view at a target may differ, changed or not.
     For persons, `stored` is how many were known before of whom the institution tells; `newcomers` are those of
-    whom it did not. `hiding` are those of whom more, less or something else is stated to be protected, and
-    `unprotected` is how many people show what was hidden before.
+    whom it did not. `hiding` are those of whom more, less or something else is stated to be protected than
+    before, and whether anything is. `unprotected` is how many people show what was hidden before.
     """
 
     changes: list[Change] = field(default_factory=list)
@@ -56,7 +56,7 @@ class Detection:
     updated: Counter[str] = field(default_factory=Counter)
     unprotected: int = 0
     gone_people: list[str] = field(default_factory=list)
-    hiding: set[str] = field(default_factory=set)
+    hiding: dict[str, bool] = field(default_factory=dict)
     newcomers: set[str] = field(default_factory=set)
     people: set[str] = field(default_factory=set)
 
@@ -295,9 +295,9 @@ def _detect_people(
         row, after = rows.get(key), merge(heard[user_id], times)
         before = decode_entity(Kind.PERSON, row.body) if row and row.body is not None else None
         body = encode_entity(after) if after else None
-        stated = protection(told[user_id])
-        if stated != protection(heard[user_id]):
-            into.hiding.add(user_id)
+        stated, now_stated = protection(told[user_id]), protection(heard[user_id])
+        if stated != now_stated:
+            into.hiding[user_id] = bool(now_stated.fields)
             into.unprotected += before is not None and after is not None and exposes(stated, after)
         if (row and row.body) != body:
             _note(municipality, "", Kind.PERSON, key, before, after, row, body, into)

@@ -112,7 +112,7 @@ def _record(
         urgent = (hiding - new) | _known(uow, rendering, hiding & new)
         here = replace(occasion, changed=changed, urgent=urgent)
         stepped = desire(uow, rendering, subjects, run.at, here)
-        _hasten(uow, rendering, here.urgent, run.at)
+        _hasten(uow, rendering, ((user_id,) for user_id, is_any in detection.hiding.items() if is_any), run.at)
         account(uow, rendering, detection.changes, subjects, stepped)
     return Recorded(detection.changes, last)
 

@@ -401,3 +401,11 @@ class TestALeaverWhoIsProtectedElsewhere:
         self.other(bench, protected=True)
         bench.drain()
         assert ANE not in bench.target.documents
+
+
+def test_a_leaver_whose_protection_ends_with_their_leaving_has_the_same_grace() -> None:
+    bench = Bench(policy=GuardPolicy(deletion_grace=timedelta(hours=24)))
+    bench.take(pupil("ane", protected=True), pupil("bo"), head=header(at=bench.clock.at))
+    bench.drain()
+    assert ANE not in {command.id for command in at_first(bench, "bo")}
+    assert bench.delivery(ANE).reason == GRACE
