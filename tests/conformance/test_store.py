@@ -94,14 +94,14 @@ def by_hand(path: Path, *statements: str) -> None:
     connection.close()
 
 
-def at_first_schema(path: Path) -> None:
-    """Make a database as the first release made it."""
+def at_schema(path: Path, revision: str) -> None:
+    """Make a database as an earlier version made it."""
     config = Config()
     config.set_main_option("script_location", "bridge.adapters:migrations")
     engine = create_engine(f"sqlite:///{path}")
     with engine.begin() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
+        command.upgrade(config, revision)
     engine.dispose()
 
 
@@ -153,7 +153,7 @@ def test_the_migrations_make_the_schema_that_the_code_uses(path: Path, store: Sq
 
 
 def test_a_database_of_the_first_schema_keeps_what_it_holds(path: Path) -> None:
-    at_first_schema(path)
+    at_schema(path, "0001")
     by_hand(
         path,
         "INSERT INTO institution_states VALUES ('147', '280123', 'd', 1, '{\"KMD\": 2}', 3, 'r')",
@@ -165,6 +165,16 @@ def test_a_database_of_the_first_schema_keeps_what_it_holds(path: Path) -> None:
     store.close()
     assert (state.digest, list(state.source_times), state.school_years) == ("d", ["KMD"], {})
     assert (run.id, run.result, run.export_time, run.sources) == ("r", "recorded", None, ())
+
+
+def test_a_database_before_the_fourth_schema_loses_the_counters_that_look_like_readers(path: Path) -> None:
+    at_schema(path, "0003")
+    by_hand(path, "INSERT INTO cursors VALUES ('publish/147', 7), ('feed/147', 9), ('early/147/platform', 739945)")
+    store = open_sqlite(path)
+    with store.read() as reader:
+        known = [reader.cursor(name) for name in ("publish/147", "feed/147", "early/147/platform")]
+    store.close()
+    assert known == [7, 0, 0]
 
 
 def test_a_database_of_a_newer_skolebro_is_refused_and_untouched(path: Path) -> None:

@@ -30,7 +30,6 @@ def upgrade() -> None:
         op.add_column("holds", _text(name, empty))
     op.add_column("holds", _number("notified_at", nullable=True))
     op.add_column("holds", _number("reminded_at", nullable=True))
-    op.add_column("holds", _number("export_time", nullable=True))
     op.create_index("ix_events_subject", "events", ["municipality", "subject", "sequence"])
     op.add_column("sequences", _number("floor", "0"))
     op.add_column("deliveries", _number("carried", "0"))
@@ -82,9 +81,6 @@ def upgrade() -> None:
     op.add_column("target_states", _number("reconciled_at", nullable=True))
     op.add_column("target_states", _number("drifted", "0"))
     op.add_column("target_states", _number("foreign", "0"))
-    op.add_column("target_states", _number("announced_at", nullable=True))
-    # Not the place of a reader, but a number that a feed counted up; the log would be kept for it for ever.
-    op.execute("DELETE FROM cursors WHERE name LIKE 'feed/%'")
     op.add_column("audit", _text("subject", nullable=True))
     op.execute(f"UPDATE audit SET subject = {_SUBJECT[op.get_bind().dialect.name]}")  # noqa: S608 - ours
     _index("audit", "subject", ["subject", "seq"], "subject IS NOT NULL")
