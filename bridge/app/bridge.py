@@ -24,6 +24,7 @@ from bridge.engine.decide import NotOpen
 from bridge.engine.deliver import deliver
 from bridge.engine.facts import describe_step
 from bridge.engine.fetch import fetch
+from bridge.engine.holding import parts_of
 from bridge.engine.intake import Intake
 from bridge.engine.lane import Lane
 from bridge.engine.plan import Plan, foresee, plan
@@ -60,6 +61,11 @@ class Bridge(Parts):
         """Find a hold by its number. Raises `StoreUnavailable`."""
         with self.store.read() as reader:
             return reader.hold(number)
+
+    def parts(self, number: int) -> list[Hold]:
+        """Find the parts of a hold that were carried out by themselves. Raises `StoreUnavailable`."""
+        with self.store.read() as reader:
+            return parts_of(reader, number)
 
     def _stale_at(self) -> StaleAt:
         schedules = {one.code: self.schedule(one) for one in self.settings.municipalities}

@@ -28,6 +28,7 @@ from bridge.config import MunicipalitySettings
 from bridge.domain.errors import ConfigError
 from bridge.engine.decide import NotAllowed, NotOpen, Rule, decide_hold
 from bridge.engine.expect import as_proposed, expect_roll
+from bridge.engine.holding import parts_of
 from bridge.engine.keep import keep, let_go
 from bridge.ports import ExpectedRoll, Hold, KeptPerson
 
@@ -67,7 +68,9 @@ def holds_show(number: int, config: Config = CONFIG, json: Json = False) -> None
     """Show one hold: why, how much of what, and whom by user id."""
     bridge = open_configured(config)
     hold = _hold(bridge, number)
-    show.hold(hold, json, _rule(bridge, hold), bridge.clock.now())
+    with bridge.store.read() as reader:
+        parts = parts_of(reader, number)
+    show.hold(hold, json, _rule(bridge, hold), bridge.clock.now(), parts)
 
 
 @holds_app.command("preview")

@@ -19,6 +19,8 @@ from bridge.engine.guard import REASON_TEXTS
 from bridge.observe import InstitutionStatus, Status, as_json
 from bridge.ports import Delivery, Hold, KeptPerson
 
+_DECIDED = {"applied": "carried out"}
+
 
 @contextmanager
 def progress(look: Callable[[], Status]) -> Iterator[Callable[[], None]]:
@@ -157,9 +159,10 @@ def _hold(one: Hold) -> dict[str, Any]:
     return shown | {"explained": [REASON_TEXTS.get(reason, reason) for reason in one.reasons]}
 
 
-def hold(one: Hold, json: bool, rule: Rule, now: datetime) -> None:
+def hold(one: Hold, json: bool, rule: Rule, now: datetime, parts: Sequence[Hold] = ()) -> None:
+    """`parts` are those of the hold that were carried out by themselves."""
     if json:
-        print_json(_hold(one))
+        print_json(_hold(one) | {"parts": [_hold(part) for part in parts]})
         return
     line(f"Hold {one.id} ({one.state}): {one.subject} of {one.institution or one.target}, from {one.origin}")
     for reason in one.reasons:
@@ -173,13 +176,25 @@ def hold(one: Hold, json: bool, rule: Rule, now: datetime) -> None:
         line(f"  would go ({len(one.people)}): " + ", ".join(one.people))
     if one.groups:
         line(f"  groups that would go ({len(one.groups)}): " + ", ".join(one.groups))
+    for part in parts:
+        line(f"  {_carried_out(part)}")
     for sentence in _approvals(one, rule, now):
         line(f"  {sentence}")
+    if one.state != "open" and one.decided_at is not None:
+        by = f" by {one.decided_by}" if one.decided_by and one.state != "applied" else ""
+        line(f"  {_DECIDED.get(one.state, one.state)}{by} at {_second(one.decided_at)}")
     if one.state == "open":
         rest = "Everything else goes on. " if one.subject == "deletions" else ""
         line(f"{rest}Nothing of this is changed until you decide:")
         line(f"skolebro holds approve {one.id}, or reject {one.id}")
         line(f"What it would do in each target: skolebro holds preview {one.id}")
+
+
+def _carried_out(part: Hold) -> str:
+    keys = (*part.people, *part.groups)
+    people = ", ".join(f"{yes.by} at {_second(yes.at)}" for yes in part.approvals)
+    done = f"carried out at {_second(part.decided_at)}, on record as hold {part.id}"
+    return f"{len(keys)} of it ({', '.join(keys)}): approved by {people}; {done}"
 
 
 def _approvals(one: Hold, rule: Rule, now: datetime) -> Iterator[str]:

@@ -9,6 +9,7 @@ from datetime import datetime
 from bridge.domain.entities import Affiliation, Contribution, Kind
 from bridge.domain.ids import CanonicalId, canonical_id
 from bridge.engine.codec import decode_entity
+from bridge.engine.holding import part_of, told_reasons
 from bridge.engine.trace_merge import Decision, contributions, decide, protected_phones, protection, source_times
 from bridge.engine.trace_words import is_about, label
 from bridge.observe import in_words, meaning_of
@@ -71,7 +72,10 @@ class Yes:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A hold that names the person. `withheld` are what of them it keeps back; whom else it names is not told."""
+    """A hold that names the person. `withheld` are what of them it keeps back; whom else it names is not told.
+
+    `part`: the number under which the part with the person stays on record, where that was carried out by itself.
+    """
 
     number: int
     subject: str
@@ -83,6 +87,7 @@ class Held:
     opened_at: datetime
     decided_at: datetime | None
     decided_by: str | None
+    part: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,24 +192,37 @@ def _named_by(row: QuarantineRow, user_id: str, local: Collection[tuple[str, str
 
 def _holds(reader: Reader, municipality: str, user_id: str) -> Iterable[Held]:
     """Every hold that names the person or one of their ties, the oldest first."""
-    for hold in reader.holds():
-        withheld = [label(kind, key, user_id) for kind, key in hold.withheld if is_about(kind, key, user_id)]
-        if hold.municipality == municipality and (withheld or user_id in hold.people):
-            yield _held(hold, user_id, tuple(dict.fromkeys(withheld)))
+    here = [hold for hold in reader.holds() if hold.municipality == municipality]
+    for hold in here:
+        withheld = _withheld(hold, user_id)
+        if withheld or user_id in hold.people:
+            parts = [one for one in here if part_of(one) == hold.id]
+            others = [one for one in parts if not _withheld(one, user_id) and user_id not in one.people]
+            yield _held(hold, user_id, withheld, others)
 
 
-def _held(hold: Hold, user_id: str, withheld: tuple[str, ...]) -> Held:
+def _withheld(hold: Hold, user_id: str) -> tuple[str, ...]:
+    found = [label(kind, key, user_id) for kind, key in hold.withheld if is_about(kind, key, user_id)]
+    return tuple(dict.fromkeys(found))
+
+
+def _held(hold: Hold, user_id: str, withheld: tuple[str, ...], others: Iterable[Hold]) -> Held:
+    """The hold as it concerns the person; `others` are its parts that went without them."""
+    whole = part_of(hold)
+    said = [Yes(one.by, one.at, includes=False) for part in others for one in part.approvals]
+    said += [Yes(one.by, one.at, one.only is None or user_id in one.only) for one in hold.approvals]
     return Held(
-        number=hold.id,
+        number=hold.id if whole is None else whole,
         subject=hold.subject,
         place=hold.institution or hold.target or hold.municipality,
         state=hold.state,
-        reasons=hold.reasons,
+        reasons=told_reasons(hold),
         withheld=withheld,
-        approvals=tuple(Yes(one.by, one.at, one.only is None or user_id in one.only) for one in hold.approvals),
+        approvals=tuple(said),
         opened_at=hold.opened_at,
         decided_at=hold.decided_at,
         decided_by=hold.decided_by,
+        part=hold.id if whole is not None else None,
     )
 
 
