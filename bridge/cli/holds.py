@@ -40,14 +40,14 @@ kept_app = typer.Typer(help="People whom no target loses for now.", no_args_is_h
 By = Annotated[str | None, typer.Option(help="Who decides; default: the user of this session.")]
 Only = Annotated[
     list[str] | None,
-    typer.Option("--only", metavar="KEY", help="Approve no more than this user id or institution/group id."),
+    typer.Option("--only", metavar="KEY", help="Let only this user id or institution/group id go."),
 ]
 Except = Annotated[
     list[str] | None,
-    typer.Option("--except", metavar="KEY", help="Approve all but this user id or group."),
+    typer.Option("--except", metavar="KEY", help="Let all go but this user id or group."),
 ]
 OnlyFile = Annotated[
-    Path | None, typer.Option("--only-file", help="The same from a file, one key a line; - is standard input.")
+    Path | None, typer.Option("--only-file", help="--only from a file, one key a line; - is standard input.")
 ]
 UserId = Annotated[str, typer.Argument(metavar="USER_ID", help="The user id at the source.")]
 
@@ -94,7 +94,11 @@ def holds_approve(
     by: By = None,
     json: Json = False,
 ) -> None:
-    """Let exactly this through, all of it or a part; the running daemon or the next sync carries it out."""
+    """Let exactly this through, all of it or a part; the running daemon or the next sync carries it out.
+
+    A part says who may go. Who is left out of deletions waits on under the same number. Of a snapshot (a new school
+    year) all else is recorded with it, class moves and new people; who is left out waits under a new number.
+    """
     bridge = open_configured(config)
     part = _part(_hold(bridge, number, UNFINISHED), only, but, only_file)
     _decide(bridge, number, by, json, approve=True, part=part)

@@ -14,12 +14,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from bridge.app import Checked
 from bridge.cli.printing import add_row, console, line, new_table, print_json
 from bridge.engine.audit import Verdict
-from bridge.engine.decide import Rule, live_approvals
+from bridge.engine.decide import Rule, agreed_part, live_approvals
 from bridge.engine.guard import REASON_TEXTS
 from bridge.observe import InstitutionStatus, Status, as_json
 from bridge.ports import Delivery, Hold, KeptPerson
 
 _DECIDED = {"applied": "carried out"}
+_WHOLE = (
+    "Everything else of the snapshot is recorded with it: class moves, new people and groups, changes. Who was left "
+    "out is not deleted, and waits under a new number."
+)
 
 
 @contextmanager
@@ -217,14 +221,35 @@ def decided(one: Hold | None, json: bool, people_needed: int = 1) -> None:
     if one.state == "open":
         part = one.approvals[-1].only
         missing = people_needed - sum(approval.only == part for approval in one.approvals)
-        line(f"Hold {one.id} is approved by {one.approvals[-1].by}; {missing} more person has to approve it too.")
+        line(
+            f"Hold {one.id} is approved by {one.approvals[-1].by}{_for_whom(one)}; "
+            f"{missing} more person has to approve it too."
+        )
         if any(approval.only != part for approval in one.approvals):
             line(f"Somebody else approved another part of it, which counts apart: skolebro holds show {one.id}")
         return
-    follows = (
-        "the running daemon or the next sync carries it out" if one.state == "approved" else "nothing is changed"
-    )
-    line(f"Hold {one.id} is {one.state} by {one.decided_by}: {follows}.")
+    if one.state != "approved":
+        line(f"Hold {one.id} is {one.state} by {one.decided_by}: nothing is changed.")
+        return
+    follows = "the running daemon or the next sync carries it out"
+    line(f"Hold {one.id} is approved by {one.decided_by}{_for_whom(one)}: {follows}.")
+    if agreed_part(one) is not None:
+        line(
+            _WHOLE if one.subject == "snapshot" else f"Who was left out stays, and waits on under number {one.id}."
+        )
+
+
+def _for_whom(one: Hold) -> str:
+    """How much of a hold was approved last, where it is a part."""
+    part = one.approvals[-1].only if one.approvals else None
+    if part is None:
+        return ""
+    told = [
+        f"{len(set(part) & set(keys))} of {len(keys)} {what}"
+        for what, keys in (("people", one.people), ("groups", one.groups))
+        if keys
+    ]
+    return f" for {' and '.join(told)}"
 
 
 def kept(people: Sequence[KeptPerson], now: datetime, json: bool) -> None:
