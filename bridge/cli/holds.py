@@ -96,8 +96,10 @@ def holds_approve(
 ) -> None:
     """Let exactly this through, all of it or a part; the running daemon or the next sync carries it out.
 
-    A part says who may go. Who is left out of deletions waits on under the same number. Of a snapshot (a new school
-    year) all else is recorded with it, class moves and new people; who is left out waits under a new number.
+    A part says who may go. Who is left out of deletions waits on under the same number.
+
+    Of a snapshot (a new school year) all else is recorded with it, class moves and new people; who is left out
+    waits under a new number.
     """
     bridge = open_configured(config)
     part = _part(_hold(bridge, number, UNFINISHED), only, but, only_file)

@@ -21,8 +21,8 @@ from bridge.ports import Delivery, Hold, KeptPerson
 
 _DECIDED = {"applied": "carried out"}
 _WHOLE = (
-    "Everything else of the snapshot is recorded with it: class moves, new people and groups, changes. Who was left "
-    "out is not deleted, and waits under a new number."
+    "Everything else of the snapshot is recorded with it: class moves, new people and groups, changes. "
+    "Who was left out is not deleted, and waits under a new number."
 )
 
 

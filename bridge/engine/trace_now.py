@@ -13,17 +13,20 @@ from bridge.engine.holding import part_of, told_reasons
 from bridge.engine.trace_merge import Decision, contributions, decide, protected_phones, protection, source_times
 from bridge.engine.trace_words import is_about, label
 from bridge.observe import in_words, meaning_of
-from bridge.ports import EntityRow, Hold, InstitutionState, KeptPerson, QuarantineRow, Reader, Run
+from bridge.ports import EntityRow, Hold, InstitutionState, KeptPerson, QuarantineRow, Reader, Run, Subject
 
 _TIES = (Kind.AFFILIATION, Kind.MEMBERSHIP, Kind.GUARDIANSHIP)
 _GOOD = ("recorded", "unchanged")
+_KEEPING = ("open", "approved", "rejected")
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
     """What one institution says of the person, and how fresh that is.
 
-    `last_run` is the newest run of the institution where that brought nothing: result and reason.
+    `last_run` is the newest run of the institution where that brought nothing: result and reason. `is_named`:
+    whether the last export names the person; where it does not, a hold keeps what an earlier one said, and no time is
+    told.
     """
 
     institution: str
@@ -36,6 +39,7 @@ class Word:
     states_protection: bool
     protected_phones: tuple[str, ...]
     last_run: str | None
+    is_named: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +116,12 @@ def read_now(reader: Reader, municipality: str, user_id: str) -> Now:
     states = {s.institution: s for s in reader.institution_states() if s.municipality == municipality}
     last = {run.institution: run for run in reader.last_runs() if run.municipality == municipality}
     times = source_times(states.values())
+    waiting = [hold for hold in reader.holds(_KEEPING) if hold.municipality == municipality and not hold.target]
+    kept_back = {subject for hold in waiting for subject in hold.withheld}
     return Now(
         state="unknown" if row is None else "gone" if row.body is None else "known",
         version=row.version if row else 0,
-        words=tuple(_word(one, states.get(one.institution_number), last) for one in heard),
+        words=tuple(_word(one, states.get(one.institution_number), last, kept_back) for one in heard),
         decision=decide(heard, times),
         protection=protection(heard),
         ties=tuple(_ties(reader, municipality, user_id)),
@@ -125,7 +131,14 @@ def read_now(reader: Reader, municipality: str, user_id: str) -> Now:
     )
 
 
-def _word(one: Contribution, state: InstitutionState | None, last: Mapping[str | None, Run]) -> Word:
+def _word(
+    one: Contribution,
+    state: InstitutionState | None,
+    last: Mapping[str | None, Run],
+    kept_back: Collection[Subject],
+) -> Word:
+    is_named = (Kind.CONTRIBUTION, (one.institution_number, one.user_id)) not in kept_back
+    state = state if is_named else None
     source, run = one.source or "", last.get(one.institution_number)
     is_bad = run is not None and run.result not in _GOOD
     return Word(
@@ -139,6 +152,7 @@ def _word(one: Contribution, state: InstitutionState | None, last: Mapping[str |
         states_protection=one.person.protected,
         protected_phones=protected_phones(one),
         last_run=f"{run.result}: {in_words(run.reason)}" if run is not None and is_bad else None,
+        is_named=is_named,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bridge.cli import show
+from bridge.cli.trace import show_trace
 from bridge.engine.decide import Rule
 from bridge.engine.guard import REASON_TEXTS
 from bridge.engine.holding import parts_of
@@ -84,6 +85,24 @@ def test_a_rejected_hold_shows_who_rejected_it_and_when(bench: Bench, capsys: py
     show.hold(bench.holds("rejected")[0], False, Rule(), bench.clock.at)
     assert "rejected by anna at 2026-08-11T09:00:00+00:00" in capsys.readouterr().out
     assert "Rejected by anna, 2026-08-11 09:00 UTC" in hold_page(bench.holds("rejected")[0], REASON_TEXTS)
+
+
+def test_who_is_kept_by_a_rejection_is_traced_as_kept_and_as_not_named_by_the_last_export(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.decide(1, approve=False)
+    found = asked(bench, "dorte")
+    assert found.notes[0].startswith(
+        f"Kept by the rejection of hold 1 of {SCHOOL} (by anna, 2026-08-11 09:00 UTC): "
+    )
+    assert "the person" in found.notes[0]
+    assert found.notes[0].endswith("`skolebro holds approve 1` lets it go after all.")
+    (word,) = found.now.words
+    assert (word.is_named, word.source_time, word.recorded_at) == (False, None, None)
+    show_trace(found)
+    told = " ".join(capsys.readouterr().out.split())
+    assert f"{SCHOOL}: student, stored from an earlier export; the last one does not name the person" in told
+    assert asked(bench, "ane").now.words[0].is_named
 
 
 def test_who_was_left_out_of_an_approved_snapshot_does_not_go_with_the_next_one() -> None:
