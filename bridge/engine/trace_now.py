@@ -25,8 +25,8 @@ class Word:
     """What one institution says of the person, and how fresh that is.
 
     `last_run` is the newest run of the institution where that brought nothing: result and reason. `is_named`:
-    whether the last export names the person; where it does not, a hold keeps what an earlier one said, and no time is
-    told.
+    whether the last export names the person; where it does not, a hold keeps what an earlier one said, and no
+    time is told.
     """
 
     institution: str

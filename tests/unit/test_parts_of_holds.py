@@ -95,7 +95,7 @@ def test_who_is_kept_by_a_rejection_is_traced_as_kept_and_as_not_named_by_the_la
     assert found.notes[0].startswith(
         f"Kept by the rejection of hold 1 of {SCHOOL} (by anna, 2026-08-11 09:00 UTC): "
     )
-    assert "the person" in found.notes[0]
+    assert f"what {SCHOOL} says of the person" in found.notes[0]
     assert found.notes[0].endswith("`skolebro holds approve 1` lets it go after all.")
     (word,) = found.now.words
     assert (word.is_named, word.source_time, word.recorded_at) == (False, None, None)
