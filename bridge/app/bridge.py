@@ -53,7 +53,9 @@ class Bridge(Parts):
     def status(self) -> Status:
         digests = {rendering.target: rendering.digest for rendering in self.all_renderings()}
         expected = {one.code: one.institutions for one in self.settings.municipalities}
-        status = read_status(self.store, self.live_targets, self.clock.now(), self._stale_at(), digests, expected)
+        policies = {one.code: self.policy(one) for one in self.settings.municipalities}
+        now = self.clock.now()
+        status = read_status(self.store, self.live_targets, now, self._stale_at(), digests, expected, policies)
         self.metrics.refresh(status)
         return status
 

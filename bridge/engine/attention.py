@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from bridge.engine.expect import Window
 from bridge.engine.guard import REASON_TEXTS, REJECTED
 from bridge.observe import (
     AGREEMENT_MISSING,
@@ -68,11 +69,14 @@ def silence(rows: Sequence[InstitutionStatus], expected: Expected) -> Iterator[s
 
 
 def notes(
-    subscriptions: Iterable[Subscription], stored: Collection[tuple[str, str | None]], kept: Iterable[Hold] = ()
+    subscriptions: Iterable[Subscription],
+    stored: Collection[tuple[str, str | None]],
+    kept: Iterable[Hold] = (),
+    expected: Iterable[Window] = (),
 ) -> tuple[str, ...]:
     """Return what is good to know and needs nobody; `stored` are the institutions that there are data of.
 
-    `kept` are holds of deletions that somebody has rejected.
+    `kept` are holds of deletions that somebody has rejected, `expected` when new school years pass by themselves.
     """
     unused = [
         row.institution
@@ -80,7 +84,18 @@ def notes(
         if row.agreement == "unused" and (row.municipality, row.institution) not in stored
     ]
     told = [f"{_numbers(unused)}: agreed, but not configured; nothing is fetched."] if unused else []
-    return (*told, *map(_kept_back, kept))
+    return (*told, *map(_kept_back, kept), *_expected(expected))
+
+
+def _expected(windows: Iterable[Window]) -> Iterator[str]:
+    told = [
+        f"{f'institution {one.institution}' if one.institution else 'every institution'} from "
+        f"{one.opens_at:%Y-%m-%d %H:%M} until {one.closes_at:%Y-%m-%d %H:%M} UTC"
+        for one in windows
+        if one.is_open
+    ]
+    if told:
+        yield f"A new school year passes by itself: {'; '.join(told)} (`skolebro holds expected`)."
 
 
 def _kept_back(hold: Hold) -> str:

@@ -256,7 +256,13 @@ class IntakeStore(Protocol):
         ...
 
     def expected_rolls(self, municipality: str) -> list[ExpectedRoll]:
-        """All that were ever said, the oldest first."""
+        """All that were said and not withdrawn, the oldest first."""
         ...
 
     def add_expected_roll(self, roll: ExpectedRoll) -> None: ...
+
+    def drop_expected_rolls(
+        self, municipality: str, institution: str, opens_at: datetime, closes_at: datetime
+    ) -> None:
+        """Forget what anybody said of exactly this window."""
+        ...

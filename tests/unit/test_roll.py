@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from bridge.cli.expected import moment_in
 from bridge.domain.entities import Affiliation, Kind, Membership
 from bridge.domain.records import Header, ImportSource, Record
 from bridge.engine.decide import NotAllowed
 from bridge.engine.desire import Early
-from bridge.engine.expect import as_proposed, expect_roll
+from bridge.engine.expect import as_proposed, expect_roll, unexpect_roll, windows
 from bridge.engine.guard import SCHOOL_YEAR
 from bridge.engine.plan import foresee
 from bridge.engine.refresh import announce
@@ -242,6 +244,61 @@ class TestAWindowWhereTwoPeopleDecide:
         self.expect(bench, "anna", bench.clock.at + MONTH)
         bench.policy = replace(bench.policy, people_needed=2)
         assert self.roll(bench) == ("held", SCHOOL_YEAR)
+
+
+class TestAWindowThatIsLookedAt:
+    def bench(self, needed: int) -> Bench:
+        bench = bench_of()
+        bench.policy = replace(bench.policy, people_needed=needed)
+        at = bench.clock.at
+        window = ExpectedRoll(TOWN, "", at, at + MONTH, "anna", at)
+        expect_roll(bench.store, bench.book, window, bench.policy)
+        return bench
+
+    def seen(self, bench: Bench) -> list[tuple[tuple[str, ...], bool]]:
+        with bench.store.read() as reader:
+            found = windows(reader.expected_rolls(TOWN), bench.policy, bench.clock.at)
+        return [(one.people, one.is_open) for one in found]
+
+    def test_is_open_until_it_is_over(self) -> None:
+        bench = self.bench(1)
+        assert self.seen(bench) == [(("anna",), True)]
+        bench.clock.forward(days=31)
+        assert self.seen(bench) == []
+
+    def test_waits_for_a_second_person_as_long_as_one_may_come(self) -> None:
+        bench = self.bench(2)
+        assert self.seen(bench) == [(("anna",), False)]
+        bench.clock.forward(hours=25)
+        assert self.seen(bench) == []
+
+    def test_lets_no_roll_pass_once_it_is_withdrawn(self) -> None:
+        bench = self.bench(1)
+        assert unexpect_roll(bench.store, bench.book, TOWN, "", None, bench.clock.at) == 1
+        assert bench.audit()[-1]["kind"] == "roll.withdrawn"
+        assert self.seen(bench) == []
+        assert bench.take(*FRESH, head=head(bench, KMD=NEW)) == ("held", SCHOOL_YEAR)
+
+    def test_is_not_withdrawn_by_the_name_or_the_end_of_another(self) -> None:
+        bench = self.bench(1)
+        assert unexpect_roll(bench.store, bench.book, TOWN, SCHOOL, None, bench.clock.at) == 0
+        assert unexpect_roll(bench.store, bench.book, TOWN, "", bench.clock.at + 2 * MONTH, bench.clock.at) == 0
+        assert self.seen(bench) == [(("anna",), True)]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_end", "meant"),
+    [
+        ("2027-08-31", True, "2027-08-31T21:59:59+00:00"),
+        ("2027-08-31", False, "2027-08-30T22:00:00+00:00"),
+        ("2027-08-31T08:00", True, "2027-08-31T06:00:00+00:00"),
+        ("2027-12-31T08:00Z", True, "2027-12-31T08:00:00+00:00"),
+    ],
+)
+def test_the_last_day_of_a_window_counts_to_its_end_where_the_school_is(
+    text: str, meant: str, *, is_end: bool
+) -> None:
+    assert moment_in(ZoneInfo("Europe/Copenhagen"), text, "--until", is_end=is_end).isoformat() == meant
 
 
 def test_a_window_of_more_than_sixty_days_is_refused() -> None:
