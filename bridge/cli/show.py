@@ -16,6 +16,7 @@ from bridge.cli.printing import add_row, console, line, new_table, print_json
 from bridge.engine.audit import Verdict
 from bridge.engine.decide import Rule, agreed_part, live_approvals
 from bridge.engine.guard import REASON_TEXTS
+from bridge.engine.roll import CLASSES, told_once
 from bridge.observe import InstitutionStatus, Status, as_json
 from bridge.ports import Delivery, Hold, KeptPerson
 
@@ -173,9 +174,8 @@ def hold(one: Hold, json: bool, rule: Rule, now: datetime, parts: Sequence[Hold]
         line(f"  {reason}: {REASON_TEXTS.get(reason, reason)}")
     for label, number in one.counts.items():
         line(f"  {label}: {number}")
-    for heading, keys in one.summary.items():
-        if keys:
-            line(f"  {heading.replace('_', ' ')} ({len(keys)}): " + ", ".join(keys))
+    for heading, keys in told_once(one.summary, one.people).items():
+        line(f"  {heading.replace('_', ' ')} ({len(one.summary[heading])}):" + _keys(heading, keys))
     if one.people:
         line(f"  would go ({len(one.people)}): " + ", ".join(one.people))
     if one.groups:
@@ -192,6 +192,11 @@ def hold(one: Hold, json: bool, rule: Rule, now: datetime, parts: Sequence[Hold]
         line(f"{rest}Nothing of this is changed until you decide:")
         line(f"skolebro holds approve {one.id}, or reject {one.id}")
         line(f"What it would do in each target: skolebro holds preview {one.id}")
+
+
+def _keys(heading: str, keys: Sequence[str]) -> str:
+    """Class moves stand each in a line of its own."""
+    return "".join(f"\n    {key}" for key in keys) if heading == CLASSES else f" {', '.join(keys)}"
 
 
 def _carried_out(part: Hold) -> str:

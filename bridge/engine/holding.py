@@ -8,14 +8,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bridge.domain.changes import Operation
-from bridge.domain.entities import Kind
+from bridge.domain.entities import Group, Kind
 from bridge.domain.records import Snapshot
 from bridge.engine.audit import AuditBook
+from bridge.engine.codec import decode_entity
 from bridge.engine.decide import Rule, agreed_part, is_agreed, live_approvals
 from bridge.engine.detect import Detection, concerned, label_of, withheld_with
 from bridge.engine.guard import OF_THE_TIME, SHRUNKEN, WRONG_INSTITUTION, GuardPolicy
 from bridge.engine.normalise import Normalised
-from bridge.engine.roll import roll_summary
+from bridge.engine.roll import main_groups, roll_summary
 from bridge.ports import Hold, Reader, Subject, UnitOfWork
 
 SNAPSHOT, DELETIONS, TARGET, DRIFT = "snapshot", "deletions", "target", "drift"
@@ -130,10 +131,23 @@ def hold_snapshot(
         opened_at=place.now,
         origin=snapshot.origin,
         groups=_group_names(found.header.institution_number, groups),
-        summary=roll_summary(detection.changes),
+        summary=_summary(uow, place, found, detection),
         export_time=found.header.export_time,
     )
     return _open(uow, place, in_place_of(earlier, opened), snapshot.body)
+
+
+def _summary(
+    reader: Reader, place: Place, found: Normalised, detection: Detection
+) -> Mapping[str, tuple[str, ...]]:
+    number, ids = found.header.institution_number, main_groups(detection.changes)
+    rows = reader.entities(place.municipality, Kind.GROUP, [(number, one) for one in ids])
+    stored_ones = [decode_entity(row.kind, row.body) for row in rows.values() if row.body is not None]
+    before, after = (
+        {one.group_id: one.name for one in groups if isinstance(one, Group)}
+        for groups in (stored_ones, found.entities[Kind.GROUP].values())
+    )
+    return roll_summary(detection.changes, before, after)
 
 
 def in_place_of(earlier: Iterable[Hold], hold: Hold) -> Hold:

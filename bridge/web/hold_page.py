@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from html import escape
 
+from bridge.engine.roll import told_once
 from bridge.ports import Hold
 from bridge.web.page import framed
 
@@ -18,7 +19,7 @@ def hold_page(hold: Hold, reasons: Mapping[str, str], parts: Sequence[Hold] = ()
         (
             _headline(hold, reasons),
             _list("How much", (f"{label.replace('.', ' ')}: {number:,}" for label, number in hold.counts.items())),
-            *(_list(heading.replace("_", " ").capitalize(), keys) for heading, keys in hold.summary.items()),
+            *(_list(heading.replace("_", " ").capitalize(), keys) for heading, keys in _summary(hold)),
             _list(_WHO, hold.people),
             _list("Groups that would go", hold.groups),
             _list("Approved by", _approvals(hold)),
@@ -51,6 +52,10 @@ def _approvals(hold: Hold) -> Iterator[str]:
     for one in hold.approvals:
         part = "all of it" if one.only is None else f"{len(one.only)} of it"
         yield f"{one.by}, {part}, {_minute(one.at)}"
+
+
+def _summary(hold: Hold) -> Iterable[tuple[str, Sequence[str]]]:
+    return told_once(hold.summary, hold.people).items()
 
 
 def _carried_out(part: Hold) -> str:

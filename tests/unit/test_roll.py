@@ -8,16 +8,18 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from bridge.cli import show
 from bridge.cli.expected import moment_in
 from bridge.domain.entities import Affiliation, Kind, Membership
 from bridge.domain.records import Header, ImportSource, Record
-from bridge.engine.decide import NotAllowed
+from bridge.engine.decide import NotAllowed, Rule
 from bridge.engine.desire import Early
 from bridge.engine.expect import as_proposed, expect_roll, unexpect_roll, windows
 from bridge.engine.guard import SCHOOL_YEAR
 from bridge.engine.plan import foresee
 from bridge.engine.refresh import announce
 from bridge.ports import ExpectedRoll, Hold
+from bridge.web.hold_page import hold_page
 from tests.support.engine import SCHOOL, TARGET, TOWN, Bench, group, group_id, pupil, teacher
 
 MONTH = timedelta(days=30)
@@ -80,7 +82,7 @@ class TestARoll:
         bench = bench_of()
         bench.take(*REUSED, head=head(bench, KMD=NEW))
         told = only_hold(bench).summary
-        assert told["classes"] == ("1A -> 2A: 4", "2A -> 3A: 4")
+        assert told["classes"] == ("Klasse 1A -> Klasse 2A: 4", "Klasse 2A -> Klasse 3A: 4")
         assert told["leavers"] == tuple(f"three{n}" for n in range(4))
         assert told["starters"] == tuple(f"new{n}" for n in range(4))
         assert (told["new_groups"], told["closed_groups"]) == ((), ())
@@ -89,9 +91,35 @@ class TestARoll:
         bench = bench_of()
         bench.take(*FRESH, head=head(bench, KMD=NEW))
         told = only_hold(bench).summary
-        assert told["classes"] == ("1A -> 2A-27: 4", "2A -> 3A-27: 4")
-        assert told["new_groups"] == tuple(f"{SCHOOL}/{name}-27" for name in ("1A", "2A", "3A"))
-        assert told["closed_groups"] == tuple(f"{SCHOOL}/{name}" for name in ("1A", "2A", "3A"))
+        assert told["classes"] == ("Klasse 1A -> Klasse 2A-27: 4", "Klasse 2A -> Klasse 3A-27: 4")
+        assert told["new_groups"] == tuple(f"Klasse {name}-27" for name in ("1A", "2A", "3A"))
+        assert told["closed_groups"] == tuple(f"Klasse {name}" for name in ("1A", "2A", "3A"))
+
+    def test_names_a_group_with_its_id_only_where_two_share_a_name(self) -> None:
+        bench = bench_of()
+        same = (group("X1", "4A"), group("X2", "4A"), group("X3", "Klasse 3A"))
+        moved = (pupil("one0", "X1"), pupil("two0", "X2"), pupil("two1", "X2"), pupil("three0", "X3"))
+        rest = [pupil(f"{name}{n}", f"{i}A") for i, name in enumerate(("one", "two", "three"), 1) for n in (2, 3)]
+        bench.take(*LAST_YEAR[:3], *same, *moved, *rest, head=head(bench, KMD=NEW))
+        told = only_hold(bench).summary
+        assert told["classes"] == (
+            "Klasse 1A -> 4A (X1): 1",
+            "Klasse 2A -> 4A (X2): 2",
+            "Klasse 3A (3A) -> Klasse 3A (X3): 1",
+        )
+        assert told["new_groups"] == ("4A (X1)", "4A (X2)", "Klasse 3A")
+
+    def test_is_shown_with_a_line_for_each_move_and_every_leaver_once(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        bench = bench_of()
+        bench.take(*REUSED, head=head(bench, KMD=NEW))
+        show.hold(only_hold(bench), False, Rule(), bench.clock.at)
+        told = capsys.readouterr().out
+        assert "  classes (2):\n    Klasse 1A -> Klasse 2A: 4\n    Klasse 2A -> Klasse 3A: 4\n" in told
+        assert "leavers (4): 4 of those who would go\n" in told
+        assert told.count("three0") == 1
+        assert hold_page(only_hold(bench), {}).count("three0") == 1
 
     def test_is_carried_out_as_a_whole(self) -> None:
         bench = bench_of()
