@@ -75,12 +75,12 @@ def read_status(
         digests = renderings or {}
         rows = tuple(_target(reader, target, now, digests.get(target)) for target in targets)
         retired = _retired(reader, targets, now)
-        holds = tuple(map(_hold, reader.holds(("open",))))
+        holds, approved = tuple(map(_hold, reader.holds(("open",)))), reader.holds(("approved",))
         size, head = reader.audit_head()
         return Status(
             at=now,
             attention=(
-                *attention(institutions, rows, holds, quarantined.total(), now, stale_at, retired),
+                *attention(institutions, rows, holds, quarantined.total(), now, stale_at, retired, approved),
                 *silence(institutions, expected or {}),
             ),
             municipalities=tuple(
@@ -101,6 +101,7 @@ def read_status(
                     for code, policy in (policies or {}).items()
                     for window in windows(reader.expected_rolls(code), policy, now)
                 ],
+                approved,
             ),
             set_aside=tuple(map(_set_aside, aside[:_LISTED])),
         )

@@ -6,9 +6,10 @@ import pytest
 
 from bridge.cli import show
 from bridge.cli.trace import show_trace
-from bridge.engine.decide import Rule
+from bridge.engine.decide import NotOpen, Rule
 from bridge.engine.guard import REASON_TEXTS
 from bridge.engine.holding import parts_of
+from bridge.engine.status import read_status
 from bridge.web.hold_page import hold_page
 from tests.support.engine import SCHOOL, Bench, group, pupil
 from tests.support.fetch import FIVE, at, held, school_of_five, users
@@ -85,6 +86,35 @@ def test_a_rejected_hold_shows_who_rejected_it_and_when(bench: Bench, capsys: py
     show.hold(bench.holds("rejected")[0], False, Rule(), bench.clock.at)
     assert "rejected by anna at 2026-08-11T09:00:00+00:00" in capsys.readouterr().out
     assert "Rejected by anna, 2026-08-11 09:00 UTC" in hold_page(bench.holds("rejected")[0], REASON_TEXTS)
+
+
+class TestAPartThatIsApprovedAndNotCarriedOutYet:
+    @pytest.fixture
+    def waiting(self, bench: Bench) -> Bench:
+        bench.decide(1, approve=True, only=["dorte"])
+        return bench
+
+    def test_is_no_all_well(self, waiting: Bench) -> None:
+        told = read_status(waiting.store, [], waiting.clock.at)
+        assert told.attention[0] == (
+            "Hold 1 is approved by anna for 1 of 2, and the running daemon or the next `skolebro sync` carries "
+            "that out. Of the other 1 nothing is decided yet."
+        )
+
+    def test_cannot_be_rejected_and_is_told_what_to_do(self, waiting: Bench) -> None:
+        with pytest.raises(NotOpen, match=r"`skolebro sync`.* then the rest waits under number 1 and can be"):
+            waiting.decide(1, approve=False)
+        waiting.apply_approved()
+        waiting.decide(1, approve=False)
+        assert waiting.holds("rejected")[0].people == ("erik",)
+
+
+def test_a_hold_that_is_approved_as_a_whole_is_noted_until_it_is_carried_out(bench: Bench) -> None:
+    bench.decide(1, approve=True)
+    told = read_status(bench.store, [], bench.clock.at)
+    assert "Hold 1 is approved by anna, and the running daemon" in told.notes[0]
+    bench.apply_approved()
+    assert read_status(bench.store, [], bench.clock.at).notes == ()
 
 
 def test_who_is_kept_by_a_rejection_is_traced_as_kept_and_as_not_named_by_the_last_export(
