@@ -103,6 +103,14 @@ class SqlHolds(SqlPart):
             )
         )
 
+    def drop_expected_rolls(
+        self, municipality: str, institution: str, opens_at: datetime, closes_at: datetime
+    ) -> None:
+        columns = expected_rolls.c
+        here = (columns.municipality == municipality, columns.institution == institution)
+        span = (columns.opens_at == to_stored(opens_at), columns.closes_at == to_stored(closes_at))
+        self._tx.run(delete(expected_rolls).where(*here, *span))
+
 
 def _stored(hold: Hold) -> dict[str, Any]:
     return {

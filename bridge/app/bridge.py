@@ -24,6 +24,7 @@ from bridge.engine.decide import NotOpen
 from bridge.engine.deliver import deliver
 from bridge.engine.facts import describe_step
 from bridge.engine.fetch import fetch
+from bridge.engine.holding import parts_of
 from bridge.engine.intake import Intake
 from bridge.engine.lane import Lane
 from bridge.engine.plan import Plan, foresee, plan
@@ -52,7 +53,9 @@ class Bridge(Parts):
     def status(self) -> Status:
         digests = {rendering.target: rendering.digest for rendering in self.all_renderings()}
         expected = {one.code: one.institutions for one in self.settings.municipalities}
-        status = read_status(self.store, self.live_targets, self.clock.now(), self._stale_at(), digests, expected)
+        policies = {one.code: self.policy(one) for one in self.settings.municipalities}
+        now = self.clock.now()
+        status = read_status(self.store, self.live_targets, now, self._stale_at(), digests, expected, policies)
         self.metrics.refresh(status)
         return status
 
@@ -60,6 +63,11 @@ class Bridge(Parts):
         """Find a hold by its number. Raises `StoreUnavailable`."""
         with self.store.read() as reader:
             return reader.hold(number)
+
+    def parts(self, number: int) -> list[Hold]:
+        """Find the parts of a hold that were carried out by themselves. Raises `StoreUnavailable`."""
+        with self.store.read() as reader:
+            return parts_of(reader, number)
 
     def _stale_at(self) -> StaleAt:
         schedules = {one.code: self.schedule(one) for one in self.settings.municipalities}

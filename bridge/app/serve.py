@@ -57,6 +57,7 @@ def web_server(bridge: Bridge) -> WebServer | None:
         liveness=lambda: liveness(dict(bridge.pulse), bridge.clock.monotonic(), _STEP_LIMIT),
         readiness=lambda: readiness(bridge.store, bridge.live_targets),
         hold=bridge.hold,
+        parts=bridge.parts,
     )
     return WebServer(create_app(deps), host, int(port))
 

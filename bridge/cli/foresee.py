@@ -62,6 +62,8 @@ def planned(found: Plan, json: bool) -> None:
                 "unavailable": found.unavailable,
                 "later": found.later,
                 "paused": found.paused,
+                "anyway": found.anyway,
+                "contacts": found.contacts,
             }
         )
         return
@@ -80,10 +82,15 @@ def planned(found: Plan, json: bool) -> None:
         line(f"{target}: " + (f"{len(steps)} to send" if steps else "nothing to send"))
         if steps:
             console.print(table)
+        if found.anyway.get(target):
+            line(f"  due anyway, also without the approval: {found.anyway[target]} to send")
         if target in found.paused:
             line(f"! {target} pauses ({found.paused[target]}): nothing is sent before it answers again")
         for reason, number in sorted(Counter(one.reason for one in found.later.get(target, ())).items(), key=str):
             line(f"  later: {number}, {_LATER.get(reason or '', reason or 'when their time comes')}")
+    if found.contacts:
+        who = ", ".join(found.contacts)
+        line(f"Of the people who would go these are contacts only ({len(found.contacts)}): {who}")
 
 
 def _snapshots(runs: Sequence[Run]) -> None:

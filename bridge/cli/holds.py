@@ -23,13 +23,14 @@ from bridge.cli.common import (
     open_configured,
     who,
 )
-from bridge.cli.printing import line, print_json
+from bridge.cli.expected import expect, expected, unexpect
+from bridge.cli.printing import say
 from bridge.config import MunicipalitySettings
 from bridge.domain.errors import ConfigError
 from bridge.engine.decide import NotAllowed, NotOpen, Rule, decide_hold
-from bridge.engine.expect import as_proposed, expect_roll
+from bridge.engine.holding import parts_of
 from bridge.engine.keep import keep, let_go
-from bridge.ports import ExpectedRoll, Hold, KeptPerson
+from bridge.ports import Hold, KeptPerson
 
 holds_app = typer.Typer(
     help="Snapshots, deletions and changed mappings that wait for a person.", no_args_is_help=True
@@ -39,14 +40,14 @@ kept_app = typer.Typer(help="People whom no target loses for now.", no_args_is_h
 By = Annotated[str | None, typer.Option(help="Who decides; default: the user of this session.")]
 Only = Annotated[
     list[str] | None,
-    typer.Option("--only", metavar="KEY", help="Approve no more than this user id or institution/group id."),
+    typer.Option("--only", metavar="KEY", help="Let only this user id or institution/group id go."),
 ]
 Except = Annotated[
     list[str] | None,
-    typer.Option("--except", metavar="KEY", help="Approve all but this user id or group."),
+    typer.Option("--except", metavar="KEY", help="Let all go but this user id or group."),
 ]
 OnlyFile = Annotated[
-    Path | None, typer.Option("--only-file", help="The same from a file, one key a line; - is standard input.")
+    Path | None, typer.Option("--only-file", help="--only from a file, one key a line; - is standard input.")
 ]
 UserId = Annotated[str, typer.Argument(metavar="USER_ID", help="The user id at the source.")]
 
@@ -67,7 +68,9 @@ def holds_show(number: int, config: Config = CONFIG, json: Json = False) -> None
     """Show one hold: why, how much of what, and whom by user id."""
     bridge = open_configured(config)
     hold = _hold(bridge, number)
-    show.hold(hold, json, _rule(bridge, hold), bridge.clock.now())
+    with bridge.store.read() as reader:
+        parts = parts_of(reader, number)
+    show.hold(hold, json, _rule(bridge, hold), bridge.clock.now(), parts)
 
 
 @holds_app.command("preview")
@@ -91,7 +94,13 @@ def holds_approve(
     by: By = None,
     json: Json = False,
 ) -> None:
-    """Let exactly this through, all of it or a part; the running daemon or the next sync carries it out."""
+    """Let exactly this through, all of it or a part; the running daemon or the next sync carries it out.
+
+    A part says who may go. Who is left out of deletions waits on under the same number.
+
+    Of a snapshot (a new school year) all else is recorded with it, class moves and new people; who is left out
+    waits under a new number.
+    """
     bridge = open_configured(config)
     part = _part(_hold(bridge, number, UNFINISHED), only, but, only_file)
     _decide(bridge, number, by, json, approve=True, part=part)
@@ -103,44 +112,9 @@ def holds_reject(number: int, config: Config = CONFIG, by: By = None, json: Json
     _decide(open_configured(config), number, by, json, approve=False, part=None)
 
 
-@holds_app.command("expect")
-def holds_expect(
-    until: Annotated[str, typer.Option(help="The last moment, such as 2027-08-31.")],
-    since: Annotated[str | None, typer.Option("--from", help="The first moment; default: now.")] = None,
-    institution: Annotated[str, typer.Option(help="One institution; default: all.")] = "",
-    config: Config = CONFIG,
-    municipality: Municipality = None,
-    json: Json = False,
-) -> None:
-    """Expect the new school year: within these days a roll passes by itself, unless too many leave with it.
-
-    Where two people decide, the second one has to say the same; without --from it begins as the first one said.
-    """
-    bridge = open_configured(config)
-    code = chosen([one.code for one in bridge.settings.municipalities], municipality, config)
-    policy = bridge.policy(next(one for one in bridge.settings.municipalities if one.code == code))
-    now = bridge.clock.now()
-    opens, closes = moment(since, "--from") or now, moment(until, "--until")
-    if closes is None or closes <= max(opens, now):
-        raise ConfigError(f"--until {until}: the window would be over before it begins")
-    roll = ExpectedRoll(code, institution, opens, closes, who(), now)
-    if since is None:
-        with bridge.store.read() as reader:
-            roll = as_proposed(reader, roll, policy)
-    try:
-        is_open = expect_roll(bridge.store, bridge.book(who()), roll, policy)
-    except NotAllowed as error:
-        fail(str(error), UNFINISHED)
-    place = f"institution {institution}" if institution else "every institution"
-    sentence = f"The roll of {place} is expected until {closes:%Y-%m-%d %H:%M} UTC."
-    if not is_open:
-        same = f"skolebro holds expect --until {until}" + (f" --institution {institution}" if institution else "")
-        sentence = (
-            f"The roll of {place} is not expected yet: {policy.people_needed} people decide here. Within "
-            f"{policy.approval_lifetime / timedelta(hours=1):g} hours another person has to say the same, under "
-            f"their own login: {same}"
-        )
-    _say(sentence, {"expected": roll, "is_open": is_open}, json)
+holds_app.command("expect")(expect)
+holds_app.command("expected")(expected)
+holds_app.command("unexpect")(unexpect)
 
 
 # ---------------------------------------------------------------- deciding
@@ -244,7 +218,7 @@ def kept_add(
         raise ConfigError(f"--until {until}: that is over already")
     kept = KeptPerson(code, user_id, end, who(), now)
     keep(bridge.store, bridge.book(who()), kept)
-    _say(f"{user_id} stays at every target until {end or 'you say otherwise'}.", {"kept": kept}, json)
+    say(f"{user_id} stays at every target until {end or 'you say otherwise'}.", {"kept": kept}, json)
 
 
 @kept_app.command("remove")
@@ -256,11 +230,4 @@ def kept_remove(
     code = chosen([one.code for one in bridge.settings.municipalities], municipality, config)
     if not let_go(bridge.store, bridge.book(who()), code, user_id, bridge.clock.now()):
         fail(f"{user_id} is not among those who are kept; `skolebro kept list` shows them", UNFINISHED)
-    _say(f"{user_id} is not kept any more.", {"removed": user_id}, json)
-
-
-def _say(sentence: str, value: object, json: bool) -> None:
-    if json:
-        print_json(value)
-    else:
-        line(sentence)
+    say(f"{user_id} is not kept any more.", {"removed": user_id}, json)

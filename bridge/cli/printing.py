@@ -36,3 +36,11 @@ def new_table(*columns: str) -> Table:
 
 def add_row(into: Table, *cells: object) -> None:
     into.add_row(*(escape("" if cell is None else plain(str(cell))) for cell in cells))
+
+
+def say(sentence: str, value: object, json: bool) -> None:
+    """Answer a person by a sentence, a program by a value."""
+    if json:
+        print_json(value)
+    else:
+        line(sentence)

@@ -14,10 +14,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from bridge.app import Checked
 from bridge.cli.printing import add_row, console, line, new_table, print_json
 from bridge.engine.audit import Verdict
-from bridge.engine.decide import Rule, live_approvals
+from bridge.engine.decide import Rule, agreed_part, live_approvals
 from bridge.engine.guard import REASON_TEXTS
+from bridge.engine.roll import CLASSES, told_once
 from bridge.observe import InstitutionStatus, Status, as_json
 from bridge.ports import Delivery, Hold, KeptPerson
+
+_DECIDED = {"applied": "carried out"}
+_WHOLE = (
+    "Everything else of the snapshot is recorded with it: class moves, new people and groups, changes. "
+    "Who was left out is not deleted, and waits under a new number."
+)
 
 
 @contextmanager
@@ -157,29 +164,46 @@ def _hold(one: Hold) -> dict[str, Any]:
     return shown | {"explained": [REASON_TEXTS.get(reason, reason) for reason in one.reasons]}
 
 
-def hold(one: Hold, json: bool, rule: Rule, now: datetime) -> None:
+def hold(one: Hold, json: bool, rule: Rule, now: datetime, parts: Sequence[Hold] = ()) -> None:
+    """`parts` are those of the hold that were carried out by themselves."""
     if json:
-        print_json(_hold(one))
+        print_json(_hold(one) | {"parts": [_hold(part) for part in parts]})
         return
     line(f"Hold {one.id} ({one.state}): {one.subject} of {one.institution or one.target}, from {one.origin}")
     for reason in one.reasons:
         line(f"  {reason}: {REASON_TEXTS.get(reason, reason)}")
     for label, number in one.counts.items():
         line(f"  {label}: {number}")
-    for heading, keys in one.summary.items():
-        if keys:
-            line(f"  {heading.replace('_', ' ')} ({len(keys)}): " + ", ".join(keys))
+    for heading, keys in told_once(one.summary, one.people).items():
+        line(f"  {heading.replace('_', ' ')} ({len(one.summary[heading])}):" + _keys(heading, keys))
     if one.people:
         line(f"  would go ({len(one.people)}): " + ", ".join(one.people))
     if one.groups:
         line(f"  groups that would go ({len(one.groups)}): " + ", ".join(one.groups))
+    for part in parts:
+        line(f"  {_carried_out(part)}")
     for sentence in _approvals(one, rule, now):
         line(f"  {sentence}")
+    if one.state != "open" and one.decided_at is not None:
+        by = f" by {one.decided_by}" if one.decided_by and one.state != "applied" else ""
+        line(f"  {_DECIDED.get(one.state, one.state)}{by} at {_second(one.decided_at)}")
     if one.state == "open":
         rest = "Everything else goes on. " if one.subject == "deletions" else ""
         line(f"{rest}Nothing of this is changed until you decide:")
         line(f"skolebro holds approve {one.id}, or reject {one.id}")
         line(f"What it would do in each target: skolebro holds preview {one.id}")
+
+
+def _keys(heading: str, keys: Sequence[str]) -> str:
+    """Class moves stand each in a line of its own."""
+    return "".join(f"\n    {key}" for key in keys) if heading == CLASSES else f" {', '.join(keys)}"
+
+
+def _carried_out(part: Hold) -> str:
+    keys = (*part.people, *part.groups)
+    people = ", ".join(f"{yes.by} at {_second(yes.at)}" for yes in part.approvals)
+    done = f"carried out at {_second(part.decided_at)}, on record as hold {part.id}"
+    return f"{len(keys)} of it ({', '.join(keys)}): approved by {people}; {done}"
 
 
 def _approvals(one: Hold, rule: Rule, now: datetime) -> Iterator[str]:
@@ -202,14 +226,35 @@ def decided(one: Hold | None, json: bool, people_needed: int = 1) -> None:
     if one.state == "open":
         part = one.approvals[-1].only
         missing = people_needed - sum(approval.only == part for approval in one.approvals)
-        line(f"Hold {one.id} is approved by {one.approvals[-1].by}; {missing} more person has to approve it too.")
+        line(
+            f"Hold {one.id} is approved by {one.approvals[-1].by}{_for_whom(one)}; "
+            f"{missing} more person has to approve it too."
+        )
         if any(approval.only != part for approval in one.approvals):
             line(f"Somebody else approved another part of it, which counts apart: skolebro holds show {one.id}")
         return
-    follows = (
-        "the running daemon or the next sync carries it out" if one.state == "approved" else "nothing is changed"
-    )
-    line(f"Hold {one.id} is {one.state} by {one.decided_by}: {follows}.")
+    if one.state != "approved":
+        line(f"Hold {one.id} is {one.state} by {one.decided_by}: nothing is changed.")
+        return
+    follows = "the running daemon or the next sync carries it out"
+    line(f"Hold {one.id} is approved by {one.decided_by}{_for_whom(one)}: {follows}.")
+    if agreed_part(one) is not None:
+        line(
+            _WHOLE if one.subject == "snapshot" else f"Who was left out stays, and waits on under number {one.id}."
+        )
+
+
+def _for_whom(one: Hold) -> str:
+    """How much of a hold was approved last, where it is a part."""
+    part = one.approvals[-1].only if one.approvals else None
+    if part is None:
+        return ""
+    told = [
+        f"{len(set(part) & set(keys))} of {len(keys)} {what}"
+        for what, keys in (("people", one.people), ("groups", one.groups))
+        if keys
+    ]
+    return f" for {' and '.join(told)}"
 
 
 def kept(people: Sequence[KeptPerson], now: datetime, json: bool) -> None:

@@ -172,10 +172,11 @@ def _show(known: Sequence[Trace], hints: Sequence[str], json: bool) -> None:
     for hint in hints:
         line(f"! {hint}")
     for one in known:
-        _show_one(one)
+        show_trace(one)
 
 
-def _show_one(one: Trace) -> None:
+def show_trace(one: Trace) -> None:
+    """Show one person's way to people."""
     line(f"{one.user_id} in municipality {one.municipality}, as of {moment(one.at)}")
     for note in one.notes:
         line(f"! {note}")
@@ -229,6 +230,8 @@ def _show_now(now: Now) -> None:
         age = f", its source {word.source} read {moment(word.source_time)}" if word.source_time else ""
         year = f", school year {word.school_year}" if word.school_year else ""
         recorded = f", recorded {moment(word.recorded_at)}" if word.recorded_at else ""
+        if not word.is_named:
+            recorded = ", stored from an earlier export; the last one does not name the person"
         role = word.role if word.source is not None else "no more than a protection, of a record that is set aside"
         line(f"  {word.institution}: {role}{recorded}{age}{year}")
     if not now.words:

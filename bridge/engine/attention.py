@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from bridge.engine.decide import agreed_part
+from bridge.engine.expect import Window
 from bridge.engine.guard import REASON_TEXTS, REJECTED
 from bridge.observe import (
     AGREEMENT_MISSING,
@@ -44,10 +46,12 @@ def attention(
     now: datetime,
     stale_at: StaleAt,
     retired: Sequence[str] = (),
+    approved: Sequence[Hold] = (),
 ) -> tuple[str, ...]:
-    """Return the sentences, the most urgent first."""
+    """Return the sentences, the most urgent first; of the `approved` holds those that leave somebody undecided."""
     return (
         *map(_hold, holds),
+        *(_approved(hold) for hold in approved if agreed_part(hold) is not None),
         *(sentence for target in targets for sentence in _target(target, now)),
         *(_unapplied(target) for target in targets if not target.is_applied and not _has_hold(target, holds)),
         *map(_retired, retired),
@@ -68,11 +72,16 @@ def silence(rows: Sequence[InstitutionStatus], expected: Expected) -> Iterator[s
 
 
 def notes(
-    subscriptions: Iterable[Subscription], stored: Collection[tuple[str, str | None]], kept: Iterable[Hold] = ()
+    subscriptions: Iterable[Subscription],
+    stored: Collection[tuple[str, str | None]],
+    kept: Iterable[Hold] = (),
+    expected: Iterable[Window] = (),
+    approved: Iterable[Hold] = (),
 ) -> tuple[str, ...]:
     """Return what is good to know and needs nobody; `stored` are the institutions that there are data of.
 
-    `kept` are holds of deletions that somebody has rejected.
+    `kept` are holds of deletions that somebody has rejected, `expected` when new school years pass by themselves,
+    `approved` those that wait to be carried out.
     """
     unused = [
         row.institution
@@ -80,7 +89,28 @@ def notes(
         if row.agreement == "unused" and (row.municipality, row.institution) not in stored
     ]
     told = [f"{_numbers(unused)}: agreed, but not configured; nothing is fetched."] if unused else []
-    return (*told, *map(_kept_back, kept))
+    waiting = [_approved(hold) for hold in approved if agreed_part(hold) is None]
+    return (*told, *waiting, *map(_kept_back, kept), *_expected(expected))
+
+
+def _approved(hold: Hold) -> str:
+    part, everyone = agreed_part(hold), len(hold.people) + len(hold.groups)
+    how_much = f" for {len(part)} of {everyone}" if part is not None else ""
+    by = f" by {hold.decided_by}" if hold.decided_by else ""
+    when = "the next reconcile" if hold.subject == "drift" else "the running daemon or the next `skolebro sync`"
+    rest = f" Of the other {everyone - len(part)} nothing is decided yet." if part is not None else ""
+    return f"Hold {hold.id} is approved{by}{how_much}, and {when} carries that out.{rest}"
+
+
+def _expected(windows: Iterable[Window]) -> Iterator[str]:
+    told = [
+        f"{f'institution {one.institution}' if one.institution else 'every institution'} from "
+        f"{one.opens_at:%Y-%m-%d %H:%M} until {one.closes_at:%Y-%m-%d %H:%M} UTC"
+        for one in windows
+        if one.is_open
+    ]
+    if told:
+        yield f"A new school year passes by itself: {'; '.join(told)} (`skolebro holds expected`)."
 
 
 def _kept_back(hold: Hold) -> str:

@@ -58,7 +58,7 @@ def decide_hold(
         if hold is None:
             raise NotOpen(f"there is no hold {number}; `skolebro holds list` shows the open ones")
         if hold.state != "open" and not (approve and hold.state == "rejected" and hold.subject == "deletions"):
-            raise NotOpen(f"hold {number} is not open any more: it is {hold.state}; nothing was changed")
+            raise NotOpen(f"hold {number} is not open any more: it is {hold.state}; {_what_now(hold)}")
         if approve:
             _approve(uow, book, hold, Approval(by, now, _part(hold, only)), rule or Rule())
         else:
@@ -66,6 +66,16 @@ def decide_hold(
             uow.set_hold_state(number, "rejected", by, now)
             _write(uow, book, hold, "hold.rejected", by)
     return hold
+
+
+def _what_now(hold: Hold) -> str:
+    if hold.state != "approved" or agreed_part(hold) is None:
+        return "nothing was changed"
+    where = "a new number" if hold.subject == "snapshot" else f"number {hold.id}"
+    return (
+        "nothing was changed. Only a part of it is approved, and that is not carried out yet: `skolebro sync` or "
+        f"the running daemon does it; then the rest waits under {where} and can be approved or rejected"
+    )
 
 
 def agreed_part(hold: Hold) -> tuple[str, ...] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from bridge.engine.audit import AuditBook
@@ -21,7 +21,7 @@ def expect_roll(store: Store, book: AuditBook, roll: ExpectedRoll, policy: Guard
     """
     policy = policy or GuardPolicy()
     length = roll.closes_at - roll.opens_at
-    if length > LONGEST:
+    if length >= LONGEST + timedelta(days=1):  # the last day counts to its end
         raise NotAllowed(
             f"a roll can be expected for {LONGEST.days} days at most, and from {roll.opens_at:%Y-%m-%d} until "
             f"{roll.closes_at:%Y-%m-%d} it would be {length.days}; nothing was changed"
@@ -40,6 +40,51 @@ def expect_roll(store: Store, book: AuditBook, roll: ExpectedRoll, policy: Guard
         kind = "roll.expected" if is_open else "roll.proposed"
         book.write(uow, [{"kind": kind, **told, **span}])
     return is_open
+
+
+def unexpect_roll(
+    store: Store, book: AuditBook, municipality: str, institution: str, closes_at: datetime | None, now: datetime
+) -> int:
+    """Withdraw the windows of an institution ("": those of all) that are not over, and return how many those were.
+
+    `closes_at`: only what ends then. One person is enough: what is withdrawn waits for people again.
+    """
+    with store.write() as uow:
+        found = dict.fromkeys(
+            _window(roll)
+            for roll in uow.expected_rolls(municipality)
+            if roll.institution == institution and roll.closes_at >= now and closes_at in (None, roll.closes_at)
+        )
+        for _, opens, closes in found:
+            uow.drop_expected_rolls(municipality, institution, opens, closes)
+            span = {"from": opens.isoformat(), "until": closes.isoformat()}
+            told = {"municipality": municipality, "institution": institution, **span}
+            book.write(uow, [{"kind": "roll.withdrawn", **told}])
+    return len(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """When a roll is expected, and who said so; `is_open`: enough people did, else another one is waited for."""
+
+    institution: str
+    opens_at: datetime
+    closes_at: datetime
+    people: tuple[str, ...]
+    is_open: bool
+
+
+def windows(rolls: Sequence[ExpectedRoll], policy: GuardPolicy, now: datetime) -> list[Window]:
+    """Return the windows that are not over, those too that another person may still open."""
+    agreed = {_window(roll) for roll in open_windows(rolls, policy)}
+    found = []
+    for window in dict.fromkeys(map(_window, rolls)):
+        said = [roll for roll in rolls if _window(roll) == window]
+        is_open, can_be = window in agreed, said[-1].opened_at + policy.approval_lifetime >= now
+        if window[2] >= now and (is_open or can_be):
+            people = tuple(dict.fromkeys(roll.opened_by for roll in said))
+            found.append(Window(*window, people, is_open))
+    return found
 
 
 def as_proposed(reader: Reader, roll: ExpectedRoll, policy: GuardPolicy) -> ExpectedRoll:

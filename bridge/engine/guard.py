@@ -55,6 +55,7 @@ REASON_TEXTS: Mapping[str, str] = {
     TARGET_GROWS: "more would be created at the target than its threshold allows",
     TARGET_REWRITTEN: "more would be changed at the target than its threshold allows",
     "rest_of_a_part": "another part of it was approved; what is left waits for a person, however little it is",
+    "part_of_a_hold": "a part of another hold, which was approved and carried out by itself",
     TARGET_DRIFTED: "much of what the target has differs from what it confirmed",
 }
 

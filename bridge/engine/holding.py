@@ -8,20 +8,24 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bridge.domain.changes import Operation
-from bridge.domain.entities import Kind
+from bridge.domain.entities import Group, Kind
 from bridge.domain.records import Snapshot
 from bridge.engine.audit import AuditBook
+from bridge.engine.codec import decode_entity
 from bridge.engine.decide import Rule, agreed_part, is_agreed, live_approvals
 from bridge.engine.detect import Detection, concerned, label_of, withheld_with
 from bridge.engine.guard import OF_THE_TIME, SHRUNKEN, WRONG_INSTITUTION, GuardPolicy
 from bridge.engine.normalise import Normalised
-from bridge.engine.roll import roll_summary
+from bridge.engine.roll import main_groups, roll_summary
 from bridge.ports import Hold, Reader, Subject, UnitOfWork
 
 SNAPSHOT, DELETIONS, TARGET, DRIFT = "snapshot", "deletions", "target", "drift"
 _DECIDED = ("approved", "rejected")
+_HOLD = "hold "
 REST = "rest_of_a_part"
 """A hold whose other part was approved: what is left waits for a person, however little it is."""
+PART = "part_of_a_hold"
+"""A part of another hold that was approved and carried out by itself; `origin` names that hold."""
 NEWER_APPROVED, NEWER_RECORDED = "newer_approved", "newer_recorded"
 BODY_GONE, UNREADABLE = "body_gone", "unreadable"
 """Why an approved snapshot is not recorded."""
@@ -127,10 +131,23 @@ def hold_snapshot(
         opened_at=place.now,
         origin=snapshot.origin,
         groups=_group_names(found.header.institution_number, groups),
-        summary=roll_summary(detection.changes),
+        summary=_summary(uow, place, found, detection),
         export_time=found.header.export_time,
     )
     return _open(uow, place, in_place_of(earlier, opened), snapshot.body)
+
+
+def _summary(
+    reader: Reader, place: Place, found: Normalised, detection: Detection
+) -> Mapping[str, tuple[str, ...]]:
+    number, ids = found.header.institution_number, main_groups(detection.changes)
+    rows = reader.entities(place.municipality, Kind.GROUP, [(number, one) for one in ids])
+    stored_ones = [decode_entity(row.kind, row.body) for row in rows.values() if row.body is not None]
+    before, after = (
+        {one.group_id: one.name for one in groups if isinstance(one, Group)}
+        for groups in (stored_ones, found.entities[Kind.GROUP].values())
+    )
+    return roll_summary(detection.changes, before, after)
 
 
 def in_place_of(earlier: Iterable[Hold], hold: Hold) -> Hold:
@@ -248,23 +265,26 @@ def hold_deletions(
     withheld: tuple[Subject, ...],
     whole: Detection,
     rest: Detection,
+    *,
+    is_rest: bool = False,
 ) -> None:
     """Ask a person about these deletions; one who was asked about the same people and groups is not asked anew.
 
-    `whole` is what the snapshot would do, `rest` what it does without them.
+    `whole` is what the snapshot would do, `rest` what it does without them; `is_rest`: the other part of the
+    snapshot was approved.
     """
     counts = {**_stored_counts(hold_counts(whole)), **_deleted_counts(withheld), **_persons(whole, rest)}
     people = tuple(sorted(leavers.people))
     groups = _group_names(place.institution, leavers.groups)
     earlier = [hold for hold in holds_of(uow, place, DELETIONS, ("open",)) if REST not in hold.reasons]
+    reasons = (REST,) if is_rest else (SHRUNKEN,)
     for hold in earlier:
-        if (hold.people, hold.groups) == (people, groups):
+        if not is_rest and (hold.people, hold.groups) == (people, groups):
             is_the_same = set(withheld) <= set(hold.withheld)
             kept = replace(hold, withheld=withheld, digest=snapshot.digest, counts=counts)
             uow.put_hold(kept if is_the_same else replace(kept, approvals=()))
             return
         uow.set_hold_state(hold.id, "superseded", None, place.now)
-    reasons = (SHRUNKEN,)
     opened = Hold(
         id=0,
         municipality=place.municipality,
@@ -285,13 +305,47 @@ def hold_deletions(
 
 
 def keep_the_rest(uow: UnitOfWork, hold: Hold, withheld: tuple[Subject, ...], now: datetime) -> None:
-    """An approved hold has been carried out: all of it, or a part, and then the rest waits on."""
-    if withheld:
-        reasons = tuple(dict.fromkeys((*hold.reasons, REST)))
-        left = replace(_shrunk(hold, withheld), state="open", approvals=(), decided_by=None, decided_at=None)
-        uow.put_hold(replace(left, reasons=reasons))
-    else:
+    """An approved hold has been carried out: all of it, or a part, and then the rest waits on under its number.
+
+    The part stays on record as a hold of its own, with whom it was about and who said yes to them.
+    """
+    if not withheld:
         uow.set_hold_state(hold.id, "applied", hold.decided_by, now)
+        return
+    _note_part(uow, hold, tuple(subject for subject in hold.withheld if subject not in set(withheld)), now)
+    reasons = tuple(dict.fromkeys((*hold.reasons, REST)))
+    left = replace(_shrunk(hold, withheld), state="open", approvals=(), decided_by=None, decided_at=None)
+    uow.put_hold(replace(left, reasons=reasons))
+
+
+def _note_part(uow: UnitOfWork, hold: Hold, gone: tuple[Subject, ...], now: datetime) -> None:
+    if not gone:
+        return
+    agreed = agreed_part(hold)
+    part = replace(
+        _shrunk(hold, gone),
+        state="applied",
+        decided_at=now,
+        reasons=(*told_reasons(hold), PART),
+        origin=f"{_HOLD}{hold.id}",
+        approvals=tuple(replace(one, only=None) for one in hold.approvals if one.only == agreed),
+    )
+    uow.add_hold(part, None)
+
+
+def told_reasons(hold: Hold) -> tuple[str, ...]:
+    """Why a hold was opened, without what became of it since."""
+    return tuple(reason for reason in hold.reasons if reason not in (REST, PART)) or hold.reasons
+
+
+def part_of(hold: Hold) -> int | None:
+    """The number of the hold that this one was a part of; None for a hold of its own."""
+    return int((hold.origin or "").removeprefix(_HOLD)) if PART in hold.reasons else None
+
+
+def parts_of(reader: Reader, number: int) -> list[Hold]:
+    """The parts of a hold that were approved and carried out before the rest, the oldest first."""
+    return [one for one in reader.holds(("applied",)) if part_of(one) == number]
 
 
 # ---------------------------------------------------------------- the end of waiting

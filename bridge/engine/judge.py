@@ -79,7 +79,8 @@ def judge(
     withheld = withhold(uow, place, detection, leavers)
     if withheld:
         rest = detect(uow, intake.municipality, found, times, kept | set(withheld))
-        hold_deletions(uow, place, snapshot, leavers, withheld, detection, rest)
+        is_rest = approved is not None and not new
+        hold_deletions(uow, place, snapshot, leavers, withheld, detection, rest, is_rest=is_rest)
         detection = rest
     else:
         nothing_is_withheld(uow, place)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from bridge.connector import Capabilities, Command, SnapshotSource, SourceFailure
 from bridge.domain.changes import Operation
+from bridge.domain.entities import Contribution, Kind, Role
 from bridge.domain.errors import SourceUnauthorised, SourceUnavailable, StoreError
 from bridge.domain.ids import TargetId
 from bridge.domain.outcomes import Delivered, Outcome
@@ -17,7 +19,7 @@ from bridge.domain.records import Record, Snapshot
 from bridge.engine.apply import apply_approved, expire
 from bridge.engine.brake import operation_of, release
 from bridge.engine.breaker import is_paused, unpause
-from bridge.engine.codec import decode_body, encode_body
+from bridge.engine.codec import decode_body, decode_entity, encode_body
 from bridge.engine.decide import NotOpen, Rule
 from bridge.engine.deliver import deliver
 from bridge.engine.desire import Rendering, deliveries_of
@@ -57,7 +59,8 @@ class Plan:
 
     `later` is what waits for its time or for a person, `paused` why a target gets nothing now. `held` names the
     targets whose changed mapping would be held instead of applied, `unavailable` why the source of a municipality
-    gives nothing now.
+    gives nothing now. `anyway` counts what each target is told without the approval that a plan is of, too, and
+    `contacts` are those of the people who would go who are nothing but somebody's contact.
     """
 
     snapshots: tuple[Run, ...]
@@ -66,6 +69,8 @@ class Plan:
     unavailable: dict[str, str]
     later: dict[str, list[Later]] = field(default_factory=dict)
     paused: dict[str, str] = field(default_factory=dict)
+    anyway: dict[str, int] = field(default_factory=dict)
+    contacts: tuple[str, ...] = ()
 
 
 def plan(store: Store, intakes: Sequence[Intake], lanes: Sequence[Lane]) -> Plan:
@@ -87,18 +92,86 @@ def plan(store: Store, intakes: Sequence[Intake], lanes: Sequence[Lane]) -> Plan
 
 
 def foresee(store: Store, intakes: Sequence[Intake], lanes: Sequence[Lane], number: int) -> Plan:
-    """What each target would be told if a person approved a hold now, all of it; nothing is sent or kept.
+    """What each target would be told beside what is due anyway if a person approved all of a hold now.
 
+    It is rehearsed with the approval and without; nothing is sent or kept.
     Raises `NotOpen` for a hold that is decided or that no target follows from.
     """
+    approved = _rehearsed(store, intakes, lanes, number)
+    found = _beside(approved, _rehearsed(store, intakes, lanes, None))
+    with store.read() as reader:
+        contacts = _contacts(reader, intakes[0].municipality, _going(found))
+    return replace(found, contacts=contacts)
+
+
+def _rehearsed(store: Store, intakes: Sequence[Intake], lanes: Sequence[Lane], number: int | None) -> Plan:
     listener = Listener()
     with store.write() as uow:
         rehearsal = _Rehearsal(uow)
-        _approve(uow, number, intakes[0])
+        if number is not None:
+            _approve(uow, number, intakes[0])
         held = [target for intake in intakes for target in _settle(rehearsal, intake, intake, listener)]
         found = _deliver(uow, rehearsal, lanes, held, {}, listener)
         uow.rollback()
     return found
+
+
+def _beside(found: Plan, anyway: Plan) -> Plan:
+    """What a plan has beside another one, and how much of it the other one has too."""
+    targets = {name: _less(steps, anyway.targets.get(name, ()), _same) for name, steps in found.targets.items()}
+    return replace(
+        found,
+        snapshots=tuple(_less(found.snapshots, anyway.snapshots, _of_run)),
+        targets=targets,
+        held=tuple(target for target in found.held if target not in anyway.held),
+        later={name: _less(rows, anyway.later.get(name, ()), _of_later) for name, rows in found.later.items()},
+        anyway={name: len(found.targets[name]) - len(steps) for name, steps in targets.items()},
+    )
+
+
+_T = TypeVar("_T")
+
+
+def _less(found: Iterable[_T], others: Iterable[_T], what: Callable[[_T], Hashable]) -> list[_T]:
+    """Those that are not among the others, each as often as it is there more."""
+    left = Counter(map(what, others))
+    kept = []
+    for one in found:
+        if left[what(one)]:
+            left[what(one)] -= 1
+        else:
+            kept.append(one)
+    return kept
+
+
+def _same(step: Step) -> Hashable:
+    return step
+
+
+def _of_run(run: Run) -> Hashable:
+    return run.institution, run.origin, run.digest, run.result
+
+
+def _of_later(row: Later) -> Hashable:
+    """The rehearsals are not of the same moment, so when it is looked at again is none of it."""
+    return row.operation, row.kind, row.key, row.reason
+
+
+def _going(found: Plan) -> list[str]:
+    rows: list[Step | Later] = [step for steps in found.targets.values() for step in steps]
+    rows += [row for later in found.later.values() for row in later]
+    is_gone = Operation.DELETED.value
+    return sorted({row.key[0] for row in rows if (row.kind, row.operation) == (Kind.PERSON, is_gone)})
+
+
+def _contacts(reader: Reader, municipality: str, people: Sequence[str]) -> tuple[str, ...]:
+    """Those of the people of whom every institution says that they are a contact."""
+    roles: dict[str, set[Role]] = {}
+    for row in reader.entities_by_person(municipality, Kind.CONTRIBUTION, people):
+        said = decode_entity(row.kind, row.body) if row.body is not None else None
+        if isinstance(said, Contribution) and not said.is_protection_only:
+            roles.setdefault(said.user_id, set()).add(said.role)
+    return tuple(one for one in people if roles.get(one) == {Role.CONTACT})
 
 
 def _approve(uow: UnitOfWork, number: int, intake: Intake) -> None:

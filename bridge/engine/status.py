@@ -10,6 +10,8 @@ from datetime import datetime
 from bridge.domain.entities import Kind
 from bridge.domain.ids import TargetId
 from bridge.engine.attention import DAY, Expected, StaleAt, a_day_later, attention, notes, silence
+from bridge.engine.expect import windows
+from bridge.engine.guard import GuardPolicy
 from bridge.observe import (
     HoldStatus,
     InstitutionStatus,
@@ -50,12 +52,14 @@ def read_status(
     stale_at: StaleAt = a_day_later,
     renderings: Mapping[TargetId, str] | None = None,
     expected: Expected | None = None,
+    policies: Mapping[str, GuardPolicy] | None = None,
 ) -> Status:
     """Return the state of the bridge, read in one transaction.
 
     `targets` are those of the configuration, `renderings` what each should be rendered by; an institution without
-    fresh data after `stale_at` needs a person, and one that is `expected` and was never heard of. Counts of
-    quarantined records stop at 10,000, and 50 of them are listed.
+    fresh data after `stale_at` needs a person, and one that is `expected` and was never heard of. `policies` are
+    those of the municipalities: they say whether a roll that is expected passes by itself. Counts of quarantined
+    records stop at 10,000, and 50 of them are listed.
     Raises `StoreUnavailable`.
     """
     with store.read() as reader:
@@ -71,12 +75,12 @@ def read_status(
         digests = renderings or {}
         rows = tuple(_target(reader, target, now, digests.get(target)) for target in targets)
         retired = _retired(reader, targets, now)
-        holds = tuple(map(_hold, reader.holds(("open",))))
+        holds, approved = tuple(map(_hold, reader.holds(("open",)))), reader.holds(("approved",))
         size, head = reader.audit_head()
         return Status(
             at=now,
             attention=(
-                *attention(institutions, rows, holds, quarantined.total(), now, stale_at, retired),
+                *attention(institutions, rows, holds, quarantined.total(), now, stale_at, retired, approved),
                 *silence(institutions, expected or {}),
             ),
             municipalities=tuple(
@@ -92,6 +96,12 @@ def read_status(
                 subscriptions,
                 {(row.municipality, row.institution) for row in institutions},
                 [hold for hold in reader.holds(("rejected",)) if hold.subject == "deletions"],
+                [
+                    window
+                    for code, policy in (policies or {}).items()
+                    for window in windows(reader.expected_rolls(code), policy, now)
+                ],
+                approved,
             ),
             set_aside=tuple(map(_set_aside, aside[:_LISTED])),
         )

@@ -129,6 +129,16 @@ def _notes(reader: Reader, case: Case, targets: Collection[str], *, is_known: bo
             what = f" and keeps back {listed(held.withheld)}" if held.withheld else ""
             show = f"`skolebro holds show {held.number}`"
             yield f"Hold {held.number} of {held.place} names the person{what}; it is {held.state}: {show}."
+        elif held.state == "rejected" and held.withheld:
+            by = (
+                f" (by {held.decided_by}, {moment(held.decided_at)})"
+                if held.decided_by and held.decided_at
+                else ""
+            )
+            yield (
+                f"Kept by the rejection of hold {held.number} of {held.place}{by}: {listed(held.withheld)}; "
+                f"`skolebro holds approve {held.number}` lets it go after all."
+            )
     for word in case.now.words:
         if word.last_run is not None:
             yield f"Institution {word.institution} brought nothing new the last time ({word.last_run})."

@@ -9,20 +9,24 @@ from datetime import datetime
 from bridge.domain.entities import Affiliation, Contribution, Kind
 from bridge.domain.ids import CanonicalId, canonical_id
 from bridge.engine.codec import decode_entity
+from bridge.engine.holding import part_of, told_reasons
 from bridge.engine.trace_merge import Decision, contributions, decide, protected_phones, protection, source_times
 from bridge.engine.trace_words import is_about, label
 from bridge.observe import in_words, meaning_of
-from bridge.ports import EntityRow, Hold, InstitutionState, KeptPerson, QuarantineRow, Reader, Run
+from bridge.ports import EntityRow, Hold, InstitutionState, KeptPerson, QuarantineRow, Reader, Run, Subject
 
 _TIES = (Kind.AFFILIATION, Kind.MEMBERSHIP, Kind.GUARDIANSHIP)
 _GOOD = ("recorded", "unchanged")
+_KEEPING = ("open", "approved", "rejected")
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
     """What one institution says of the person, and how fresh that is.
 
-    `last_run` is the newest run of the institution where that brought nothing: result and reason.
+    `last_run` is the newest run of the institution where that brought nothing: result and reason. `is_named`:
+    whether the last export names the person; where it does not, a hold keeps what an earlier one said, and no
+    time is told.
     """
 
     institution: str
@@ -35,6 +39,7 @@ class Word:
     states_protection: bool
     protected_phones: tuple[str, ...]
     last_run: str | None
+    is_named: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +76,10 @@ class Yes:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A hold that names the person. `withheld` are what of them it keeps back; whom else it names is not told."""
+    """A hold that names the person. `withheld` are what of them it keeps back; whom else it names is not told.
+
+    `part`: the number under which the part with the person stays on record, where that was carried out by itself.
+    """
 
     number: int
     subject: str
@@ -83,6 +91,7 @@ class Held:
     opened_at: datetime
     decided_at: datetime | None
     decided_by: str | None
+    part: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +116,12 @@ def read_now(reader: Reader, municipality: str, user_id: str) -> Now:
     states = {s.institution: s for s in reader.institution_states() if s.municipality == municipality}
     last = {run.institution: run for run in reader.last_runs() if run.municipality == municipality}
     times = source_times(states.values())
+    waiting = [hold for hold in reader.holds(_KEEPING) if hold.municipality == municipality and not hold.target]
+    kept_back = {subject for hold in waiting for subject in hold.withheld}
     return Now(
         state="unknown" if row is None else "gone" if row.body is None else "known",
         version=row.version if row else 0,
-        words=tuple(_word(one, states.get(one.institution_number), last) for one in heard),
+        words=tuple(_word(one, states.get(one.institution_number), last, kept_back) for one in heard),
         decision=decide(heard, times),
         protection=protection(heard),
         ties=tuple(_ties(reader, municipality, user_id)),
@@ -120,7 +131,14 @@ def read_now(reader: Reader, municipality: str, user_id: str) -> Now:
     )
 
 
-def _word(one: Contribution, state: InstitutionState | None, last: Mapping[str | None, Run]) -> Word:
+def _word(
+    one: Contribution,
+    state: InstitutionState | None,
+    last: Mapping[str | None, Run],
+    kept_back: Collection[Subject],
+) -> Word:
+    is_named = (Kind.CONTRIBUTION, (one.institution_number, one.user_id)) not in kept_back
+    state = state if is_named else None
     source, run = one.source or "", last.get(one.institution_number)
     is_bad = run is not None and run.result not in _GOOD
     return Word(
@@ -134,6 +152,7 @@ def _word(one: Contribution, state: InstitutionState | None, last: Mapping[str |
         states_protection=one.person.protected,
         protected_phones=protected_phones(one),
         last_run=f"{run.result}: {in_words(run.reason)}" if run is not None and is_bad else None,
+        is_named=is_named,
     )
 
 
@@ -187,24 +206,37 @@ def _named_by(row: QuarantineRow, user_id: str, local: Collection[tuple[str, str
 
 def _holds(reader: Reader, municipality: str, user_id: str) -> Iterable[Held]:
     """Every hold that names the person or one of their ties, the oldest first."""
-    for hold in reader.holds():
-        withheld = [label(kind, key, user_id) for kind, key in hold.withheld if is_about(kind, key, user_id)]
-        if hold.municipality == municipality and (withheld or user_id in hold.people):
-            yield _held(hold, user_id, tuple(dict.fromkeys(withheld)))
+    here = [hold for hold in reader.holds() if hold.municipality == municipality]
+    for hold in here:
+        withheld = _withheld(hold, user_id)
+        if withheld or user_id in hold.people:
+            parts = [one for one in here if part_of(one) == hold.id]
+            others = [one for one in parts if not _withheld(one, user_id) and user_id not in one.people]
+            yield _held(hold, user_id, withheld, others)
 
 
-def _held(hold: Hold, user_id: str, withheld: tuple[str, ...]) -> Held:
+def _withheld(hold: Hold, user_id: str) -> tuple[str, ...]:
+    found = [label(kind, key, user_id) for kind, key in hold.withheld if is_about(kind, key, user_id)]
+    return tuple(dict.fromkeys(found))
+
+
+def _held(hold: Hold, user_id: str, withheld: tuple[str, ...], others: Iterable[Hold]) -> Held:
+    """The hold as it concerns the person; `others` are its parts that went without them."""
+    whole = part_of(hold)
+    said = [Yes(one.by, one.at, includes=False) for part in others for one in part.approvals]
+    said += [Yes(one.by, one.at, one.only is None or user_id in one.only) for one in hold.approvals]
     return Held(
-        number=hold.id,
+        number=hold.id if whole is None else whole,
         subject=hold.subject,
         place=hold.institution or hold.target or hold.municipality,
         state=hold.state,
-        reasons=hold.reasons,
+        reasons=told_reasons(hold),
         withheld=withheld,
-        approvals=tuple(Yes(one.by, one.at, one.only is None or user_id in one.only) for one in hold.approvals),
+        approvals=tuple(said),
         opened_at=hold.opened_at,
         decided_at=hold.decided_at,
         decided_by=hold.decided_by,
+        part=hold.id if whole is not None else None,
     )
 
 

@@ -180,6 +180,8 @@ def _hold(hold: Held) -> Iterator[Moment]:
     name = f"hold {hold.number} of {hold.place}"
     reasons = "; ".join(REASON_TEXTS.get(reason, reason) for reason in hold.reasons)
     facts: dict[str, object] = {"hold": hold.number, "subject": hold.subject, "reasons": hold.reasons}
+    if hold.part is not None:
+        facts["part"] = hold.part
     what = f"it keeps back {listed(hold.withheld)}" if hold.withheld else "the person would go with it"
     yield Moment(hold.opened_at, "hold.opened", f"{name} was opened ({reasons}); {what}", facts)
     for one in hold.approvals:
@@ -188,6 +190,8 @@ def _hold(hold: Held) -> Iterator[Moment]:
     if hold.decided_at is not None:
         by = f" by {hold.decided_by}" if hold.decided_by else ""
         text = f"{name} became {hold.state}{by}"
+        if hold.part is not None:
+            text = f"what was approved of {name} was carried out; it stays on record as hold {hold.part}"
         yield Moment(hold.decided_at, f"hold.{hold.state}", text, facts | {"by": hold.decided_by})
 
 

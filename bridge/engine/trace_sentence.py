@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from bridge.engine.trace_words import in_plain_words, moment
-from bridge.ports import Delivery
+from bridge.ports import KEPT, Delivery
 
 State = Literal["there", "changing", "waiting", "rejected", "parked", "leaving", "absent"]
 """`there`: as it should be. `changing`: there, and a change waits. `waiting`: not there yet. `parked`: there, left
@@ -30,12 +30,26 @@ def state_of(row: Delivery | None) -> State:
     return "changing" if row.is_due or row.confirmed != row.desired else "there"
 
 
-def sentence(what: str, row: Delivery | None, target: str, confirmed_at: datetime | None, why: str | None) -> str:
-    """Say where an entity is and why; `why` is the rule that keeps it from there, None where none does."""
+def sentence(
+    what: str,
+    row: Delivery | None,
+    target: str,
+    confirmed_at: datetime | None,
+    why: str | None,
+    kept: str | None = None,
+) -> str:
+    """Say where an entity is and why.
+
+    `why` is the rule that keeps it from there, None where none does; `kept` tells who decided that it stays.
+    """
     name = what[0].upper() + what[1:]
     state = state_of(row)
     if row is None or state == "absent":
         return f"{name} is not at {target}: {why or _NOT_PLANNED}."
+    if state == "leaving" and kept is not None:
+        because = f", because {why}" if why else ""
+        meanwhile = f"; {in_plain_words(row.reason)}" if row.reason != KEPT else ""
+        return f"{name} stays at {target}: {kept}. Without that it would go{because}{meanwhile}."
     told = _placed(name, state, row, target, confirmed_at, why)
     return told if why is None or state == "leaving" else f"{told} By the rules of now it would not go: {why}."
 

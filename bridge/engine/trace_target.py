@@ -122,7 +122,8 @@ def _whereabouts(reader: Reader, case: Case, rendering: Rendering, kind: Kind, k
     )
     confirmed_at = _confirmed_at(case.attempts, rendering.target, identity)
     why = why_not(decision, rendering, kind, _absence(reader, case, kind, key), withheld)
-    told = sentence(what, row, rendering.target, confirmed_at, why)
+    kept = _kept(case) if kind is Kind.PERSON else None
+    told = sentence(what, row, rendering.target, confirmed_at, why, kept)
     if kind is Kind.GROUP and state_of(row) in ("there", "changing"):
         told += _membership(case, rendering, view, there)
     return Whereabouts(
@@ -141,6 +142,14 @@ def _whereabouts(reader: Reader, case: Case, rendering: Rendering, kind: Kind, k
         decision=decision,
         fields=fields_of(decision, withheld),
     )
+
+
+def _kept(case: Case) -> str | None:
+    kept = case.now.kept
+    if kept is None or (kept.until is not None and kept.until <= case.at):
+        return None
+    until = f"until {moment(kept.until)}" if kept.until else "for good"
+    return f"{kept.kept_by} decided that no platform loses the person {until}"
 
 
 def _there(reader: Reader, rendering: Rendering, kind: Kind, view: Mapping[str, Any] | None) -> set[str]:

@@ -110,6 +110,8 @@ def label(kind: Kind, key: Key, user_id: str) -> str:
             return f"the membership of group {key[1]} at {key[0]}"
         case Kind.GUARDIANSHIP:
             return f"the tie to a {'contact' if key[1] == user_id else 'child'} at {key[0]}"
+        case Kind.CONTRIBUTION:
+            return f"what {key[0]} says of the person"
         case Kind.GROUP:
             return f"group {key[1]} at {key[0]}"
         case _:

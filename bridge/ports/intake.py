@@ -113,7 +113,7 @@ class Hold:
     target is concerned. `state`: open | approved | applied | rejected | superseded; approved ones carry
     `approvals`, and so does an open one that waits for a second person. `reasons` are stable codes; `counts` maps
     "<kind>.<operation>" to a number; `people` lists user ids, `groups` lists "<institution>/<group id>", never
-    names. `summary` is what a school-year roll would do, lists of keys by heading.
+    names of people. `summary` is what a school-year roll would do: by heading, user ids or names of groups.
     `notified_at` and `reminded_at`: when people were told of it, and that it grows old. `export_time` is when a
     snapshot that is held was made.
     """
@@ -256,7 +256,13 @@ class IntakeStore(Protocol):
         ...
 
     def expected_rolls(self, municipality: str) -> list[ExpectedRoll]:
-        """All that were ever said, the oldest first."""
+        """All that were said and not withdrawn, the oldest first."""
         ...
 
     def add_expected_roll(self, roll: ExpectedRoll) -> None: ...
+
+    def drop_expected_rolls(
+        self, municipality: str, institution: str, opens_at: datetime, closes_at: datetime
+    ) -> None:
+        """Forget what anybody said of exactly this window."""
+        ...

@@ -117,7 +117,7 @@ class KeptConformance:
 
 
 class RollConformance:
-    """`expected_rolls`, `add_expected_roll`."""
+    """`expected_rolls`, `add_expected_roll`, `drop_expected_rolls`."""
 
     def test_expected_rolls_are_remembered_oldest_first(self, store: Store) -> None:
         rolls = [
@@ -133,6 +133,22 @@ class RollConformance:
             assert reader.expected_rolls(TOWN) == rolls
             assert reader.expected_rolls(_ELSEWHERE) == [replace(rolls[0], municipality=_ELSEWHERE)]
             assert reader.expected_rolls("000") == []
+
+    def test_a_window_that_is_dropped_takes_no_other_along(self, store: Store) -> None:
+        roll = ExpectedRoll(TOWN, SCHOOL, NOW, later(30), "bo", NOW)
+        others = [
+            replace(roll, institution=""),
+            replace(roll, closes_at=later(31)),
+            replace(roll, opens_at=later(1)),
+        ]
+        with store.write() as uow:
+            for one in (roll, *others, replace(roll, opened_by="eva"), replace(roll, municipality=_ELSEWHERE)):
+                uow.add_expected_roll(one)
+            uow.drop_expected_rolls(TOWN, SCHOOL, NOW, later(30))
+            uow.add_expected_roll(roll)
+        with store.read() as reader:
+            assert reader.expected_rolls(TOWN) == [*others, roll]
+            assert len(reader.expected_rolls(_ELSEWHERE)) == 1
 
 
 class RunConformance:

@@ -61,4 +61,12 @@ class MemoryHolds(MemoryPart):
 
     def add_expected_roll(self, roll: ExpectedRoll) -> None:
         rolls = self._writing().rolls
-        rolls[len(rolls) + 1] = roll
+        rolls[max(rolls, default=0) + 1] = roll
+
+    def drop_expected_rolls(
+        self, municipality: str, institution: str, opens_at: datetime, closes_at: datetime
+    ) -> None:
+        rolls, window = self._writing().rolls, (municipality, institution, opens_at, closes_at)
+        for number, one in list(rolls.items()):
+            if (one.municipality, one.institution, one.opens_at, one.closes_at) == window:
+                del rolls[number]

@@ -40,7 +40,7 @@ class WebDeps:
     `status` and `exposition` may raise `BridgeError`. `liveness` looks at loop ticks only, never at a
     database, broker or target: their outage must not become a restart storm. `readiness`: the store can
     be written and the audit chain read; a target that is down is `degraded`, not unready. `hold` finds one by its
-    number.
+    number, `parts` what of it was carried out by itself.
     """
 
     status: Callable[[], Status]
@@ -48,6 +48,7 @@ class WebDeps:
     liveness: Callable[[], Health]
     readiness: Callable[[], Health]
     hold: Callable[[int], Hold | None] = lambda _: None
+    parts: Callable[[int], Sequence[Hold]] = lambda _: ()
 
 
 def create_app(deps: WebDeps, allowed_hosts: Sequence[str] = LOOPBACK_NAMES) -> FastAPI:
@@ -90,12 +91,12 @@ def _add_pages(app: FastAPI, deps: WebDeps) -> None:
     @app.get("/holds/{number}")
     def hold(number: int) -> Response:
         try:
-            found = deps.hold(number)
+            found, parts = deps.hold(number), deps.parts(number)
         except BridgeError as error:
             return _respond(_UNAVAILABLE, trouble_page(str(error)), _HTML)
         if found is None:
             return _respond(_NOT_FOUND, no_hold_page(number), _HTML)
-        return _respond(_OK, hold_page(found, REASON_TEXTS), _HTML)
+        return _respond(_OK, hold_page(found, REASON_TEXTS, parts), _HTML)
 
     @app.get("/status")
     def status() -> Response:

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from html import escape
 
+from bridge.engine.roll import told_once
 from bridge.ports import Hold
 from bridge.web.page import framed
 
 _WHO = "Would go"
 
 
-def hold_page(hold: Hold, reasons: Mapping[str, str]) -> str:
-    """Return the page of a hold; `reasons` are the words for its codes."""
+def hold_page(hold: Hold, reasons: Mapping[str, str], parts: Sequence[Hold] = ()) -> str:
+    """Return the page of a hold; `reasons` are the words for its codes, `parts` of it were carried out before."""
     body = "".join(
         (
             _headline(hold, reasons),
             _list("How much", (f"{label.replace('.', ' ')}: {number:,}" for label, number in hold.counts.items())),
-            *(_list(heading.replace("_", " ").capitalize(), keys) for heading, keys in hold.summary.items()),
+            *(_list(heading.replace("_", " ").capitalize(), keys) for heading, keys in _summary(hold)),
             _list(_WHO, hold.people),
             _list("Groups that would go", hold.groups),
             _list("Approved by", _approvals(hold)),
+            _list("Carried out before", map(_carried_out, parts)),
+            _decision(hold),
             _what_to_do(hold),
         )
     )
@@ -46,7 +50,30 @@ def _why(hold: Hold, reasons: Mapping[str, str]) -> str:
 
 def _approvals(hold: Hold) -> Iterator[str]:
     for one in hold.approvals:
-        yield f"{one.by}, {'all of it' if one.only is None else f'{len(one.only)} of it'}"
+        part = "all of it" if one.only is None else f"{len(one.only)} of it"
+        yield f"{one.by}, {part}, {_minute(one.at)}"
+
+
+def _summary(hold: Hold) -> Iterable[tuple[str, Sequence[str]]]:
+    return told_once(hold.summary, hold.people).items()
+
+
+def _carried_out(part: Hold) -> str:
+    by = ", ".join(one.by for one in part.approvals)
+    number = len(part.people) + len(part.groups)
+    return f"{number} of it, approved by {by}: hold {part.id}, {_minute(part.decided_at)}"
+
+
+def _decision(hold: Hold) -> str:
+    if hold.state == "open" or hold.decided_at is None:
+        return ""
+    state = {"applied": "Carried out"}.get(hold.state, hold.state.capitalize())
+    by = f" by {hold.decided_by}" if hold.decided_by and hold.state != "applied" else ""
+    return f"<section><h2>Decided</h2><p>{escape(f'{state}{by}, {_minute(hold.decided_at)}')}</p></section>"
+
+
+def _minute(at: datetime | None) -> str:
+    return f"{at:%Y-%m-%d %H:%M} UTC" if at else "at an unknown time"
 
 
 def _list(title: str, entries: Iterable[str]) -> str:

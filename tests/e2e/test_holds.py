@@ -208,7 +208,15 @@ def test_two_people_are_needed_where_the_municipality_says_so(school: School) ->
 def test_a_roll_is_expected_by_one_person_alone_only_where_one_decides(school: School) -> None:
     until = (datetime.now(UTC) + timedelta(days=20)).date().isoformat()
     told = school.world.run("holds", "expect", "--until", until).ended(0).stdout
-    assert "is expected until" in told
+    assert "is expected from" in told and f"until {until} 23:59 (Europe/Copenhagen)" in told
+    assert "all" in school.world.run("holds", "expected").ended(0).stdout
+    assert "A new school year passes by itself" in " ".join(school.world.sync()["notes"])
+    assert "no such institution" in (
+        school.world.run("holds", "expect", "--until", until, "--institution", "999999").ended(2).stderr
+    )
+    assert "not expected any more" in school.world.run("holds", "unexpect").ended(0).stdout
+    assert "not expected so" in school.world.run("holds", "unexpect").ended(1).stderr
+    assert school.world.run("holds", "expected", "--json").ended(0).json == {"expected": []}
     far = (datetime.now(UTC) + timedelta(days=70)).date().isoformat()
     assert "60 days" in school.world.run("holds", "expect", "--until", far).ended(1).stderr
     school.world.municipality["guard"]["two_people"] = True

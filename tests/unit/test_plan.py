@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.cli import foresee as show
 from bridge.connector import Capabilities, Command
 from bridge.domain.changes import Operation
 from bridge.domain.entities import Kind
@@ -31,11 +32,13 @@ from tests.support.engine import (
     group,
     header,
     mapping_of,
+    parent,
     person_id,
     pupil,
     schools,
     teacher,
 )
+from tests.support.trace import EVERYTHING
 
 ANE, BO = person_id("ane"), person_id("bo")
 STAFF_ONLY = PLATFORM.replace("[student, employee]", "[employee]")
@@ -252,6 +255,35 @@ class TestAPlan:
         told = foresee(bench.store, [bench.intake], [bench.lane], hold.id)
         assert Step("deleted", "User", "person", ("ane",)) in told.targets[TARGET]
         assert everything(bench) == before
+
+    def test_of_a_hold_leaves_out_what_is_due_anyway(
+        self, bench: Bench, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        bench.policy = GuardPolicy(0.0, 1)
+        offer(bench, group("1A"), pupil("bo"), pupil("carl"))
+        bench.fetch()
+        (hold,) = bench.holds("open")
+        told = foresee(bench.store, [bench.intake], [bench.lane], hold.id)
+        assert ("person", ("carl",)) not in {(step.kind, step.key) for step in told.targets[TARGET]}
+        assert Step("deleted", "User", "person", ("ane",)) in told.targets[TARGET]
+        assert told.anyway[TARGET] >= 1
+        show.planned(told, json=False)
+        assert "due anyway, also without the approval" in capsys.readouterr().out
+
+    def test_of_a_hold_says_which_of_those_who_go_are_contacts(self, capsys: pytest.CaptureFixture[str]) -> None:
+        bench = Bench(mapping=EVERYTHING)
+        offer(bench, group("1A"), pupil("ane", contacts=[parent("mor")]), pupil("bo"))
+        bench.fetch()
+        bench.drain()
+        bench.policy = GuardPolicy(0.0, 1)
+        offer(bench, group("1A"), pupil("bo"))
+        bench.fetch()
+        told = foresee(bench.store, [bench.intake], [bench.lane], bench.holds("open")[0].id)
+        went = [step for step in told.targets[TARGET] if (step.kind, step.operation) == ("person", "deleted")]
+        assert {step.key[0] for step in went} == {"ane", "mor"}
+        assert told.contacts == ("mor",)
+        show.planned(told, json=False)
+        assert "contacts only (1): mor" in capsys.readouterr().out
 
     def test_of_a_hold_that_two_people_decide_shows_the_same(self, bench: Bench) -> None:
         bench.policy = GuardPolicy(0.0, 1, people_needed=2)

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from bridge.cli import show
+from bridge.cli.expected import moment_in
 from bridge.domain.entities import Affiliation, Kind, Membership
 from bridge.domain.records import Header, ImportSource, Record
-from bridge.engine.decide import NotAllowed
+from bridge.engine.decide import NotAllowed, Rule
 from bridge.engine.desire import Early
-from bridge.engine.expect import as_proposed, expect_roll
+from bridge.engine.expect import as_proposed, expect_roll, unexpect_roll, windows
 from bridge.engine.guard import SCHOOL_YEAR
 from bridge.engine.plan import foresee
 from bridge.engine.refresh import announce
 from bridge.ports import ExpectedRoll, Hold
+from bridge.web.hold_page import hold_page
 from tests.support.engine import SCHOOL, TARGET, TOWN, Bench, group, group_id, pupil, teacher
 
 MONTH = timedelta(days=30)
@@ -78,7 +82,7 @@ class TestARoll:
         bench = bench_of()
         bench.take(*REUSED, head=head(bench, KMD=NEW))
         told = only_hold(bench).summary
-        assert told["classes"] == ("1A -> 2A: 4", "2A -> 3A: 4")
+        assert told["classes"] == ("Klasse 1A -> Klasse 2A: 4", "Klasse 2A -> Klasse 3A: 4")
         assert told["leavers"] == tuple(f"three{n}" for n in range(4))
         assert told["starters"] == tuple(f"new{n}" for n in range(4))
         assert (told["new_groups"], told["closed_groups"]) == ((), ())
@@ -87,9 +91,35 @@ class TestARoll:
         bench = bench_of()
         bench.take(*FRESH, head=head(bench, KMD=NEW))
         told = only_hold(bench).summary
-        assert told["classes"] == ("1A -> 2A-27: 4", "2A -> 3A-27: 4")
-        assert told["new_groups"] == tuple(f"{SCHOOL}/{name}-27" for name in ("1A", "2A", "3A"))
-        assert told["closed_groups"] == tuple(f"{SCHOOL}/{name}" for name in ("1A", "2A", "3A"))
+        assert told["classes"] == ("Klasse 1A -> Klasse 2A-27: 4", "Klasse 2A -> Klasse 3A-27: 4")
+        assert told["new_groups"] == tuple(f"Klasse {name}-27" for name in ("1A", "2A", "3A"))
+        assert told["closed_groups"] == tuple(f"Klasse {name}" for name in ("1A", "2A", "3A"))
+
+    def test_names_a_group_with_its_id_only_where_two_share_a_name(self) -> None:
+        bench = bench_of()
+        same = (group("X1", "4A"), group("X2", "4A"), group("X3", "Klasse 3A"))
+        moved = (pupil("one0", "X1"), pupil("two0", "X2"), pupil("two1", "X2"), pupil("three0", "X3"))
+        rest = [pupil(f"{name}{n}", f"{i}A") for i, name in enumerate(("one", "two", "three"), 1) for n in (2, 3)]
+        bench.take(*LAST_YEAR[:3], *same, *moved, *rest, head=head(bench, KMD=NEW))
+        told = only_hold(bench).summary
+        assert told["classes"] == (
+            "Klasse 1A -> 4A (X1): 1",
+            "Klasse 2A -> 4A (X2): 2",
+            "Klasse 3A (3A) -> Klasse 3A (X3): 1",
+        )
+        assert told["new_groups"] == ("4A (X1)", "4A (X2)", "Klasse 3A")
+
+    def test_is_shown_with_a_line_for_each_move_and_every_leaver_once(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        bench = bench_of()
+        bench.take(*REUSED, head=head(bench, KMD=NEW))
+        show.hold(only_hold(bench), False, Rule(), bench.clock.at)
+        told = capsys.readouterr().out
+        assert "  classes (2):\n    Klasse 1A -> Klasse 2A: 4\n    Klasse 2A -> Klasse 3A: 4\n" in told
+        assert "leavers (4): 4 of those who would go\n" in told
+        assert told.count("three0") == 1
+        assert hold_page(only_hold(bench), {}).count("three0") == 1
 
     def test_is_carried_out_as_a_whole(self) -> None:
         bench = bench_of()
@@ -242,6 +272,61 @@ class TestAWindowWhereTwoPeopleDecide:
         self.expect(bench, "anna", bench.clock.at + MONTH)
         bench.policy = replace(bench.policy, people_needed=2)
         assert self.roll(bench) == ("held", SCHOOL_YEAR)
+
+
+class TestAWindowThatIsLookedAt:
+    def bench(self, needed: int) -> Bench:
+        bench = bench_of()
+        bench.policy = replace(bench.policy, people_needed=needed)
+        at = bench.clock.at
+        window = ExpectedRoll(TOWN, "", at, at + MONTH, "anna", at)
+        expect_roll(bench.store, bench.book, window, bench.policy)
+        return bench
+
+    def seen(self, bench: Bench) -> list[tuple[tuple[str, ...], bool]]:
+        with bench.store.read() as reader:
+            found = windows(reader.expected_rolls(TOWN), bench.policy, bench.clock.at)
+        return [(one.people, one.is_open) for one in found]
+
+    def test_is_open_until_it_is_over(self) -> None:
+        bench = self.bench(1)
+        assert self.seen(bench) == [(("anna",), True)]
+        bench.clock.forward(days=31)
+        assert self.seen(bench) == []
+
+    def test_waits_for_a_second_person_as_long_as_one_may_come(self) -> None:
+        bench = self.bench(2)
+        assert self.seen(bench) == [(("anna",), False)]
+        bench.clock.forward(hours=25)
+        assert self.seen(bench) == []
+
+    def test_lets_no_roll_pass_once_it_is_withdrawn(self) -> None:
+        bench = self.bench(1)
+        assert unexpect_roll(bench.store, bench.book, TOWN, "", None, bench.clock.at) == 1
+        assert bench.audit()[-1]["kind"] == "roll.withdrawn"
+        assert self.seen(bench) == []
+        assert bench.take(*FRESH, head=head(bench, KMD=NEW)) == ("held", SCHOOL_YEAR)
+
+    def test_is_not_withdrawn_by_the_name_or_the_end_of_another(self) -> None:
+        bench = self.bench(1)
+        assert unexpect_roll(bench.store, bench.book, TOWN, SCHOOL, None, bench.clock.at) == 0
+        assert unexpect_roll(bench.store, bench.book, TOWN, "", bench.clock.at + 2 * MONTH, bench.clock.at) == 0
+        assert self.seen(bench) == [(("anna",), True)]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_end", "meant"),
+    [
+        ("2027-08-31", True, "2027-08-31T21:59:59+00:00"),
+        ("2027-08-31", False, "2027-08-30T22:00:00+00:00"),
+        ("2027-08-31T08:00", True, "2027-08-31T06:00:00+00:00"),
+        ("2027-12-31T08:00Z", True, "2027-12-31T08:00:00+00:00"),
+    ],
+)
+def test_the_last_day_of_a_window_counts_to_its_end_where_the_school_is(
+    text: str, meant: str, *, is_end: bool
+) -> None:
+    assert moment_in(ZoneInfo("Europe/Copenhagen"), text, "--until", is_end=is_end).isoformat() == meant
 
 
 def test_a_window_of_more_than_sixty_days_is_refused() -> None:

@@ -100,3 +100,27 @@ def test_a_program_gets_all_of_it(capsys: pytest.CaptureFixture[str]) -> None:
     show.status(status(replace(ROW, agreement="missing"), notes=("x",)), json=True)
     told = json.loads(capsys.readouterr().out)
     assert (told["institutions"][0]["agreement"], told["notes"]) == ("missing", ["x"])
+
+
+def test_an_approval_of_a_part_says_how_many_it_lets_go(capsys: pytest.CaptureFixture[str]) -> None:
+    said = replace(open_hold(Approval("anna", NOW, ("ane",))), state="approved", decided_by="anna", decided_at=NOW)
+    show.decided(said, False)
+    told = " ".join(capsys.readouterr().out.split())
+    assert "Hold 7 is approved by anna for 1 of 3 people: the running daemon" in told
+    assert told.endswith("Who was left out stays, and waits on under number 7.")
+
+
+def test_an_approval_of_a_part_of_a_snapshot_says_that_all_else_is_recorded(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said = replace(open_hold(Approval("anna", NOW, ("ane", "101001/1A"))), state="approved", decided_by="anna")
+    show.decided(replace(said, subject="snapshot", groups=("101001/1A",)), False)
+    told = " ".join(capsys.readouterr().out.split())
+    assert "for 1 of 3 people and 1 of 1 groups" in told
+    assert "Everything else of the snapshot is recorded with it: class moves" in told
+    assert "waits under a new number" in told
+
+
+def test_an_approval_of_all_of_it_names_no_part(capsys: pytest.CaptureFixture[str]) -> None:
+    show.decided(replace(open_hold(Approval("anna", NOW)), state="approved", decided_by="anna"), False)
+    assert capsys.readouterr().out.startswith("Hold 7 is approved by anna: the running daemon")

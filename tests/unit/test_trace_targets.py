@@ -16,7 +16,7 @@ from bridge.domain.ids import TargetId
 from bridge.domain.outcomes import Deferred, Rejected
 from bridge.engine.trace import trace
 from bridge.engine.trace_words import REASONS
-from bridge.ports import Drift
+from bridge.ports import Drift, KeptPerson
 from tests.support.engine import MORNING, SCHOOL, TARGET, TOWN, Bench, header, key_id, parent, pupil, teacher
 from tests.support.trace import ANE, EVERYTHING, asked, filled, person_of, target_of
 
@@ -111,6 +111,28 @@ class TestTheSentenceAboutAPerson:
         assert found.state == "leaving"
         assert f"is still at {TARGET} and shall go, because the person was deleted by" in found.sentence
         assert found.sentence.endswith(f": {REASONS[reason]} ({reason}); next attempt 2026-08-18 06:00 UTC.")
+
+    @pytest.mark.parametrize("reason", ["grace", "kept_alive"])
+    def test_who_is_kept_is_said_to_be_kept_during_the_grace_too(self, reason: str) -> None:
+        bench = filled()
+        bench.drain()
+        bench.take(teacher("bo"), head=header(at=MORNING + timedelta(days=1)))
+        with bench.store.write() as uow:
+            uow.put_kept_person(KeptPerson(TOWN, "ane", MORNING + timedelta(days=9), "anna", MORNING))
+        put(bench, reason=reason, next_attempt_at=MORNING + timedelta(days=7))
+        told = target_of(bench).sentence
+        kept = "anna decided that no platform loses the person until 2026-08-20 06:00 UTC"
+        assert told.startswith(f"The person stays at {TARGET}: {kept}. Without that it would go, because")
+        assert ("(grace)" in told) == (reason == "grace")
+
+    def test_who_was_kept_until_yesterday_goes(self) -> None:
+        bench = filled()
+        bench.drain()
+        bench.take(teacher("bo"), head=header(at=MORNING + timedelta(days=1)))
+        with bench.store.write() as uow:
+            uow.put_kept_person(KeptPerson(TOWN, "ane", MORNING - timedelta(days=1), "anna", MORNING))
+        put(bench, reason="grace", next_attempt_at=MORNING + timedelta(days=7))
+        assert "is still at" in target_of(bench).sentence
 
     def test_whose_deletion_was_rejected(self) -> None:
         bench = filled()
