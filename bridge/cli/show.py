@@ -16,6 +16,7 @@ from bridge.cli.printing import add_row, console, line, new_table, print_json
 from bridge.engine.audit import Verdict
 from bridge.engine.decide import Rule, live_approvals
 from bridge.engine.guard import REASON_TEXTS
+from bridge.engine.hold_words import those_named, who_carries_out
 from bridge.observe import InstitutionStatus, Status, as_json
 from bridge.ports import Delivery, Hold, KeptPerson
 
@@ -169,10 +170,9 @@ def hold(one: Hold, json: bool, rule: Rule, now: datetime) -> None:
     for heading, keys in one.summary.items():
         if keys:
             line(f"  {heading.replace('_', ' ')} ({len(keys)}): " + ", ".join(keys))
-    if one.people:
-        line(f"  would go ({len(one.people)}): " + ", ".join(one.people))
-    if one.groups:
-        line(f"  groups that would go ({len(one.groups)}): " + ", ".join(one.groups))
+    for heading, keys in those_named(one):
+        if keys:
+            line(f"  {heading} ({len(keys)}): " + ", ".join(keys))
     for sentence in _approvals(one, rule, now):
         line(f"  {sentence}")
     if one.state == "open":
@@ -206,9 +206,7 @@ def decided(one: Hold | None, json: bool, people_needed: int = 1) -> None:
         if any(approval.only != part for approval in one.approvals):
             line(f"Somebody else approved another part of it, which counts apart: skolebro holds show {one.id}")
         return
-    follows = (
-        "the running daemon or the next sync carries it out" if one.state == "approved" else "nothing is changed"
-    )
+    follows = who_carries_out(one) if one.state == "approved" else "nothing is changed"
     line(f"Hold {one.id} is {one.state} by {one.decided_by}: {follows}.")
 
 

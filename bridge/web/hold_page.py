@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 
+from bridge.engine.hold_words import those_named
 from bridge.ports import Hold
 from bridge.web.page import framed
-
-_WHO = "Would go"
 
 
 def hold_page(hold: Hold, reasons: Mapping[str, str]) -> str:
@@ -18,8 +17,7 @@ def hold_page(hold: Hold, reasons: Mapping[str, str]) -> str:
             _headline(hold, reasons),
             _list("How much", (f"{label.replace('.', ' ')}: {number:,}" for label, number in hold.counts.items())),
             *(_list(heading.replace("_", " ").capitalize(), keys) for heading, keys in hold.summary.items()),
-            _list(_WHO, hold.people),
-            _list("Groups that would go", hold.groups),
+            *(_list(heading[0].upper() + heading[1:], keys) for heading, keys in those_named(hold)),
             _list("Approved by", _approvals(hold)),
             _what_to_do(hold),
         )
