@@ -1,4 +1,4 @@
-"""What would become of those whom a hold names, and who carries an approval out: never another thing than happens."""
+"""What would become of those whom a hold names, and who carries an approval out."""
 
 from __future__ import annotations
 
