@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -13,12 +13,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from bridge.app import Checked
 from bridge.cli.printing import add_row, console, line, new_table, print_json
+from bridge.domain.ids import CanonicalId, Key, TargetId
 from bridge.engine.audit import Verdict
 from bridge.engine.decide import Rule, live_approvals
 from bridge.engine.guard import REASON_TEXTS
 from bridge.engine.hold_words import those_named, who_carries_out
 from bridge.observe import InstitutionStatus, Status, as_json
-from bridge.ports import Delivery, Hold, KeptPerson
+from bridge.ports import Delivery, Drift, Hold, KeptPerson
+
+Keys = Mapping[tuple[TargetId, CanonicalId], Key]
+"""What the entities of targets are known by at the source."""
 
 
 @contextmanager
@@ -229,10 +233,11 @@ def deliveries(rows: Sequence[Delivery], json: bool) -> None:
     if json:
         print_json({"deliveries": [_delivery(row) for row in rows]})
         return
-    table = new_table("target", "entity", "id", "state", "attempts", "next", "reason")
+    table = new_table("target", "entity", "key", "id", "state", "attempts", "next", "reason")
     for row in rows:
         at = row.next_attempt_at.isoformat(timespec="seconds") if row.is_due else ""
-        add_row(table, row.target, row.kind, row.id, _state(row), row.attempts, at, row.reason)
+        place = (row.target, row.kind, "/".join(row.key), row.id)
+        add_row(table, *place, _state(row), row.attempts, at, row.reason)
     console.print(table)
 
 
@@ -255,6 +260,18 @@ def _delivery(row: Delivery) -> dict[str, Any]:
         "next_attempt_at": row.next_attempt_at.isoformat() if row.is_due else None,
         "reason": row.reason,
     }
+
+
+def differences(rows: Sequence[Drift], keys: Keys, limit: int | None) -> None:
+    table = new_table("target", "entity", "key", "id", "what", "fields", "rounds", "state")
+    for row in rows[:limit]:
+        key = "/".join(keys.get((row.target, row.id), ()))
+        place = (row.target, row.kind.value, key, row.id)
+        add_row(table, *place, row.what, ", ".join(row.fields), row.rounds, row.state)
+    if rows:
+        console.print(table)
+    if limit is not None and len(rows) > limit:
+        line(f"and {len(rows) - limit} more: --all shows them.")
 
 
 def retried(number: int, json: bool) -> None:

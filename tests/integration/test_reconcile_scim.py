@@ -323,6 +323,11 @@ def test_the_command_shows_what_differs_and_sets_it_right_when_asked(world: Worl
     told = world.run("reconcile", "list").ended(0).stdout
     assert "By Hand" not in told
     assert first["externalId"] in told
+    assert first["userName"] in told, "a person is told of by what the school knows them by"
+    keys = {row["id"]: row["key"] for row in report["drift"]}
+    for user in (first, second):
+        assert keys[user["externalId"]] == [user["userName"]]
+    assert first["userName"] in world.run("deliveries", "list").ended(0).stdout
     status = world.run("status", "--json").ended(1).json
     assert status["targets"][0]["drifted"] == report["left"] > 1
     assert any("skolebro reconcile --repair" in sentence for sentence in status["attention"])
@@ -346,6 +351,8 @@ def test_a_drift_that_was_approved_needs_no_second_repair_the_next_sync_sets_it_
     assert server.resources("/Users") == []
     steps = world.run("holds", "preview", "1", "--json").ended(0).json["targets"][PLATFORM]
     assert {step["key"][0] for step in steps if step["operation"] == "created"} == set(there.values())
+    listed = world.run("reconcile", "list").ended(0).stdout
+    assert "more: --all" not in listed
     assert f"would be made again ({len(there)})" in world.run("holds", "show", "1").ended(0).stdout
     world.run("holds", "approve", "1").ended(0)
     world.sync()

@@ -9,9 +9,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bridge.cli import show
+from bridge.domain.entities import Kind
+from bridge.domain.ids import TargetId, canonical_id
 from bridge.engine.decide import Rule
 from bridge.observe import InstitutionStatus, Status
-from bridge.ports import Approval, Hold
+from bridge.ports import Approval, Drift, Hold
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 ROW = InstitutionStatus("101", "101001", NOW, NOW, "unchanged", None, NOW, 0)
@@ -127,6 +129,19 @@ def test_an_approved_hold_says_what_carries_it_out(capsys: pytest.CaptureFixture
         "Hold 7 is approved by anna: the running daemon or the next sync reads 101/platform again and sets right "
         "what still differs.\n"
     )
+
+
+def test_a_long_list_of_differences_is_cut_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    target = TargetId("101/platform")
+    ids = [canonical_id("101", Kind.PERSON, (f"user{n}",)) for n in range(45)]
+    rows = [Drift(target, one, Kind.PERSON, "missing", (), 0, "open", NOW) for one in ids]
+    keys = {(target, one): (f"user{n}",) for n, one in enumerate(ids)}
+    show.differences(rows, keys, 40)
+    told = capsys.readouterr().out
+    assert "user39 " in told and "user40 " not in told
+    assert told.endswith("and 5 more: --all shows them.\n")
+    show.differences(rows, keys, None)
+    assert "user44 " in (told := capsys.readouterr().out) and "more" not in told
 
 
 def test_a_program_gets_all_of_it(capsys: pytest.CaptureFixture[str]) -> None:
