@@ -81,7 +81,7 @@ def _institutions(rows: Sequence[InstitutionStatus]) -> None:
     """A column that would be empty for all is left out."""
     columns: dict[str, Callable[[InstitutionStatus], object]] = {
         "municipality": lambda row: row.municipality,
-        "institution": lambda row: row.institution or f"the {row.part}",
+        "institution": lambda row: row.label,
         "school year": lambda row: row.school_year,
         "recorded": lambda row: _second(row.recorded_at) or ("never" if row.institution else None),
         "last run": lambda row: row.result,
