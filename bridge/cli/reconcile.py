@@ -16,7 +16,7 @@ from bridge.cli.printing import line, print_json
 from bridge.domain.errors import ConfigError, TargetError
 from bridge.domain.ids import TargetId
 from bridge.engine.reconcile import Reconciler, Report, reconcile, shown
-from bridge.engine.reconcile_mend import resync, unpark
+from bridge.engine.reconcile_mend import resync, to_resync, unpark
 from bridge.ports import Drift
 
 _NOW = "now"
@@ -126,8 +126,7 @@ def resync_target(
 
 def _number(bridge: Bridge, name: TargetId) -> int:
     with bridge.store.read() as reader:
-        counts = reader.delivery_counts(name, bridge.clock.now())
-    return counts.confirmed
+        return len(to_resync(reader, name))
 
 
 def _names(bridge: Bridge, wanted: str | None) -> list[TargetId]:

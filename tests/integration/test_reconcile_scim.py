@@ -375,12 +375,14 @@ def test_a_sync_says_that_a_target_cannot_be_read_to_set_right_what_was_approved
 def test_the_command_sends_everything_again_only_when_it_is_confirmed(world: World, server: ScimServer) -> None:
     places = {user["id"] for user in server.resources("/Users")}
     sent = disclosures(world)
-    assert "--yes" in world.run("resync", PLATFORM).ended(1).stderr
+    announced = world.run("resync", PLATFORM).ended(1).stderr
+    assert "--yes" in announced
     world.sync()
     assert disclosures(world) == sent
     due = world.run("resync", PLATFORM, "--yes", "--json").ended(0).json["due"]
     world.sync()
     assert due > len(places)
+    assert announced.startswith(f"skolebro: {due} entities would be sent to {PLATFORM} again")
     assert disclosures(world) - sent == due
     assert {user["id"] for user in server.resources("/Users")} == places
     assert world.rows("SELECT count(*) FROM audit WHERE record LIKE '%target.resync%'") == [(1,)]
