@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -13,6 +13,7 @@ from bridge.adapters.state_folder import DATABASE, prepare, sole_use
 from bridge.adapters.store_sql import open_sqlite
 from bridge.app.parts import Parts
 from bridge.config import MunicipalitySettings, Settings
+from bridge.connector import ReadsBack
 from bridge.domain.errors import SourceUnauthorised, SourceUnavailable
 from bridge.engine.apply import apply_approved, expire
 from bridge.engine.asking import GoOn, always
@@ -24,11 +25,13 @@ from bridge.engine.decide import NotOpen
 from bridge.engine.deliver import deliver
 from bridge.engine.facts import describe_step
 from bridge.engine.fetch import fetch
-from bridge.engine.holding import parts_of
+from bridge.engine.holding import DRIFT, parts_of
 from bridge.engine.intake import Intake
 from bridge.engine.lane import Lane
 from bridge.engine.plan import Plan, foresee, plan
 from bridge.engine.publish import cursor_name
+from bridge.engine.reconcile import Reconciler
+from bridge.engine.reconcile_foresee import foresee_drift
 from bridge.engine.refresh import announce, refresh
 from bridge.engine.status import read_status
 from bridge.engine.subscribe import ask_now, forget_institutions, try_mended
@@ -119,6 +122,12 @@ class Bridge(Parts):
         if not here:
             raise NotOpen(f"there is no hold {number} of a municipality that is configured")
         lanes = [lane for lane in self.lanes(every=True) if lane.rendering.scope.municipality == code]
+        if hold is not None and hold.subject == DRIFT:
+            drifted = [lane for lane in lanes if lane.rendering.target == hold.target]
+            if not drifted:
+                raise NotOpen(f"hold {number} is of {hold.target}, which is not configured any more")
+            with self.store.read() as reader:
+                return foresee_drift(reader, drifted[0], hold)
         return foresee(self.store, [self.intake(m) for m in here], lanes, number)
 
     def take_in(self, municipality: MunicipalitySettings, teller: Teller) -> int:
@@ -182,6 +191,21 @@ class Bridge(Parts):
             thread.join()
         if failed:
             raise failed[0]
+        return problems + self._set_right(lanes, teller)
+
+    def _set_right(self, lanes: Sequence[Lane], teller: Teller) -> list[str]:
+        """Read those targets again that a person has approved to set right, and send what that takes."""
+        problems = []
+        for lane in lanes:
+            one = Reconciler(lane, "report", None)  # every None: it reads only what was approved
+            if isinstance(lane.target, ReadsBack) and one.step(teller):
+                while deliver(lane, teller):
+                    pass
+            elif one.failures:
+                problems.append(
+                    f"{lane.rendering.target} could not be read back, so what was approved there is not set right "
+                    "yet; the next sync or the daemon tries again"
+                )
         return problems
 
 

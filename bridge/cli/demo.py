@@ -5,11 +5,8 @@ from __future__ import annotations
 import base64
 import secrets
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -22,13 +19,13 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from bridge.cli.processes import await_port, free_port, private, process, require_free, scim_command
 from bridge.domain.errors import ConfigError, SourceUnavailable
 from bridge.testing.aula_receiver import AulaReceiver
 from bridge.testing.stil_municipality import Municipality
 from bridge.testing.stil_server import StilServer
 
 _MARK = "made-by-skolebro-simulate"
-_START_LIMIT = 30.0
 
 _CONFIG = """\
 state_folder: state
@@ -68,24 +65,25 @@ def run_demo(folder: Path, municipality: Municipality, day_seconds: float, liste
     when a part does not come up.
     """
     console = Console()
-    _require_free(listen)
+    host, _, number = listen.rpartition(":")
+    require_free(host, int(number), "--listen")
     _fresh(folder)
     token, secret = secrets.token_hex(24), "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
-    _private(folder / "scim-token", token)
-    _private(folder / "aula-secret", secret)
+    private(folder / "scim-token", token)
+    private(folder / "aula-secret", secret)
     with ExitStack() as stack:
         stil = stack.enter_context(StilServer(municipality, day_seconds=day_seconds))
         aula = stack.enter_context(AulaReceiver(secret))
-        scim_port = _free_port()
+        scim_port = free_port()
         scim = f"http://127.0.0.1:{scim_port}/v2"
-        stack.enter_context(_process(_scim_command(scim_port, token), folder / "scim-server.log"))
-        _await_port(scim_port, stopping)
+        server = stack.enter_context(process(scim_command(scim_port, token), folder / "scim-server.log"))
+        await_port(scim_port, server, stopping)
         config = folder / "skolebro.yaml"
         config.write_text(
             _CONFIG.format(code=municipality.code, stil=stil.url, scim=scim, aula=aula.url, listen=listen)
         )
         command = [sys.executable, "-m", "bridge.cli", "run", "--config", str(config)]
-        bridge = stack.enter_context(_process(command, folder / "skolebro.log"))
+        bridge = stack.enter_context(process(command, folder / "skolebro.log"))
         console.print(f"STIL simulator {stil.url} · SCIM server {scim} · Aula stand-in {aula.url}")
         console.print(f"Status page http://{listen}/ · log {folder / 'skolebro.log'} · Ctrl-C ends everything")
         _watch(console, f"http://{listen}/status", bridge, municipality, stopping)
@@ -101,66 +99,6 @@ def _fresh(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700, parents=True)
     (folder / _MARK).touch()
-
-
-def _private(path: Path, text: str) -> None:
-    path.touch(mode=0o600)
-    path.write_text(text)
-
-
-def _require_free(listen: str) -> None:
-    host, _, port = listen.rpartition(":")
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, int(port)))
-        except OSError as error:
-            raise ConfigError(
-                f"{listen} cannot be listened on ({error.strerror}); use --listen 127.0.0.1:PORT"
-            ) from error
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _scim_command(port: int, token: str) -> list[str]:
-    program = Path(sys.executable).with_name("scim2-server")
-    if not program.exists():
-        raise ConfigError("the demonstration needs scim2-server: install skolebro[demo], or use `make run`")
-    return [str(program), "--port", str(port), "--bearer-token", token]
-
-
-@contextmanager
-def _process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a program away from the terminal's Ctrl-C, and end it when the block ends."""
-    with log.open("ab") as out:
-        process = subprocess.Popen(  # noqa: S603 - our own programs
-            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
-        )
-    try:
-        yield process
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(70)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _await_port(port: int, stopping: Event) -> None:
-    end = time.monotonic() + _START_LIMIT
-    while not stopping.is_set():
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        if time.monotonic() > end:
-            raise SourceUnavailable("the SCIM server did not come up; see scim-server.log")
-        stopping.wait(0.1)
 
 
 # ---------------------------------------------------------------- the live view

@@ -19,9 +19,11 @@ from bridge.domain.changes import Operation
 from bridge.domain.entities import PUBLISHED_KINDS
 from bridge.domain.errors import ConfigError
 from bridge.domain.events import Event, event_type
+from bridge.engine.find import subject_of
 from bridge.engine.history import as_of, beginning, living, position
 from bridge.engine.publish import Republished, publish_again
 from bridge.engine.replay import Span, last_events, note_reading, replay
+from bridge.engine.trace import other_spelling
 
 _DIGITS = 18
 _MOST = 10**_DIGITS
@@ -53,7 +55,10 @@ def events(
         int | None, typer.Option(min=0, max=_MOST, help="Only events up to this number.")
     ] = None,
     institution: Institution = None,
-    subject: Annotated[str | None, typer.Option(help="Only this one, <entity>/<canonical id>.")] = None,
+    subject: Annotated[
+        str | None,
+        typer.Option(help="Only this one: a user id, <institution>/<group id> or <entity>/<canonical id>."),
+    ] = None,
     entity: Annotated[str | None, typer.Option(help=f"Only {', '.join(PUBLISHED_KINDS)}.")] = None,
     operation: Annotated[Operation | None, typer.Option(help="Only what was done so.")] = None,
     type_: Annotated[
@@ -78,7 +83,8 @@ def events(
         kind, operation = _one_of(type_, _TYPES, "--type")
     end = moment(until, "--until") if until_sequence is None else until_sequence
     span = _span(bridge, code, after, moment(since, "--since"), end)
-    span = replace(span, institution=institution, subject=subject, kind=kind, operation=operation)
+    about = None if subject is None else _subject(bridge, code, subject)
+    span = replace(span, institution=institution, subject=about, kind=kind, operation=operation)
     if last is None:
         found: Iterator[Event] = islice(replay(bridge.store, code, span), limit)
     else:
@@ -191,6 +197,19 @@ def _point(text: str | None, option: str) -> int | datetime | None:
     if text is not None and text.isascii() and text.isdigit():
         return int(text) if len(text) < _DIGITS else _MOST
     return moment(text, option)
+
+
+def _subject(bridge: Bridge, code: str, text: str) -> str:
+    with bridge.store.read() as reader:
+        found = subject_of(reader, code, text)
+        other = other_spelling(reader, code, text) if found is None else None
+    if found is None:
+        hint = f"; there is {other}: small and capital letters and blanks count" if other is not None else ""
+        raise ConfigError(
+            f"--subject {text}: nothing is known by that in municipality {code}{hint}; allowed are a user id, "
+            "<institution>/<group id> and <entity>/<canonical id>"
+        )
+    return found
 
 
 def _span(

@@ -74,11 +74,11 @@ def tabled(found: Iterator[Event], data: bool, floor: int) -> None:
 
 
 def _show_table(page: Sequence[Event], data: bool) -> None:
-    table = new_table("sequence", "time", "type", "subject", "version", "changed")
+    table = new_table("sequence", "time", "type", "key", "subject", "version", "changed")
     for event in page:
         changed = ", ".join(msgspec.json.decode(event.data).get("changed", ()))
         at = event.time.isoformat(timespec="seconds")
-        add_row(table, event.sequence, at, event.type, event.subject, event.version, changed)
+        add_row(table, event.sequence, at, event.type, "/".join(event.key), event.subject, event.version, changed)
     console.print(table)
     if data:
         for event in page:

@@ -47,9 +47,9 @@ from bridge.engine.notices import tell_holds
 from bridge.observe import install_excepthook
 from bridge.registry import Registry
 
-EXIT_CODES = """Exit codes: 0 done · 1 finished, but something failed or still waits · 2 the configuration or the
-command is wrong · 3 state or source cannot be used now · 4 another skolebro works on this state ·
-5 the audit chain does not verify · 130 interrupted"""
+EXIT_CODES = """Exit codes: 0 done · 1 finished, but something failed or is still to be sent; of `status`:
+something needs a person · 2 the configuration or the command is wrong · 3 state or source cannot be used now ·
+4 another skolebro works on this state · 5 the audit chain does not verify · 130 interrupted"""
 
 app = typer.Typer(
     help="Skolebro, the bridge between STIL's school data and the platforms that schools use.",
@@ -116,8 +116,10 @@ def run(config: Config = CONFIG) -> None:
 def sync(config: Config = CONFIG, json: Json = False) -> None:
     """One pass: take what the sources have, then deliver until nothing is due.
 
-    Exit code 1 when something was refused or failed, or deliveries still wait; a held snapshot is shown, told to
-    whoever `notices` names, and no failure.
+    Exit code 1 when something was refused or failed, or is still to be sent. What waits for a person's decision is
+    shown, told to whoever `notices` names, and no failure: `skolebro status` ends with 1 for it.
+
+    Where stderr is no terminal (cron, a pipe), log lines go there as JSON; see `log` in the configuration.
     """
     bridge = open_configured(config)
     notices = make_notices(bridge, bridge.teller)

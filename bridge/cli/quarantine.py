@@ -82,9 +82,11 @@ def _show(rows: Sequence[QuarantineRow], runs: dict[str, Run], more: int, json: 
         meaning = meaning_of(reason, severity)
         line(f"{reason}: {meaning.what}.")
         line(f"  What to do: {meaning.remedy}.")
-    line(
-        "What was stored of these people and groups stays. The next good snapshot releases each record by itself."
-    )
+    severities = {row.severity for row in rows}
+    if "quarantined" in severities:
+        line("What was stored of these people and groups stays. The next good snapshot releases each by itself.")
+    if "noted" in severities:
+        line("What is only noted is used; the note goes with the next good snapshot that is without it.")
 
 
 def _since(row: QuarantineRow, runs: dict[str, Run]) -> str | None:

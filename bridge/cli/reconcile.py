@@ -10,15 +10,17 @@ from typer.core import TyperGroup
 
 from bridge.app import Bridge
 from bridge.app.reconcile import name_of, reconcilers
+from bridge.cli import show
 from bridge.cli.common import CONFIG, DONE, UNFINISHED, Config, Json, fail, open_configured, who
-from bridge.cli.printing import add_row, console, line, new_table, print_json
+from bridge.cli.printing import line, print_json
 from bridge.domain.errors import ConfigError, TargetError
 from bridge.domain.ids import TargetId
 from bridge.engine.reconcile import Reconciler, Report, reconcile, shown
-from bridge.engine.reconcile_mend import resync, unpark
+from bridge.engine.reconcile_mend import resync, to_resync, unpark
 from bridge.ports import Drift
 
 _NOW = "now"
+_SHOWN = 40
 
 
 class _ByDefault(TyperGroup):
@@ -33,6 +35,7 @@ reconcile_app = typer.Typer(
     help="Compare what targets have with what they confirmed. Without a word of its own: `now`.", cls=_ByDefault
 )
 
+All = Annotated[bool, typer.Option("--all", help=f"Show all that differs, not only {_SHOWN} of it.")]
 Name = Annotated[str | None, typer.Argument(metavar="[TARGET]", help="A target's id, <municipality>/<name>.")]
 
 
@@ -43,6 +46,7 @@ def reconcile_now(
     repair: Annotated[
         bool, typer.Option("--repair", help="Set right what can be, whatever is configured.")
     ] = False,
+    every: All = False,
     json: Json = False,
 ) -> None:
     """Read targets back and show what differs; sends nothing, what is set right goes with the next deliveries.
@@ -66,20 +70,22 @@ def reconcile_now(
                 problems.append(f"{name_of(one)} was not read: its mapping or scope is not applied yet.")
             else:
                 reports.append(report)
-    _show(reports, problems, json)
+    keys = _keys_of(bridge, [row for report in reports for row in report.drift])
+    _show(reports, problems, keys, json=json, limit=None if every else _SHOWN)
     raise SystemExit(UNFINISHED if problems or any(report.left for report in reports) else DONE)
 
 
 @reconcile_app.command("list")
-def reconcile_list(target: Name = None, config: Config = CONFIG, json: Json = False) -> None:
-    """List what differed when targets were last read back: ids and names of fields, no values."""
+def reconcile_list(target: Name = None, config: Config = CONFIG, every: All = False, json: Json = False) -> None:
+    """List what differed when targets were last read back: keys, ids and names of fields, no values."""
     bridge = open_configured(config)
     with bridge.store.read() as reader:
         rows = [row for name in _names(bridge, target) for row in reader.drift(name)]
+    keys = _keys_of(bridge, rows)
     if json:
-        print_json({"drift": [_row(row) for row in rows]})
+        print_json({"drift": [_row(row, keys) for row in rows]})
     else:
-        _table(rows)
+        show.differences(rows, keys, None if every else _SHOWN)
 
 
 @reconcile_app.command("retry")
@@ -120,8 +126,7 @@ def resync_target(
 
 def _number(bridge: Bridge, name: TargetId) -> int:
     with bridge.store.read() as reader:
-        counts = reader.delivery_counts(name, bridge.clock.now())
-    return counts.confirmed
+        return len(to_resync(reader, name))
 
 
 def _names(bridge: Bridge, wanted: str | None) -> list[TargetId]:
@@ -139,18 +144,26 @@ def _chosen(bridge: Bridge, wanted: str | None) -> list[Reconciler]:
     return found
 
 
+def _keys_of(bridge: Bridge, rows: Sequence[Drift]) -> show.Keys:
+    with bridge.store.read() as reader:
+        found = {(row.target, row.id): reader.delivery(row.target, row.id) for row in rows}
+    return {place: delivery.key for place, delivery in found.items() if delivery is not None}
+
+
 # ---------------------------------------------------------------- showing
 
 
-def _show(reports: Sequence[Report], problems: Sequence[str], json: bool) -> None:
+def _show(
+    reports: Sequence[Report], problems: Sequence[str], keys: show.Keys, *, json: bool, limit: int | None
+) -> None:
     if json:
-        print_json({"targets": [_report(report) for report in reports], "problems": list(problems)})
+        print_json({"targets": [_report(report, keys) for report in reports], "problems": list(problems)})
         return
     for problem in problems:
         line(f"! {problem}")
     for report in reports:
         line(_sentence(report))
-        _table(report.drift)
+        show.differences(report.drift, keys, limit)
         if report.hold is not None:
             line(
                 f"That is much: hold {report.hold} asks for a decision first; `skolebro holds show {report.hold}`."
@@ -167,7 +180,7 @@ def _sentence(report: Report) -> str:
     )
 
 
-def _report(report: Report) -> dict[str, Any]:
+def _report(report: Report, keys: show.Keys) -> dict[str, Any]:
     return {
         "target": report.target,
         "at": report.at.isoformat(),
@@ -177,26 +190,19 @@ def _report(report: Report) -> dict[str, Any]:
         "mended": len(report.mended),
         "left": report.left,
         "hold": report.hold,
-        "drift": [_row(row) for row in report.drift],
+        "drift": [_row(row, keys) for row in report.drift],
     }
 
 
-def _row(row: Drift) -> dict[str, Any]:
+def _row(row: Drift, keys: show.Keys) -> dict[str, Any]:
     return {
         "target": row.target,
         "entity": row.kind.value,
         "id": row.id,
+        "key": list(keys.get((row.target, row.id), ())),
         "what": row.what,
         "fields": list(row.fields),
         "rounds": row.rounds,
         "state": row.state,
         "seen_at": row.seen_at.isoformat(),
     }
-
-
-def _table(rows: Sequence[Drift]) -> None:
-    table = new_table("target", "entity", "id", "what", "fields", "rounds", "state")
-    for row in rows:
-        add_row(table, row.target, row.kind.value, row.id, row.what, ", ".join(row.fields), row.rounds, row.state)
-    if rows:
-        console.print(table)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -13,12 +13,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from bridge.app import Checked
 from bridge.cli.printing import add_row, console, line, new_table, print_json
+from bridge.domain.ids import CanonicalId, Key, TargetId
 from bridge.engine.audit import Verdict
 from bridge.engine.decide import Rule, agreed_part, live_approvals
 from bridge.engine.guard import REASON_TEXTS
+from bridge.engine.hold_words import those_named, who_carries_out
 from bridge.engine.roll import CLASSES, told_once
 from bridge.observe import InstitutionStatus, Status, as_json
-from bridge.ports import Delivery, Hold, KeptPerson
+from bridge.ports import Delivery, Drift, Hold, KeptPerson
+
+Keys = Mapping[tuple[TargetId, CanonicalId], Key]
+"""What the entities of targets are known by at the source."""
 
 _DECIDED = {"applied": "carried out"}
 _WHOLE = (
@@ -83,7 +88,7 @@ def _institutions(rows: Sequence[InstitutionStatus]) -> None:
     """A column that would be empty for all is left out."""
     columns: dict[str, Callable[[InstitutionStatus], object]] = {
         "municipality": lambda row: row.municipality,
-        "institution": lambda row: row.institution or f"the {row.part}",
+        "institution": lambda row: row.label,
         "school year": lambda row: row.school_year,
         "recorded": lambda row: _second(row.recorded_at) or ("never" if row.institution else None),
         "last run": lambda row: row.result,
@@ -176,10 +181,9 @@ def hold(one: Hold, json: bool, rule: Rule, now: datetime, parts: Sequence[Hold]
         line(f"  {label}: {number}")
     for heading, keys in told_once(one.summary, one.people).items():
         line(f"  {heading.replace('_', ' ')} ({len(one.summary[heading])}):" + _keys(heading, keys))
-    if one.people:
-        line(f"  would go ({len(one.people)}): " + ", ".join(one.people))
-    if one.groups:
-        line(f"  groups that would go ({len(one.groups)}): " + ", ".join(one.groups))
+    for heading, named in those_named(one):
+        if named:
+            line(f"  {heading} ({len(named)}): " + ", ".join(named))
     for part in parts:
         line(f"  {_carried_out(part)}")
     for sentence in _approvals(one, rule, now):
@@ -236,8 +240,7 @@ def decided(one: Hold | None, json: bool, people_needed: int = 1) -> None:
     if one.state != "approved":
         line(f"Hold {one.id} is {one.state} by {one.decided_by}: nothing is changed.")
         return
-    follows = "the running daemon or the next sync carries it out"
-    line(f"Hold {one.id} is approved by {one.decided_by}{_for_whom(one)}: {follows}.")
+    line(f"Hold {one.id} is approved by {one.decided_by}{_for_whom(one)}: {who_carries_out(one)}.")
     if agreed_part(one) is not None:
         line(
             _WHOLE if one.subject == "snapshot" else f"Who was left out stays, and waits on under number {one.id}."
@@ -276,10 +279,11 @@ def deliveries(rows: Sequence[Delivery], json: bool) -> None:
     if json:
         print_json({"deliveries": [_delivery(row) for row in rows]})
         return
-    table = new_table("target", "entity", "id", "state", "attempts", "next", "reason")
+    table = new_table("target", "entity", "key", "id", "state", "attempts", "next", "reason")
     for row in rows:
         at = row.next_attempt_at.isoformat(timespec="seconds") if row.is_due else ""
-        add_row(table, row.target, row.kind, row.id, _state(row), row.attempts, at, row.reason)
+        place = (row.target, row.kind, "/".join(row.key), row.id)
+        add_row(table, *place, _state(row), row.attempts, at, row.reason)
     console.print(table)
 
 
@@ -302,6 +306,18 @@ def _delivery(row: Delivery) -> dict[str, Any]:
         "next_attempt_at": row.next_attempt_at.isoformat() if row.is_due else None,
         "reason": row.reason,
     }
+
+
+def differences(rows: Sequence[Drift], keys: Keys, limit: int | None) -> None:
+    table = new_table("target", "entity", "key", "id", "what", "fields", "rounds", "state")
+    for row in rows[:limit]:
+        key = "/".join(keys.get((row.target, row.id), ()))
+        place = (row.target, row.kind.value, key, row.id)
+        add_row(table, *place, row.what, ", ".join(row.fields), row.rounds, row.state)
+    if rows:
+        console.print(table)
+    if limit is not None and len(rows) > limit:
+        line(f"and {len(rows) - limit} more: --all shows them.")
 
 
 def retried(number: int, json: bool) -> None:

@@ -16,6 +16,7 @@ from bridge.cli.common import CONFIG, Config, Json, open_configured, who
 from bridge.cli.printing import line, print_json
 from bridge.domain.errors import ConfigError
 from bridge.engine.desire import Rendering
+from bridge.engine.find import as_id, user_id_of
 from bridge.engine.trace import Trace, note_look_up, other_spelling, people_by_number, trace
 from bridge.engine.trace_now import Now
 from bridge.engine.trace_rules import Fields
@@ -26,7 +27,8 @@ _CPR = re.compile(r"\s*\d{6}[\s-]?\d{4}\s*")
 _NOT_FOUND = 1
 
 UserId = Annotated[
-    str | None, typer.Argument(metavar="USER_ID", help="Whom to look up; - reads the user id from standard input.")
+    str | None,
+    typer.Argument(metavar="USER_ID", help="A user id, or a canonical id of somebody; - reads it from stdin."),
 ]
 
 
@@ -49,7 +51,8 @@ def trace_person(
     wanted = _wanted(user_id, is_number=cpr_stdin)
     bridge = open_configured(config)
     renderings = _renderings(bridge, municipality, target)
-    people = _found_by_number(bridge, renderings, wanted) if cpr_stdin else [(code, wanted) for code in renderings]
+    found = _found_by_number if cpr_stdin else _found_by_id
+    people = found(bridge, renderings, wanted)
     _note(bridge, renderings, people)
     silent = frozenset(one.id for one in bridge.settings.targets) - frozenset(bridge.live_targets)
     with bridge.store.read() as reader:
@@ -129,6 +132,15 @@ def _found_by_number(bridge: Bridge, codes: Iterable[str], number: str) -> list[
         return [(code, user_id) for code in codes for user_id in people_by_number(reader, code, number)]
 
 
+def _found_by_id(bridge: Bridge, codes: Iterable[str], text: str) -> list[tuple[str, str]]:
+    """The user id as it was given; of a canonical id, the user id that it stands for."""
+    identity = as_id(text)
+    if identity is None:
+        return [(code, text) for code in codes]
+    with bridge.store.read() as reader:
+        return [(code, user_id_of(reader, code, identity) or text) for code in codes]
+
+
 def _note(bridge: Bridge, codes: Collection[str], people: Sequence[tuple[str, str]]) -> None:
     """Write every look-up down before anything of it is shown."""
     book = bridge.book(who())
@@ -178,6 +190,7 @@ def _show(known: Sequence[Trace], hints: Sequence[str], json: bool) -> None:
 def show_trace(one: Trace) -> None:
     """Show one person's way to people."""
     line(f"{one.user_id} in municipality {one.municipality}, as of {moment(one.at)}")
+    line(f"Canonical id: {one.id}")
     for note in one.notes:
         line(f"! {note}")
     for target in one.targets:

@@ -207,7 +207,7 @@ def _institutions(rows: Sequence[InstitutionStatus], now: datetime, stale_at: St
         if not _mends_itself(row, served) and (trouble := _trouble(row, now, stale_at)):
             groups.setdefault(trouble, []).append(row)
     for trouble, concerned in sorted(groups.items()):
-        yield f"{_names(concerned)}: {trouble}{_next_try(concerned, now)}."
+        yield f"{_names(concerned)}: {trouble}{_files(concerned)}{_next_try(concerned, now)}."
 
 
 def _mends_itself(row: InstitutionStatus, served: Collection[str]) -> bool:
@@ -232,7 +232,8 @@ def _trouble(row: InstitutionStatus, now: datetime, stale_at: StaleAt) -> str | 
     if needs_person(row.reason):
         return f"{in_words(row.reason)}; what is stored stays"
     if row.refused:
-        return f"{row.refused} refused within a day: {in_words(row.reason)}"
+        what = {0: "", 1: " file"}.get(len(row.files), " files")
+        return f"{row.refused}{what} refused within a day: {in_words(row.reason)}"
     if row.result == "refused":
         return f"the last snapshot was refused: {in_words(row.reason)}; what is stored stays"
     if row.failures >= PATIENCE:
@@ -264,6 +265,12 @@ def _staleness(row: InstitutionStatus, now: datetime, stale_at: StaleAt) -> str 
     return None
 
 
+def _files(rows: Iterable[InstitutionStatus]) -> str:
+    """Where to look: the names of what was refused."""
+    names = sorted({name for row in rows for name in row.files})
+    return f"; see {_some(names)}" if names else ""
+
+
 def _next_try(rows: Iterable[InstitutionStatus], now: datetime) -> str:
     first = min((row.retry_at for row in rows if row.retry_at is not None and row.retry_at > now), default=None)
     return f"; next try {first:%Y-%m-%d %H:%M} UTC" if first else ""
@@ -276,9 +283,12 @@ def _names(rows: Sequence[InstitutionStatus]) -> str:
 
 
 def _numbers(numbers: Sequence[str]) -> str:
-    more = len(numbers) - _NAMED
-    named = ", ".join(numbers[:_NAMED]) + (f" and {more} more" if more > 0 else "")
-    return f"Institution {named}" if len(numbers) == 1 else f"Institutions {named}"
+    return f"Institution {_some(numbers)}" if len(numbers) == 1 else f"Institutions {_some(numbers)}"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 # ---------------------------------------------------------------- words

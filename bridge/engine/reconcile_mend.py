@@ -83,10 +83,15 @@ def _is_ours(reader: Reader, lane: Lane, identity: CanonicalId) -> bool:
 # ---------------------------------------------------------------- what a person asks for
 
 
+def to_resync(reader: Reader, target: TargetId) -> list[CanonicalId]:
+    """All that a target should have, whatever has become of it."""
+    return [row.id for row in deliveries_of(reader, target) if row.desired is not None]
+
+
 def resync(store: Store, book: AuditBook, target: TargetId, by: str, now: datetime) -> int:
     """Let all that a target should have be sent again, rejected ones too; return how many these are."""
     with store.write() as uow:
-        ids = [row.id for row in deliveries_of(uow, target) if row.desired is not None]
+        ids = to_resync(uow, target)
         uow.forget_confirmed(target, ids)
         uow.retry_rejected(target, None, now)
         book.write(uow, [{"kind": "target.resync", "target": target, "by": by, "number": len(ids)}])

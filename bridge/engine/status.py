@@ -180,13 +180,19 @@ def _current(last: Mapping[_Place, Run], good: Mapping[_Place, datetime]) -> set
 
 
 def _refused(reader: Reader, last: Mapping[_Place, Run], now: datetime) -> Iterator[InstitutionStatus]:
-    """Files and messages that name no institution: for a day, because nothing else tells that they are missing."""
+    """Files and messages that name no institution: for a day, because nothing else tells that they are missing.
+
+    A file counts once, however often it was looked at, and not at all once it has become a good one.
+    """
     if not any(place[1] is None and now - run.at < DAY for place, run in last.items()):
         return
     found: dict[tuple[str, str, str | None], list[Run]] = {}
-    for run in reader.runs(_RUNS):
-        if run.institution is None and run.result == "refused" and now - run.at < DAY:
-            part = "feed" if (run.origin or "").startswith(FROM_FEED) else _SOURCE
+    judged: set[tuple[str, str | None]] = set()
+    for run in reader.runs(_RUNS):  # the newest first
+        part, file = "feed" if _is_of_feed(run) else _SOURCE, (run.municipality, run.origin)
+        is_told = part == _SOURCE and file in judged
+        judged.add(file)
+        if run.institution is None and run.result == "refused" and now - run.at < DAY and not is_told:
             found.setdefault((run.municipality, part, run.reason), []).append(run)
     for (municipality, part, reason), runs in sorted(found.items(), key=lambda pair: str(pair[0])):
         yield InstitutionStatus(
@@ -200,7 +206,20 @@ def _refused(reader: Reader, last: Mapping[_Place, Run], now: datetime) -> Itera
             freshness_seconds=None,
             part=part,
             refused=len(runs),
+            files=tuple(sorted(name for run in runs for name in _file(run))),
         )
+
+
+def _is_of_feed(run: Run) -> bool:
+    return (run.origin or "").startswith(FROM_FEED)
+
+
+def _file(run: Run | None) -> tuple[str, ...]:
+    """The name of the file that was refused, if it came from one: a service is no file."""
+    if run is None or run.result != "refused" or _is_of_feed(run):
+        return ()
+    origin = run.origin or ""
+    return (origin,) if "." in origin and "/" not in origin else ()
 
 
 def _institution(
@@ -230,6 +249,7 @@ def _institution(
         export_time=state.export_time if state else None,
         school_year=_school_year(state.school_years.values()) if state else None,
         part=None if place[1] else _SOURCE,
+        files=_file(run),
     )
 
 

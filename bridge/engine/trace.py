@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bridge.domain.entities import Contribution, Kind
-from bridge.domain.ids import Key, TargetId, canonical_id
+from bridge.domain.ids import CanonicalId, Key, TargetId, canonical_id
 from bridge.engine.audit import AuditBook
 from bridge.engine.codec import decode_entity
 from bridge.engine.desire import Rendering
@@ -31,10 +31,12 @@ _ONLY_DIGITS = re.compile(r"\D")
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """The answer. `is_known`: whether anything at all is known of the user id; `notes` tell what else matters."""
+    """The answer. `id` is the canonical one. `is_known`: whether anything at all is known of the user id; `notes`
+    tell what else matters."""
 
     municipality: str
     user_id: str
+    id: CanonicalId
     at: datetime
     is_known: bool
     now: Now
@@ -69,6 +71,7 @@ def trace(
     return Trace(
         municipality=municipality,
         user_id=user_id,
+        id=canonical_id(municipality, Kind.PERSON, (user_id,)),
         at=at,
         is_known=_is_known(now, past),
         now=now,

@@ -17,6 +17,7 @@ class Meaning:
 
 
 _SCHOOL = "the school corrects it in its administrative system; the next good export releases it"
+_AT_LEISURE = "the school corrects it in its administrative system; meanwhile it is used"
 _VENDOR = "ask the vendor of the school's administrative system; nothing is lost meanwhile"
 _UPDATE = "report it to us: the bridge may need an update; what it understands is used"
 _NOBODY = "nobody has to do anything; see whether the school meant it"
@@ -73,14 +74,18 @@ NOTED: Mapping[str, Meaning] = {
     ),
     "group_declared_twice": Meaning("a group is declared twice; the first counts", _VENDOR),
     "group_name_repeated": Meaning("two groups bear one name", _NOBODY),
-    "group_not_declared": Meaning("somebody is in a group that is not declared; it is made by its id", _SCHOOL),
-    "main_group_of_another_type": Meaning("the class of a pupil is no class but another kind of group", _SCHOOL),
+    "group_not_declared": Meaning(
+        "somebody is in a group that is not declared; it is made by its id", _AT_LEISURE
+    ),
+    "main_group_of_another_type": Meaning(
+        "the class of a pupil is no class but another kind of group", _AT_LEISURE
+    ),
     "misplaced_element": Meaning("an element stands where none should", _VENDOR),
     "missing_attribute": Meaning("an attribute is missing; the careful answer is taken", _VENDOR),
-    "missing_group_type": Meaning("a group has no type; it counts as another kind", _SCHOOL),
-    "missing_level": Meaning("a pupil has no level", _SCHOOL),
-    "missing_relation": Meaning("a contact has no relation; it counts as another kind", _SCHOOL),
-    "missing_role": Meaning("somebody has no role; it counts as another kind", _SCHOOL),
+    "missing_group_type": Meaning("a group has no type; it counts as another kind", _AT_LEISURE),
+    "missing_level": Meaning("a pupil has no level", _AT_LEISURE),
+    "missing_relation": Meaning("a contact has no relation; it counts as another kind", _AT_LEISURE),
+    "missing_role": Meaning("somebody has no role; it counts as another kind", _AT_LEISURE),
     "missing_school_year": Meaning("an import source tells no school year", _VENDOR),
     "missing_source": Meaning("a record or an import source does not say which system it comes from", _VENDOR),
     "repeated_element": Meaning("an element that may stand once stands twice; the first counts", _VENDOR),
@@ -96,19 +101,19 @@ NOTED: Mapping[str, Meaning] = {
     "unexpected_children": Meaning("an element that should hold a text holds elements; it is left out", _VENDOR),
     "unknown_attribute": Meaning("an attribute is not of the contract; it is left out", _UPDATE),
     "unknown_civil_registration_number_type": Meaning("the type of a CPR number is not known", _UPDATE),
-    "unknown_country_code": Meaning("the country of an address is not known; it is kept as it came", _SCHOOL),
+    "unknown_country_code": Meaning("the country of an address is not known; it is kept as it came", _AT_LEISURE),
     "unknown_element": Meaning("an element is not of the contract; it is left out", _UPDATE),
-    "unknown_gender": Meaning("a gender is not known; it is kept as it came", _SCHOOL),
+    "unknown_gender": Meaning("a gender is not known; it is kept as it came", _AT_LEISURE),
     "unknown_group_type": Meaning("the type of a group is not known; it counts as another kind", _UPDATE),
-    "unknown_level": Meaning("a level is not known; it is kept as it came", _SCHOOL),
+    "unknown_level": Meaning("a level is not known; it is kept as it came", _AT_LEISURE),
     "unknown_relation": Meaning("the relation of a contact is not known; it counts as another kind", _UPDATE),
     "unknown_role": Meaning("a role is not known; it counts as another kind", _UPDATE),
-    "unreadable_birth_date": Meaning("a day of birth is no date; it is left out", _SCHOOL),
+    "unreadable_birth_date": Meaning("a day of birth is no date; it is left out", _AT_LEISURE),
     "unreadable_boolean": Meaning("an attribute is neither true nor false; the careful answer is taken", _VENDOR),
-    "unreadable_from_date": Meaning("the first day of a group is no date; it is left out", _SCHOOL),
+    "unreadable_from_date": Meaning("the first day of a group is no date; it is left out", _AT_LEISURE),
     "unreadable_school_year": Meaning("an import source tells a school year that is none", _VENDOR),
     "unreadable_source_time": Meaning("an import source does not tell how old its data are", _VENDOR),
-    "unreadable_to_date": Meaning("the last day of a group is no date; it is left out", _SCHOOL),
+    "unreadable_to_date": Meaning("the last day of a group is no date; it is left out", _AT_LEISURE),
     "user_id_changed": Meaning(
         "a person came under another user id than before, and the old one went",
         "nobody has to do anything; the school confirms that it is the same person, if in doubt",

@@ -32,7 +32,8 @@ class InstitutionStatus:
 
     `fresh_at`: when its data were last known to be the newest.
 
-    `refused`: how many of its files or messages were refused for this reason within a day.
+    `refused`: how many of its files or messages were refused for this reason within a day; `files` names them,
+    and the one that an institution's last snapshot was refused from.
     `agreement` (since `agreement_at`), `failures` in a row and `retry_at` are those of `Subscription`.
     `export_time` is when the source made what is stored, `school_year` the newest that is in it.
     """
@@ -53,6 +54,15 @@ class InstitutionStatus:
     school_year: str | None = None
     part: str | None = None
     refused: int = 0
+    files: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """What a table calls it: the institution's number, the files that name none, or what part it is."""
+        if self.institution or not self.files:
+            return self.institution or f"the {self.part}"
+        more = len(self.files) - 1
+        return self.files[0] + (f" and {more} more" if more else "")
 
     @property
     def name(self) -> str:

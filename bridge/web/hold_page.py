@@ -6,11 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from html import escape
 
+from bridge.engine.hold_words import those_named
 from bridge.engine.roll import told_once
 from bridge.ports import Hold
 from bridge.web.page import framed
-
-_WHO = "Would go"
 
 
 def hold_page(hold: Hold, reasons: Mapping[str, str], parts: Sequence[Hold] = ()) -> str:
@@ -20,8 +19,7 @@ def hold_page(hold: Hold, reasons: Mapping[str, str], parts: Sequence[Hold] = ()
             _headline(hold, reasons),
             _list("How much", (f"{label.replace('.', ' ')}: {number:,}" for label, number in hold.counts.items())),
             *(_list(heading.replace("_", " ").capitalize(), keys) for heading, keys in _summary(hold)),
-            _list(_WHO, hold.people),
-            _list("Groups that would go", hold.groups),
+            *(_list(heading.capitalize(), keys) for heading, keys in those_named(hold)),
             _list("Approved by", _approvals(hold)),
             _list("Carried out before", map(_carried_out, parts)),
             _decision(hold),

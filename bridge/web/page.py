@@ -193,7 +193,7 @@ def _rank(row: InstitutionStatus) -> tuple[int, float]:
 def _institution(row: InstitutionStatus, now: datetime) -> tuple[str, ...]:
     words = " · ".join(word for word in (row.result or "waiting", row.reason) if word)
     return (
-        f"<strong>{escape(row.institution or f'the {row.part}')}</strong>",
+        f"<strong>{escape(row.label)}</strong>",
         escape(row.municipality),
         _badge(_institution_colour(row), words),
         _ago(row.fresh_at, now),

@@ -98,7 +98,7 @@ def test_help_documents_every_exit_code(tmp_path: Path) -> None:
     told = " ".join(run(["--help"], tmp_path).ended(0).stdout.split())
     for code, what in {
         0: "done",
-        1: "finished, but something failed or still waits",
+        1: "finished, but something failed or is still to be sent; of `status`: something needs a person",
         2: "the configuration or the command is wrong",
         3: "state or source cannot be used now",
         4: "another skolebro works on this state",

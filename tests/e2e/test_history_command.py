@@ -74,6 +74,17 @@ def test_events_are_narrowed_by_what_they_are_about(past: World) -> None:
     assert numbers(past, "--institution", "999999") == []
 
 
+def test_events_of_somebody_are_found_by_their_user_id_and_a_table_names_it(past: World) -> None:
+    told = ask(past, "events", "--entity", "person", "--limit", "1")["events"][0]
+    (user_id,) = told["key"]
+    wanted = numbers(past, "--subject", told["subject"])
+    bare = told["subject"].partition("/")[2]
+    assert wanted == numbers(past, "--subject", user_id) == numbers(past, "--subject", bare) != []
+    assert user_id in past.run("events", "--subject", user_id).ended(0).stdout
+    (group,) = ask(past, "events", "--entity", "group", "--limit", "1")["events"]
+    assert numbers(past, "--subject", "/".join(group["key"])) == numbers(past, "--subject", group["subject"]) != []
+
+
 def test_events_are_narrowed_by_when_they_were_recorded(past: World) -> None:
     at = ask(past, "events", "--last", "1")["events"][0]["time"]
     assert end_of(past) in numbers(past, "--since", at, "--limit", "1000")
@@ -98,6 +109,7 @@ def test_a_table_of_events_names_nobody_and_a_reading_of_values_is_written_down(
     ("words", "says"),
     [
         (("events", "--entity", "pupil"), "allowed are institution, group, person"),
+        (("events", "--subject", "nosuch"), "allowed are a user id, <institution>/<group id> and <entity>/"),
         (("events", "--type", "person.created"), "allowed are skolebro.institution.created.v1"),
         (("events", "--since", "yesterday"), "--since yesterday"),
         (("events", "--until", "2026-01-01", "--until-sequence", "1"), "give the one that is meant"),

@@ -101,6 +101,9 @@ def test_what_is_odd_is_listed_only_when_asked_for(world: World) -> None:
     assert records(world) == []
     (record,) = records(world, "--noted")
     assert (record["severity"], record["reason"], record["user_id"]) == ("noted", "unknown_gender", None)
+    told = world.run("quarantine", "list", "--noted").ended(0).stdout
+    assert "stays" not in told and "release" not in told, "nothing of it was set aside"
+    assert "What is only noted is used" in told
 
 
 def test_the_list_is_narrowed_and_cut_short(world: World) -> None:

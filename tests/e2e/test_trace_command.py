@@ -128,6 +128,15 @@ def test_a_pupil_who_is_protected(desk: Desk) -> None:
     assert "emails[].value: withheld, because it is protected" in told
 
 
+def test_a_canonical_id_is_no_dead_end(desk: Desk) -> None:
+    told = desk.world.run("trace", desk.pupil).ended(0).stdout
+    (identity,) = [line.removeprefix("Canonical id: ") for line in told.splitlines() if "Canonical id" in line]
+    assert desk.world.run("trace", identity.upper()).ended(0).stdout.startswith(f"{desk.pupil} in municipality")
+    assert desk.world.run("trace", identity, "--json").ended(0).json["traces"][0]["id"] == identity
+    unknown = "00000000-0000-4000-8000-000000000000"
+    assert desk.world.run("trace", unknown).ended(1).stdout.startswith("Nobody is known by that")
+
+
 def test_a_contact_who_is_not(desk: Desk) -> None:
     told = desk.world.run("trace", desk.contact).ended(0).stdout
     assert (

@@ -323,6 +323,11 @@ def test_the_command_shows_what_differs_and_sets_it_right_when_asked(world: Worl
     told = world.run("reconcile", "list").ended(0).stdout
     assert "By Hand" not in told
     assert first["externalId"] in told
+    assert first["userName"] in told, "a person is told of by what the school knows them by"
+    keys = {row["id"]: row["key"] for row in report["drift"]}
+    for user in (first, second):
+        assert keys[user["externalId"]] == [user["userName"]]
+    assert first["userName"] in world.run("deliveries", "list").ended(0).stdout
     status = world.run("status", "--json").ended(1).json
     assert status["targets"][0]["drifted"] == report["left"] > 1
     assert any("skolebro reconcile --repair" in sentence for sentence in status["attention"])
@@ -335,15 +340,49 @@ def test_the_command_shows_what_differs_and_sets_it_right_when_asked(world: Worl
     assert world.run("status", "--json").json["targets"][0]["drifted"] == 0
 
 
+def test_a_drift_that_was_approved_needs_no_second_repair_the_next_sync_sets_it_right(
+    world: World, server: ScimServer
+) -> None:
+    there = {user["externalId"]: user["userName"] for user in server.resources("/Users")}
+    for user in server.resources("/Users"):
+        server.call("DELETE", f"/Users/{user['id']}")
+    assert found(world, 1, "--repair")["hold"] == 1
+    world.sync()
+    assert server.resources("/Users") == []
+    steps = world.run("holds", "preview", "1", "--json").ended(0).json["targets"][PLATFORM]
+    assert {step["key"][0] for step in steps if step["operation"] == "created"} == set(there.values())
+    listed = world.run("reconcile", "list").ended(0).stdout
+    assert "more: --all" not in listed
+    assert f"would be made again ({len(there)})" in world.run("holds", "show", "1").ended(0).stdout
+    world.run("holds", "approve", "1").ended(0)
+    world.sync()
+    assert {user["externalId"] for user in server.resources("/Users")} == set(there)
+    assert [hold["state"] for hold in world.holds("--all")] == ["applied"]
+
+
+def test_a_sync_says_that_a_target_cannot_be_read_to_set_right_what_was_approved(
+    world: World, server: ScimServer
+) -> None:
+    for user in server.resources("/Users"):
+        server.call("DELETE", f"/Users/{user['id']}")
+    found(world, 1, "--repair")
+    world.run("holds", "approve", "1").ended(0)
+    world.secret("scim-token", "another")
+    (problem,) = world.sync(1)["problems"]
+    assert problem.startswith(f"{PLATFORM} could not be read back")
+
+
 def test_the_command_sends_everything_again_only_when_it_is_confirmed(world: World, server: ScimServer) -> None:
     places = {user["id"] for user in server.resources("/Users")}
     sent = disclosures(world)
-    assert "--yes" in world.run("resync", PLATFORM).ended(1).stderr
+    announced = world.run("resync", PLATFORM).ended(1).stderr
+    assert "--yes" in announced
     world.sync()
     assert disclosures(world) == sent
     due = world.run("resync", PLATFORM, "--yes", "--json").ended(0).json["due"]
     world.sync()
     assert due > len(places)
+    assert announced.startswith(f"skolebro: {due} entities would be sent to {PLATFORM} again")
     assert disclosures(world) - sent == due
     assert {user["id"] for user in server.resources("/Users")} == places
     assert world.rows("SELECT count(*) FROM audit WHERE record LIKE '%target.resync%'") == [(1,)]

@@ -10,7 +10,7 @@ import pytest
 from bridge.connector import Capabilities, Command
 from bridge.domain.changes import Operation
 from bridge.domain.entities import Phone
-from bridge.domain.errors import SnapshotInvalid
+from bridge.domain.errors import ConfigError, SnapshotInvalid
 from bridge.domain.outcomes import Unchanged
 from bridge.domain.records import Header, ImportSource
 from bridge.engine.guard import GuardPolicy
@@ -227,6 +227,24 @@ class TestSomebodyWhoIsKept:
             assert bench.drain() == []
         assert let_go(bench.store, bench.book, TOWN, "ane", bench.clock.at)
         assert [command.operation for command in bench.drain()] == [Operation.DELETED]
+
+    @pytest.mark.parametrize(
+        ("user_id", "hint"),
+        [("nosuch", ""), ("ANE ", "; there is ane: small and capital letters and blanks count")],
+    )
+    def test_is_nobody_whom_no_institution_ever_told_of(self, user_id: str, hint: str) -> None:
+        bench = bench_of()
+        with pytest.raises(ConfigError, match=f"nobody is known by that in municipality {TOWN}{hint}; nothing"):
+            keep(bench.store, bench.book, KeptPerson(TOWN, user_id, None, "anna", bench.clock.at))
+        with bench.store.read() as reader:
+            assert reader.kept_people(TOWN) == []
+
+    def test_may_be_somebody_whom_the_source_has_let_go(self) -> None:
+        bench = bench_of()
+        at_first(bench, "bo")
+        self.kept(bench, None)
+        bench.clock.forward(days=10)
+        assert bench.drain() == []
 
     def test_is_written_into_the_audit_without_a_user_id(self) -> None:
         bench = bench_of()

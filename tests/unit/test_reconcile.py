@@ -11,7 +11,7 @@ from bridge.domain.entities import Kind
 from bridge.domain.errors import ConfigError, TargetUnavailable
 from bridge.engine.asking import Stopped
 from bridge.engine.reconcile import Reconciler, reconcile, shown
-from bridge.engine.reconcile_mend import resync
+from bridge.engine.reconcile_mend import resync, to_resync
 from bridge.ports import Delivery, Desired
 from tests.support.engine import TARGET, Bench, group, pupil, teacher
 from tests.support.reconcile import ANE, BO, Held, Notes, Town, large_school, small_school, users
@@ -99,6 +99,13 @@ class TestResync:
             uow.put_desired([replace_hash(row)], town.clock.at)
             after = uow.delivery(TARGET, identity)
         assert after is not None and after.is_due
+
+    def test_announces_what_it_sends_though_something_was_never_confirmed(self, town: Town) -> None:
+        town.take(group("1A"), pupil("ane"), pupil("bo"), pupil("new"), teacher("tea"))
+        with town.store.read() as reader:
+            announced = len(to_resync(reader, TARGET))
+        assert announced == resync(town.store, town.book, TARGET, "anna", town.clock.now()) == 5
+        assert len({command.id for command in town.drain()}) == announced
 
     def test_sends_everything_again_to_where_it_is(self, town: Town) -> None:
         places = set(town.platform.holds)

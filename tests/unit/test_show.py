@@ -9,9 +9,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bridge.cli import show
+from bridge.domain.entities import Kind
+from bridge.domain.ids import TargetId, canonical_id
 from bridge.engine.decide import Rule
 from bridge.observe import InstitutionStatus, Status
-from bridge.ports import Approval, Hold
+from bridge.ports import Approval, Drift, Hold
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 ROW = InstitutionStatus("101", "101001", NOW, NOW, "unchanged", None, NOW, 0)
@@ -94,6 +96,52 @@ def test_a_second_person_who_approves_another_part_is_told_so(capsys: pytest.Cap
     told = " ".join(capsys.readouterr().out.split())
     assert "1 more person has to approve it too" in told
     assert "another part of it, which counts apart" in told
+
+
+def drift_hold(**counts: int) -> Hold:
+    labels = {label.replace("_", "."): number for label, number in counts.items()}
+    return replace(
+        open_hold(), subject="drift", target="101/platform", institution="", groups=("101001/1A",), counts=labels
+    )
+
+
+def test_a_hold_of_accounts_that_are_missing_at_the_target_does_not_say_that_they_would_go(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    show.hold(drift_hold(person_missing=3, group_changed=1, person_stored=3), False, Rule(), NOW)
+    told = capsys.readouterr().out
+    assert "  would be made again (3): ane, bo, carl" in told
+    assert "  groups that would be set right (1): 101001/1A" in told
+    show.hold(drift_hold(person_missing=2, person_leftover=1), False, Rule(), NOW)
+    assert "  would be made again or be deleted there (3): ane, bo, carl" in capsys.readouterr().out
+
+
+def test_a_hold_of_new_accounts_at_a_target_does_not_say_that_they_would_go(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    show.hold(replace(open_hold(), target="101/platform", counts={"person.created": 3}), False, Rule(), NOW)
+    assert "  would be created (3): ane, bo, carl" in capsys.readouterr().out
+
+
+def test_an_approved_hold_says_what_carries_it_out(capsys: pytest.CaptureFixture[str]) -> None:
+    show.decided(replace(drift_hold(person_missing=3), state="approved", decided_by="anna"), False)
+    assert capsys.readouterr().out == (
+        "Hold 7 is approved by anna: the running daemon or the next sync reads 101/platform again and sets right "
+        "what still differs.\n"
+    )
+
+
+def test_a_long_list_of_differences_is_cut_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    target = TargetId("101/platform")
+    ids = [canonical_id("101", Kind.PERSON, (f"user{n}",)) for n in range(45)]
+    rows = [Drift(target, one, Kind.PERSON, "missing", (), 0, "open", NOW) for one in ids]
+    keys = {(target, one): (f"user{n}",) for n, one in enumerate(ids)}
+    show.differences(rows, keys, 40)
+    told = capsys.readouterr().out
+    assert "user39 " in told and "user40 " not in told
+    assert told.endswith("and 5 more: --all shows them.\n")
+    show.differences(rows, keys, None)
+    assert "user44 " in (told := capsys.readouterr().out) and "more" not in told
 
 
 def test_a_program_gets_all_of_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -37,7 +37,7 @@ def state(institution: str, at: datetime, **years: str) -> InstitutionState:
 def run(
     institution: str | None, result: str, reason: str | None = None, at: datetime = NOW, origin: str = "stil"
 ) -> Run:
-    return Run(f"{institution}{at}{reason}", "101", institution, at, result, reason, origin, None)
+    return Run(f"{institution}{at}{reason}{origin}", "101", institution, at, result, reason, origin, None)
 
 
 def subscribe(store: Store, *institutions: str, **fields: Any) -> None:
@@ -236,6 +236,33 @@ class TestARow:
             "The feed of municipality 101: 3 refused within a day: a message is neither a document nor a nudge; "
             "it is among the dead letters: mend its sender (unknown_message).",
         )
+
+    def test_of_a_file_that_names_no_institution_says_which_and_counts_it_once_however_often_it_is_read(
+        self, store: Store
+    ) -> None:
+        record(store, state("101001", NOW))
+        for hours in range(3):
+            files = ("half.xml", "junk.xml")
+            end(store, *(run(None, "refused", "incomplete", ago(hours=hours), origin=name) for name in files))
+        seen = status(store)
+        assert seen.attention == (
+            "The source of municipality 101: 2 files refused within a day: the document is not whole; have the "
+            "document made anew (incomplete); see half.xml, junk.xml.",
+        )
+        assert [(row.label, row.refused) for row in seen.institutions if row.part] == [("half.xml and 1 more", 2)]
+
+    def test_of_a_file_that_was_mended_is_told_no_more(self, store: Store) -> None:
+        record(store, state("101001", NOW))
+        end(store, run(None, "refused", "incomplete", ago(hours=2), origin="junk.xml"))
+        end(store, run("101001", "recorded", None, ago(hours=1), origin="junk.xml"))
+        assert status(store).is_well
+
+    def test_of_an_institution_whose_file_was_refused_names_the_file(self, store: Store) -> None:
+        record(store, state("101001", ago(hours=2)))
+        end(store, run("101001", "refused", "incomplete", ago(hours=1), origin="101001-new.xml"))
+        (sentence,) = status(store).attention
+        assert sentence.startswith("Institution 101001: the last snapshot was refused: the document is not whole")
+        assert sentence.endswith("; what is stored stays; see 101001-new.xml.")
 
     def test_is_plain_json(self, store: Store) -> None:
         subscribe(store, "101001", agreement="missing", agreement_at=ago(days=2))
