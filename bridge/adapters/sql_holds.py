@@ -160,7 +160,7 @@ def _hold(row: StoredRow) -> Hold:
         groups=tuple(json.loads(row.groups)),
         withheld=tuple((Kind(kind), tuple(key)) for kind, *key in json.loads(row.withheld)),
         approvals=tuple(_approval(*one) for one in json.loads(row.approvals)),
-        summary=json.loads(row.summary),
+        summary={heading: tuple(keys) for heading, keys in json.loads(row.summary).items()},
         notified_at=from_stored(row.notified_at),
         reminded_at=from_stored(row.reminded_at),
         export_time=from_stored(row.export_time),

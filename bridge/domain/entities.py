@@ -181,7 +181,8 @@ class Contribution:
     """What one institution says of a person, with what the merge needs to rank it.
 
     `records` are the (source, LocalPersonId) of the records that are about the person, sorted. `source` is None
-    where none of them could be used, and nothing but the protection that they state is known.
+    where none of them could be used, and nothing but the protection that they state is known. `hidden_numbers` are
+    protected phone numbers that the person, as it is believed, does not have.
     """
 
     kind: ClassVar[Kind] = Kind.CONTRIBUTION
@@ -191,6 +192,7 @@ class Contribution:
     source: str | None
     person: Person
     records: tuple[tuple[str, str], ...] = ()
+    hidden_numbers: tuple[str, ...] = ()
 
     @property
     def key(self) -> Key:

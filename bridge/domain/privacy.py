@@ -29,8 +29,11 @@ class Protection:
     def of(cls, words: Iterable[Person]) -> Self:
         """What any of these words on one person states."""
         told = list(words)
-        numbers = {_plain(phone) for word in told for phone in _phones(word) if phone.protected}
+        numbers = {plain_number(phone.number) for word in told for phone in _phones(word) if phone.protected}
         return cls(any(word.protected for word in told), frozenset(numbers))
+
+    def __or__(self, other: Protection) -> Protection:
+        return Protection(self.whole or other.whole, self.numbers | other.numbers)
 
     @property
     def fields(self) -> frozenset[str]:
@@ -40,44 +43,22 @@ class Protection:
         return frozenset(PHONES) if self.numbers else frozenset()
 
 
-def bare(person: Person) -> Person | None:
-    """No more of a person than what is protected: that they are, and numbers; None where nothing is."""
-    hidden = {name: phone for name in PHONES if (phone := getattr(person, name)) is not None and phone.protected}
-    if not (person.protected or hidden):
-        return None
-    return Person(person.user_id, "", "", protected=person.protected, **hidden)
-
-
-def with_hidden_numbers(person: Person, words: Iterable[Person]) -> Person:
-    """Return the person with protected numbers of other words where they have none: what to hide stays known."""
-    for word in words:
-        hidden = bare(word)
-        if hidden is not None:
-            empty = {name: getattr(hidden, name) for name in PHONES if getattr(person, name) is None}
-            person = replace(person, **empty)
-    return person
-
-
-def raised(person: Person, words: Iterable[Person]) -> Person:
-    """Return the person with what words state to be protected; a protected number takes its place from another."""
-    told = list(words)
-    for word in told:
-        hidden = {name: phone for name in PHONES if (phone := getattr(word, name)) is not None and phone.protected}
-        person = replace(person, **hidden)
-    return united(person, told)
-
-
-def united(person: Person, others: Iterable[Person]) -> Person:
-    """Return the person with every protection that any word on them states: of the person, and of each number."""
-    stated = Protection.of([person, *others])
+def united(person: Person, stated: Protection) -> Person:
+    """Return the person with everything that is stated to be protected: the person, and each of these numbers."""
     changed: dict[str, Phone | bool] = {}
     for name in PHONES:
         phone: Phone | None = getattr(person, name)
-        if phone is not None and not phone.protected and _plain(phone) in stated.numbers:
+        if phone is not None and not phone.protected and plain_number(phone.number) in stated.numbers:
             changed[name] = replace(phone, protected=True)
     if stated.whole and not person.protected:
         changed["protected"] = True
     return replace(person, **changed) if changed else person  # type: ignore[arg-type]  # names are of these types
+
+
+def plain_number(number: str) -> str:
+    """Return a phone number as it is dialled in Denmark, however it is written."""
+    digits = "".join(filter(str.isdigit, number))
+    return re.sub(r"^(00)?45(?=\d{8}$)", "", digits) or number
 
 
 def visible(person: Person) -> Person:
@@ -108,17 +89,11 @@ def exposes(before: Protection, after: Person) -> bool:
     """Whether somebody shows what was hidden before: the person, or a number."""
     if before.whole:
         return not after.protected
-    return any(_plain(phone) in before.numbers for phone in _phones(visible(after)))
+    return any(plain_number(phone.number) in before.numbers for phone in _phones(visible(after)))
 
 
 def _phones(person: Person) -> list[Phone]:
     return [phone for name in PHONES if (phone := getattr(person, name)) is not None]
-
-
-def _plain(phone: Phone) -> str:
-    """The number as it is dialled in Denmark, however it is written."""
-    digits = "".join(filter(str.isdigit, phone.number))
-    return re.sub(r"^(00)?45(?=\d{8}$)", "", digits) or phone.number
 
 
 def _open(phone: Phone | None) -> Phone | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from bridge.domain.entities import Code, Person, Role
+from bridge.domain.privacy import Protection
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ class Quarantined:
     """A record that cannot be used: it stops itself and shields what is stored of the same person or group.
 
     `protected` says that the record states a protection of its person, and `stating` are the people whom it names
-    with what it states of them (`bridge.domain.privacy.bare`): that much of it is believed.
+    with what it states of them, by user id: that much of it is believed.
     `path` is the place in the document, `reason` a stable snake_case code; neither holds a value of the person.
     """
 
@@ -108,7 +109,7 @@ class Quarantined:
     user_id: str | None = None
     group_id: str | None = None
     protected: bool = False
-    stating: tuple[Person, ...] = ()
+    stating: tuple[tuple[str, Protection], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,7 +180,7 @@ def held_for(policy: GuardPolicy, found: Normalised, detection: Detection, given
         is_from_future(at, given.now) for at in (found.header.export_time, *found.header.source_times.values())
     ):
         reasons.append(FROM_FUTURE)
-    if detection.stored["contribution"] and not found.has_people:
+    if not found.has_people and (detection.gone["contribution"] or any(detection.stored[of] for of in _PEOPLE)):
         reasons.append(EMPTY)
     if given.last is None:
         return (*reasons, *_of_others(policy.of_institution(number), detection, given.earlier))

@@ -8,11 +8,11 @@ from dataclasses import replace
 from bridge.domain.entities import Contribution, Entity, Guardianship, Kind, Role
 from bridge.domain.humans import are_two
 from bridge.domain.ids import Key
-from bridge.domain.privacy import bare
+from bridge.domain.privacy import Protection
 from bridge.domain.records import Quarantined
 from bridge.engine.codec import decode_entity, encode_entity, hash_entity
 from bridge.engine.normalise import Normalised
-from bridge.engine.words import words
+from bridge.engine.words import protection, words
 from bridge.ports import EntityRow, Reader
 
 ANOTHER_PERSON = "user_id_of_another_person"
@@ -80,7 +80,11 @@ def _quarantined(told: Contribution, reason: str, found: Normalised) -> Quaranti
         local_person_id=next((local_id for _, local_id in told.records if local_id), None),
         user_id=told.user_id,
         protected=told.person.protected,
-        stating=tuple(person for one in _with_contacts(told, found) if (person := bare(one.person)) is not None),
+        stating=tuple(
+            (one.user_id, stated)
+            for one in _with_contacts(told, found)
+            if (stated := protection([one])) != Protection()
+        ),
     )
 
 

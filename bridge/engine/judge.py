@@ -226,6 +226,9 @@ def _hold(
     raised = _raised(uow, intake, found, reasons)
     if raised.rows:
         run = replace(run, changes=len(raised.changes))
+        state = uow.institution_state(intake.municipality, found.header.institution_number)
+        if state is not None:  # what was recorded last is not what is stored any more: it may come again
+            uow.put_institution_state(replace(state, digest=""))
         record_part(
             uow,
             intake.municipality,

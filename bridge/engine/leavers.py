@@ -25,13 +25,17 @@ class Leaving:
     inactive: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     grace: timedelta = timedelta(0)
 
-    def sleeping(self, row: Delivery) -> dict[str, Any] | None:
-        """The document that puts an account to sleep; None where it is to be deleted."""
+    def sleeping(self, row: Delivery, mask: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
+        """The document that puts an account to sleep; None where it is to be deleted.
+
+        `mask` stands for what the target knows, and one that is asleep already sleeps on under it.
+        """
         fields = self.inactive.get(row.resource)
         if not fields or row.confirmed_body is None or self.retention <= timedelta(0):
             return None
-        known = decode_body(row.confirmed_body)
-        return None if self.is_asleep(row) else {**known, **fields}
+        if mask is not None:
+            return {**mask, **fields}
+        return None if self.is_asleep(row) else {**decode_body(row.confirmed_body), **fields}
 
     def is_asleep(self, row: Delivery) -> bool:
         """Whether the account was put to sleep and is only to be deleted yet."""

@@ -13,7 +13,7 @@ from bridge.engine.codec import decode_body, encode_body, hash_bytes
 from bridge.engine.desire import Rendering
 from bridge.engine.leavers import Leaving
 from bridge.engine.views import views
-from bridge.engine.words import protection, words
+from bridge.engine.words import protected_users, protection, words
 from bridge.mapping import resolve
 from bridge.ports import URGENT, Delivery, Desired, Reader, UnitOfWork
 
@@ -25,7 +25,8 @@ Masks = Mapping[CanonicalId, dict[str, Any] | None]
 
 def protected_people(reader: Reader, municipality: str, rows: Iterable[Delivery]) -> set[Key]:
     """Those of the persons that these deliveries are about of whom something is protected now."""
-    return {key for key, stated in _stated(reader, municipality, rows).items() if stated and stated.fields}
+    users = {row.key[0] for row in rows if row.kind is Kind.PERSON}
+    return {(user,) for user in protected_users(reader, municipality, users)}
 
 
 def _stated(reader: Reader, municipality: str, rows: Iterable[Delivery]) -> dict[Key, Protection | None]:

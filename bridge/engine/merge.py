@@ -7,6 +7,7 @@ from datetime import datetime
 
 from bridge.domain.entities import ROLE_RANK, Contribution, Person
 from bridge.domain.privacy import united
+from bridge.engine.words import protection
 
 SourceTimes = Mapping[str, Mapping[str, datetime]]
 """Institution number -> name of the import source -> its sourceDateTime in the last recorded snapshot."""
@@ -22,7 +23,7 @@ def merge(contributions: Iterable[Contribution], times: SourceTimes) -> Person |
     best = min(
         (one for one in heard if not one.is_protection_only), key=lambda one: rank(one, times), default=None
     )
-    return united(best.person, [one.person for one in heard]) if best else None
+    return united(best.person, protection(heard)) if best else None
 
 
 def rank(one: Contribution, times: SourceTimes) -> tuple[int, float, str]:

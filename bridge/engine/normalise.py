@@ -24,7 +24,7 @@ from bridge.domain.entities import (
 from bridge.domain.errors import SnapshotInvalid
 from bridge.domain.humans import are_two
 from bridge.domain.ids import Key
-from bridge.domain.privacy import united, with_hidden_numbers
+from bridge.domain.privacy import Protection
 from bridge.domain.records import (
     AffiliationRecord,
     ContactRecord,
@@ -36,6 +36,7 @@ from bridge.domain.records import (
     Record,
 )
 from bridge.engine.oddities import oddities
+from bridge.engine.words import raised
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -197,9 +198,8 @@ def _contribution(
     number: str, user_id: str, words: list[_Word], records: Iterable[tuple[str, str]]
 ) -> Contribution:
     best = min(words, key=lambda word: word.rank)
-    told = [word.person for word in words]
-    person = with_hidden_numbers(united(best.person, told), told)
-    return Contribution(number, user_id, best.role, best.source, person, tuple(sorted(records)))
+    one = Contribution(number, user_id, best.role, best.source, best.person, tuple(sorted(records)))
+    return raised(one, Protection.of(word.person for word in words))
 
 
 def _affiliation(

@@ -118,7 +118,8 @@ def _in_grace(uow: UnitOfWork, lane: Lane, due: Sequence[Delivery], now: datetim
     if not waiting:
         return list(due)
     held = {(hold.municipality, hold.subject) for hold in uow.holds(("open", "approved"))}
-    schools = [s.institution for s in uow.institution_states() if s.municipality == municipality]
+    scope, states = lane.rendering.scope, uow.institution_states()
+    schools = [s.institution for s in states if s.municipality == municipality and scope.has(s.institution)]
     aside = {row.user_id for school in schools for row in uow.quarantine_of(municipality, school)}
     heard = _heard(uow, lane.rendering.scope, min(row.updated_at for row in waiting))
     still = {
@@ -126,6 +127,7 @@ def _in_grace(uow: UnitOfWork, lane: Lane, due: Sequence[Delivery], now: datetim
         for row in waiting
         if (municipality, SNAPSHOT) in held
         or row.key[0] in aside
+        or now < row.updated_at + grace
         or (heard < row.updated_at + grace / 2 and now < row.updated_at + 2 * grace)
     }
     uow.put_deliveries(list(still.values()))
@@ -163,6 +165,7 @@ def prepare(uow: UnitOfWork, lane: Lane, due: Sequence[Delivery], rendered: Mapp
     """Make steps of what is due and leave out what has nothing to be sent: it waits for what it refers to."""
     gone = [row for row in due if row.desired is None]
     hidden = protected_people(uow, lane.rendering.scope.municipality, gone)
+    shown = masks(uow, lane.rendering, lane.leaving, gone)
     ids = {CanonicalId(r.id) for one in rendered.values() for r in references(one.body)}
     known = _reference_ids(uow, lane, ids)
     steps: list[Step] = []
@@ -170,7 +173,10 @@ def prepare(uow: UnitOfWork, lane: Lane, due: Sequence[Delivery], rendered: Mapp
     for row in due:
         is_hidden = row.key in hidden or row.rank == URGENT
         made = rendered.get(row.key)
-        step = _leave(lane, row, is_hidden=is_hidden) if made is None else _stay(row, made, known)
+        if made is not None:
+            step = _stay(row, made, known)
+        else:
+            step = _leave(lane, row, shown.get(row.id), is_hidden=is_hidden, is_shown=row.id in shown)
         if step is not None and (step.sent != row.confirmed or row.in_doubt):
             steps.append(step)
         elif row.is_due:
@@ -188,9 +194,14 @@ def _stay(row: Delivery, made: Rendered, known: Mapping[str, str]) -> Step | Non
     return Step(row, made.resource.name, document, sent, made.is_masked)
 
 
-def _leave(lane: Lane, row: Delivery, *, is_hidden: bool) -> Step:
-    """Whoever is protected does not sleep: the account would keep what the target knew before."""
-    asleep = None if is_hidden else lane.leaving.sleeping(row)
+def _leave(lane: Lane, row: Delivery, mask: dict[str, Any] | None, *, is_hidden: bool, is_shown: bool) -> Step:
+    """An account sleeps first, where the target can put it to sleep; of who is protected it keeps the mask.
+
+    `is_shown`: the target has what is protected by now. `mask` is what it may have, None where nobody can say.
+    """
+    asleep = (
+        lane.leaving.sleeping(row, mask) if is_shown and mask else None if is_shown else lane.leaving.sleeping(row)
+    )
     if asleep is None:
         return Step(row, row.resource, None, None, is_hidden)
     again = (DEACTIVATED, lane.leaving.retention)

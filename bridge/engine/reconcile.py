@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
 from bridge.connector import ReadsBack
+from bridge.domain.entities import Kind
 from bridge.domain.errors import ConfigError, TargetError, TargetUnavailable
 from bridge.domain.ids import CanonicalId, TargetId
 from bridge.engine.asking import GoOn, Stopped, always
@@ -17,6 +18,7 @@ from bridge.engine.reconcile_hold import drift_holds, permit
 from bridge.engine.reconcile_mend import may_mend, mend
 from bridge.engine.reconcile_read import Finding, Known, Reading, known_of, read
 from bridge.engine.retry import RetryPolicy
+from bridge.engine.words import protected_users
 from bridge.ports import Drift, Reader, TargetState, UnitOfWork
 
 Repair = Literal["report", "restore"]
@@ -86,7 +88,13 @@ def _conclude(uow: UnitOfWork, lane: Lane, policy: Repair, reading: Reading, now
     name = lane.rendering.target
     earlier = {row.id: row for row in uow.drift(name)}
     found = _one_each(one for one in reading.findings if _is_still(uow, name, one, reading.known[one.id]))
+    users = {one.key[0] for one in found if one.kind is Kind.PERSON}
+    hidden = protected_users(uow, lane.rendering.scope.municipality, users)
+    found = [one for one in found if one.key[0] in hidden or not reading.known[one.id].is_resting]
     rows = {one.id: _drift(name, one, reading.known[one.id], earlier.get(one.id), now) for one in found}
+    # What is protected is hidden again as often as it takes.
+    shown = [one.id for one in found if one.kind is Kind.PERSON and one.key[0] in hidden]
+    rows |= {identity: replace(rows[identity], state="open") for identity in shown}
     open_ones = [one for one in found if rows[one.id].state != PARKED and may_mend(uow, lane, one)]
     allowed = permit(uow, lane, open_ones, now, restores=policy == "restore")
     mend(uow, lane, [one for one in open_ones if one.id in allowed.ids], allowed.approved, now)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
 from bridge.domain.entities import Kind
-from bridge.domain.ids import CanonicalId
+from bridge.domain.ids import CanonicalId, Key
 from bridge.engine.brake import by_kind
 from bridge.engine.guard import TARGET_DRIFTED, GuardPolicy
 from bridge.engine.holding import DRIFT, still_agreed
@@ -64,8 +64,18 @@ def drift_holds(reader: Reader, lane: Lane, states: Sequence[str]) -> list[Hold]
 
 def _covered(findings: Iterable[Finding], holds: Sequence[Hold]) -> frozenset[CanonicalId]:
     """Those of the findings that a hold speaks of: the same entity, in the same way."""
-    told = {(subject, label) for hold in holds for subject in hold.withheld for label in hold.counts}
-    return frozenset(one.id for one in findings if ((one.kind, one.key), one.label) in told)
+    told = {(name, label) for hold in holds for label, names in _asked(hold).items() for name in names}
+    return frozenset(one.id for one in findings if (_name(one.kind, one.key), one.label) in told)
+
+
+def _asked(hold: Hold) -> Mapping[str, Sequence[str]]:
+    """Which entities were asked about in which way; of a hold of before that was written down, any in any way."""
+    names = tuple(_name(*subject) for subject in hold.withheld)
+    return hold.summary or dict.fromkeys(hold.counts, names)
+
+
+def _name(kind: Kind, key: Key) -> str:
+    return "/".join((kind.value, *key))
 
 
 def _is_too_much(reader: Reader, lane: Lane, findings: Sequence[Finding]) -> bool:
@@ -92,7 +102,9 @@ def _ask(uow: UnitOfWork, lane: Lane, findings: Sequence[Finding], now: datetime
     if same is not None:
         return same.id
     notified_at = next((hold.notified_at for hold in earlier if hold.notified_at), None)
-    counts = Counter(one.label for one in findings)
+    counts, asked = Counter(one.label for one in findings), dict[str, list[str]]()
+    for one in findings:
+        asked.setdefault(one.label, []).append(_name(one.kind, one.key))
     living = by_kind(uow.living(lane.rendering.target))
     subjects = tuple(sorted({(one.kind, one.key) for one in findings}))
     number = uow.add_hold(
@@ -111,6 +123,7 @@ def _ask(uow: UnitOfWork, lane: Lane, findings: Sequence[Finding], now: datetime
             origin=lane.rendering.target,
             groups=tuple("/".join(key) for kind, key in subjects if kind is Kind.GROUP),
             withheld=subjects,
+            summary={label: tuple(names) for label, names in sorted(asked.items())},
             notified_at=notified_at,
         ),
         None,

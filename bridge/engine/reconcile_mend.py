@@ -48,6 +48,8 @@ def mend(
 
 
 def _mended(row: Delivery, one: Finding, now: datetime) -> Delivery:
+    if Known.of(row).is_resting:  # what is protected is hidden again, and the rest goes on
+        return replace(row, attempts=0, in_doubt=True, next_attempt_at=now, etag=one.etag)
     again = replace(row, attempts=0, reason=None, next_attempt_at=now, updated_at=now)
     match one.what:
         case "missing":  # in doubt, so that it is looked for before it is made

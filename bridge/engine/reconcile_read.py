@@ -15,7 +15,7 @@ from bridge.domain.ids import CanonicalId, Key, TargetId
 from bridge.engine.asking import GoOn, Stopped
 from bridge.engine.codec import decode_body
 from bridge.engine.desire import Rendering
-from bridge.ports import Delivery, Reader, Store
+from bridge.ports import RESTING, Delivery, Reader, Store
 
 MISSING, CHANGED, MOVED, LEFTOVER = "missing", "changed", "moved", "leftover"
 _PAGE = 500
@@ -25,8 +25,9 @@ _PAGE = 500
 class Known:
     """What we knew of one delivery before the target was read.
 
-    `is_settled`: the target has confirmed what it should have. `is_gone`: it should have nothing, and has nothing
-    that we know of. `is_moving`: an attempt is under way or in doubt.
+    `is_settled`: the target has confirmed what it should have. `is_resting`: it has somebody who leaves, for now.
+    `is_gone`: it should have nothing, and has nothing that we know of. `is_moving`: an attempt is under way or in
+    doubt.
     """
 
     kind: Kind
@@ -36,6 +37,7 @@ class Known:
     version: int
     updated_at: datetime
     is_settled: bool
+    is_resting: bool
     is_gone: bool
     is_moving: bool
 
@@ -50,6 +52,7 @@ class Known:
             version=row.version,
             updated_at=row.updated_at,
             is_settled=row.state == "pending" and not row.is_due and row.desired is not None,
+            is_resting=row.desired is None and row.reason in RESTING and not row.in_doubt,
             is_gone=is_nothing and not row.in_doubt,
             is_moving=row.in_doubt,
         )
@@ -153,7 +156,7 @@ class _Comparison:
         known = self._known[identity]
         if known.is_gone:
             self._elsewhere[identity].append(self._finding(identity, LEFTOVER, remote=remote))
-        row = reader.delivery(self._name, identity) if known.is_settled else None
+        row = reader.delivery(self._name, identity) if known.is_settled or known.is_resting else None
         if row is None or row.confirmed_body is None or Known.of(row) != known:
             return  # it is on its way, or changed meanwhile
         sent, resource = decode_body(row.confirmed_body), remote.resource

@@ -20,7 +20,8 @@ from bridge.engine.audit import AuditBook
 from bridge.engine.codec import identity_fields, public_fields
 from bridge.engine.desire import Occasion, Rendering, desire
 from bridge.engine.detect import Detection
-from bridge.engine.masking import protect
+from bridge.engine.leavers import Leaving
+from bridge.engine.masking import masks, protect
 from bridge.engine.normalise import Normalised
 from bridge.ports import RESTING, InstitutionState, QuarantineRow, Reader, Run, Subject, UnitOfWork
 
@@ -51,7 +52,7 @@ def record(
     """Write everything that a passed snapshot brings, in the caller's transaction.
 
     A person who goes stays at targets for `grace`. No limit of a target stops what is cleared by a person, nor
-    what the first snapshot of an institution brings into being, nor that the classes of a school year go with it.
+    what the first snapshot of an institution brings into being, nor what goes with a school year that may begin.
     """
     institution = found.header.institution_number
     is_first = uow.institution_state(municipality, institution) is None
@@ -118,18 +119,18 @@ def _record(
 
 
 def _hasten(uow: UnitOfWork, rendering: Rendering, urgent: Iterable[Key], now: datetime) -> None:
-    """Who is protected now and rests at a target is looked at at once: it knows the old name."""
+    """Who is protected now and rests at a target that shows them is looked at at once, and rests on after that."""
     rows = (uow.delivery(rendering.target, rendering.scope.id(Kind.PERSON, key)) for key in urgent)
     waiting = [row for row in rows if row is not None and (row.is_due or row.state == "rejected")]
-    leaving = [row for row in waiting if row.desired is None or row.reason in RESTING]
-    at_once = {"next_attempt_at": now, "reason": None, "updated_at": now, "state": "pending"}
-    uow.put_deliveries([replace(row, **at_once) for row in leaving])  # type: ignore[arg-type]  # names are of these
+    resting = [row for row in waiting if row.desired is None or row.reason in RESTING]
+    shown = masks(uow, rendering, Leaving(), resting)
+    uow.put_deliveries([replace(row, next_attempt_at=now, state="pending") for row in resting if row.id in shown])
 
 
 def _is_clear(step: Change, is_first: bool, is_roll: bool) -> bool:
     if step.operation is Operation.CREATED:
         return is_first
-    return is_roll and step.operation is Operation.DELETED and step.kind in (Kind.GROUP, Kind.MEMBERSHIP)
+    return is_roll and step.operation is Operation.DELETED
 
 
 def _known(reader: Reader, rendering: Rendering, people: Iterable[Key]) -> frozenset[Key]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from bridge.domain.entities import Contribution, Entity, Kind, Person, Role
 from bridge.domain.ids import Key
-from bridge.domain.privacy import bare, raised, united
+from bridge.domain.privacy import Protection
 from bridge.domain.records import Quarantined
 from bridge.engine.codec import decode_entity
 from bridge.engine.normalise import Normalised
-from bridge.engine.words import words
+from bridge.engine.words import protection, raised, words
 from bridge.ports import Reader, Subject
+
+Records = tuple[tuple[str, str], ...]
+"""Source and LocalPersonId of records."""
 
 _INCOMPLETE_CONTACTS = "contact_without_identity"  # speaks of a child whose own record is used
 
@@ -26,7 +29,8 @@ class Shield:
     contacts: frozenset[str] = frozenset()
     groups: frozenset[str] = frozenset()
     joined: frozenset[str] = frozenset()
-    stated: Mapping[str, Sequence[Person]] = field(default_factory=dict)
+    stated: Mapping[str, Protection] = field(default_factory=dict)
+    records: Mapping[str, Records] = field(default_factory=dict)
     kept: frozenset[Subject] = frozenset()
 
     @classmethod
@@ -39,7 +43,8 @@ class Shield:
         children = people | {q.user_id for q in found.quarantined if q.user_id}
         groups = {q.group_id for q in found.quarantined if q.group_id}
         around = cls.around(reader, municipality, institution, frozenset(people), frozenset(children), groups)
-        return replace(around, stated=_stated(reader, municipality, found), kept=frozenset(kept))
+        stated = _stated(reader, municipality, found)
+        return replace(around, stated=stated, records=_records(found), kept=frozenset(kept))
 
     @classmethod
     def around(
@@ -107,16 +112,25 @@ def _people_by_local_id(
     return people
 
 
-def _stated(reader: Reader, municipality: str, found: Normalised) -> dict[str, list[Person]]:
+def _stated(reader: Reader, municipality: str, found: Normalised) -> dict[str, Protection]:
     """What records that are otherwise unusable state to be protected, by user id."""
-    told: dict[str, list[Person]] = {}
-    for person in (person for record in found.quarantined for person in record.stating):
-        told.setdefault(person.user_id, []).append(person)
+    told: dict[str, Protection] = {}
+    for user_id, stated in (each for record in found.quarantined for each in record.stating):
+        told[user_id] = told.get(user_id, Protection()) | stated
     stating = [record for record in found.quarantined if record.protected]
     users = {record.user_id for record in stating if record.user_id}
     for user_id in users | _people_by_local_id(reader, municipality, found, stating):
-        told.setdefault(user_id, []).append(Person(user_id, "", "", protected=True))
+        told[user_id] = told.get(user_id, Protection()) | Protection(whole=True)
     return told
+
+
+def _records(found: Normalised) -> dict[str, Records]:
+    """The unusable records of people by user id: the next one may lack it."""
+    told: dict[str, set[tuple[str, str]]] = {}
+    for each in found.quarantined:
+        if each.user_id and each.local_person_id:
+            told.setdefault(each.user_id, set()).add((each.source or "", each.local_person_id))
+    return {user_id: tuple(sorted(records)) for user_id, records in told.items()}
 
 
 def still_protected(reader: Reader, municipality: str, wanted: Mapping[Key, Entity]) -> dict[Key, Entity]:
@@ -129,8 +143,7 @@ def still_protected(reader: Reader, municipality: str, wanted: Mapping[Key, Enti
     kept = dict(wanted)
     for key, contribution in wanted.items():
         if isinstance(contribution, Contribution):
-            before = [one.person for one in stated[key[1]]]
-            kept[key] = replace(contribution, person=united(contribution.person, before))
+            kept[key] = raised(contribution, protection(stated[key[1]]))
     return kept
 
 
@@ -145,13 +158,15 @@ def shielded(
     stored = _contributions(reader, municipality, keys)
     kept = dict(wanted)
     for key in keys:
-        before, now, stated = stored.get(key), wanted.get(key), shield.stated.get(key[1], ())
+        before, now, stated = stored.get(key), wanted.get(key), shield.stated.get(key[1], Protection())
         if isinstance(now, Contribution) and before:
-            person = raised(now.person, [before.person, *stated])
             records = {*now.records, *(before.records if key[1] in shield.people else ())}
-            kept[key] = replace(now, person=person, records=tuple(sorted(records)))
-        elif (now or before or stated) and isinstance(one := now or before or _protection_only(key), Contribution):
-            kept[key] = replace(one, person=raised(one.person, stated))
+            known = replace(now, records=tuple(sorted(records)))
+            kept[key] = raised(known, protection([before]) | stated)
+        elif isinstance(one := now or before, Contribution):
+            kept[key] = raised(one, stated)
+        elif stated != Protection():
+            kept[key] = raised(_protection_only(key, shield.records.get(key[1], ())), stated)
     return kept
 
 
@@ -160,20 +175,20 @@ def raised_by(reader: Reader, municipality: str, found: Normalised) -> dict[Key,
 
     Of whom nothing is stored, the protection alone.
     """
-    number = found.header.institution_number
+    number, records = found.header.institution_number, _records(found)
     stated = _stated(reader, municipality, found)
     for one in found.entities[Kind.CONTRIBUTION].values():
-        if isinstance(one, Contribution) and (person := bare(one.person)) is not None:
-            stated.setdefault(one.user_id, []).append(person)
-    keys: dict[Key, list[Person]] = {(number, user_id): told for user_id, told in stated.items()}
+        if isinstance(one, Contribution) and (own := protection([one])) != Protection():
+            stated[one.user_id] = stated.get(one.user_id, Protection()) | own
+    keys: dict[Key, str] = {(number, user_id): user_id for user_id in stated}
     stored = _contributions(reader, municipality, keys)
-    bases = {key: stored.get(key) or _protection_only(key) for key in keys}
-    return {key: replace(one, person=raised(one.person, keys[key])) for key, one in bases.items()}
+    bases = {key: stored.get(key) or _protection_only(key, records.get(user, ())) for key, user in keys.items()}
+    return {key: raised(one, stated[keys[key]]) for key, one in bases.items()}
 
 
-def _protection_only(key: Key) -> Contribution:
+def _protection_only(key: Key, records: Records) -> Contribution:
     institution, user_id = key
-    return Contribution(institution, user_id, Role.CONTACT, None, Person(user_id, "", ""))
+    return Contribution(institution, user_id, Role.CONTACT, None, Person(user_id, "", ""), records)
 
 
 def _contributions(reader: Reader, municipality: str, keys: Collection[Key]) -> dict[Key, Contribution]:

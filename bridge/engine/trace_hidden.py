@@ -11,6 +11,7 @@ from bridge.engine.codec import decode_entity
 from bridge.engine.merge import merge
 from bridge.engine.trace_merge import source_times
 from bridge.engine.views import Scope
+from bridge.engine.words import protection
 from bridge.ports import Delivery, Reader
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}")
@@ -44,7 +45,7 @@ def _unmasked(reader: Reader, scope: Scope, user_id: str, heard: Sequence[Contri
         return whole if isinstance(whole, Person) else None
     states = [s for s in reader.institution_states() if s.municipality == scope.municipality]
     inside = [one for one in heard if scope.has(one.institution_number)]
-    return united(merge(inside, source_times(states)) or whole, [one.person for one in heard])
+    return united(merge(inside, source_times(states)) or whole, protection(heard))
 
 
 def shown_remote_id(kind: Kind, row: Delivery | None, user_id: str, heard: Sequence[Contribution]) -> str | None:

@@ -15,7 +15,7 @@ from bridge.domain.ids import CanonicalId, Key, canonical_id, join_key, split_ke
 from bridge.domain.privacy import united, visible
 from bridge.engine.codec import decode_entity, public_fields
 from bridge.engine.merge import SourceTimes, merge
-from bridge.engine.words import words
+from bridge.engine.words import protection, words
 from bridge.mapping import Ref
 from bridge.ports import EntityRow, Reader
 
@@ -105,7 +105,7 @@ def _person_views(reader: Reader, scope: Scope, rows: Mapping[Key, EntityRow]) -
         heard = [one for one in everyone if scope.has(one.institution_number) and not one.is_protection_only]
         if heard and isinstance(whole, Person):
             inside = whole if scope.institutions is None else merge(heard, times) or whole
-            person = united(inside, [one.person for one in everyone])
+            person = united(inside, protection(everyone))
             built[key] = _person_view(scope, person, heard, worn[key[0]])
     return built
 

@@ -50,6 +50,7 @@ HOLD_REASONS = frozenset(
         "mapping_removes",
         "older",
         "other_system",
+        "part_of_a_hold",
         "rest_of_a_part",
         "same_time",
         "school_year",

@@ -8,6 +8,7 @@ from typing import Literal
 from xml.etree.ElementTree import Element
 
 from bridge.domain.entities import Address, Person, Phone, Role
+from bridge.domain.privacy import Protection, plain_number
 from bridge.domain.records import (
     AffiliationRecord,
     ContactRecord,
@@ -171,29 +172,16 @@ class Converter:
     def _may_be(self, element: Element) -> bool:
         return v.BOOLEANS.get(read_token(element.get("protected", "")), True)
 
-    def _stated(self, element: Element) -> tuple[Person, ...]:
-        """Whom an unusable record names, with no more than what it states to be protected of them."""
+    def _stated(self, element: Element) -> tuple[tuple[str, Protection], ...]:
+        """Whom an unusable record names, and what it states to be protected of them."""
         found = []
         for person in element.iter(self._size.person):
             user_id = next((read_token(e.text or "") for e in person if e.tag == v.USER_ID), "")
-            hidden = {
-                v.PHONES[part.tag]: Phone(number, protected=True)
-                for part in person
-                if part.tag in v.PHONES and (number := read_token(part.text or "")) and self._may_be(part)
-            }
-            is_protected = self._may_be_protected(person)
-            if _USER_ID.fullmatch(user_id) and (is_protected or hidden):
-                found.append(
-                    Person(
-                        user_id,
-                        "",
-                        "",
-                        protected=is_protected,
-                        home_phone=hidden.get("home_phone"),
-                        work_phone=hidden.get("work_phone"),
-                        mobile_phone=hidden.get("mobile_phone"),
-                    )
-                )
+            phones = [part for part in person if part.tag in v.PHONES and self._may_be(part)]
+            numbers = [number for part in phones if (number := read_token(part.text or ""))]
+            stated = Protection(self._may_be_protected(person), frozenset(map(plain_number, numbers)))
+            if _USER_ID.fullmatch(user_id) and stated != Protection():
+                found.append((user_id, stated))
         return tuple(found)
 
     def _phone(self, element: Element, path: str) -> Phone | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from bridge.domain.entities import Person
-from bridge.domain.privacy import bare
+from bridge.domain.privacy import Protection
 from bridge.domain.records import GroupRecord, Noted, PersonRecord, Quarantined, Record
 
 UnknownCodes = Literal["note", "quarantine"]
@@ -59,7 +59,9 @@ def _set_aside(record: PersonRecord | GroupRecord, reason: str) -> Quarantined:
         record.local_person_id,
         record.person.user_id,
         protected=record.person.protected,
-        stating=tuple(person for one in _people(record) if (person := bare(one)) is not None),
+        stating=tuple(
+            (one.user_id, stated) for one in _people(record) if (stated := Protection.of([one])) != Protection()
+        ),
     )
 
 

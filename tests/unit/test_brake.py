@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from bridge.domain.changes import Operation
+from bridge.domain.records import ImportSource
 from bridge.engine.brake import AT_TARGETS
+from bridge.engine.expect import expect_roll
 from bridge.engine.guard import GuardPolicy, Limits
 from bridge.engine.keep import keep, let_go
 from bridge.engine.leavers import Leaving
 from bridge.engine.reconcile_mend import resync
-from bridge.ports import HELD, KEPT, Hold, KeptPerson
+from bridge.ports import HELD, KEPT, ExpectedRoll, Hold, KeptPerson
 from tests.support.engine import (
     PLATFORM,
     TARGET,
@@ -334,3 +337,24 @@ def test_all_classes_of_one_school_do_not_go_because_their_words_changed() -> No
     bench.drain()
     assert len(bench.target.documents) == 200
     assert only_hold(bench).reasons == ("target_shrinks",)
+
+
+def test_a_school_year_that_may_begin_is_not_held_at_the_target_for_being_most_of_a_small_school() -> None:
+    bench = Bench()
+    others = (pupil(f"o{number}") for number in range(300))
+    bench.take(*others, head=header("100000", at=bench.clock.at), expected="100000")
+
+    def year(users: Iterable[str], told: str) -> tuple[str, str | None]:
+        bench.clock.forward(hours=1)
+        head = replace(header(at=bench.clock.at), sources=(ImportSource("KMD", bench.clock.at, told),))
+        return bench.take(*map(pupil, users), head=head)
+
+    everyone = [f"a{number}" for number in range(40)]
+    year(everyone, "2026/2027")
+    bench.drain()
+    at = bench.clock.at
+    expect_roll(bench.store, bench.book, ExpectedRoll(TOWN, "", at, at + timedelta(days=50), "anna", at))
+    assert year(everyone[12:], "2027/2028") == ("recorded", None)
+    bench.drain()
+    assert deleted(bench) == set(everyone[:12])
+    assert bench.holds("open") == []

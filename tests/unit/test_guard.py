@@ -107,7 +107,8 @@ class TestTime:
 
 class TestPeople:
     def test_none_where_there_were_some_is_held(self) -> None:
-        assert reasons(is_empty=True, stored={"contribution": 1}) == (EMPTY,)
+        assert reasons(is_empty=True, stored={"affiliation.student": 1}) == (EMPTY,)
+        assert reasons(is_empty=True, gone={"contribution": 1}, state=None) == (EMPTY,)
 
     def test_none_where_there_were_none_passes(self) -> None:
         assert reasons(is_empty=True) == ()

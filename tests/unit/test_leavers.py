@@ -12,6 +12,7 @@ from bridge.domain.changes import Operation
 from bridge.domain.entities import Phone
 from bridge.domain.errors import ConfigError, SnapshotInvalid
 from bridge.domain.outcomes import Unchanged
+from bridge.domain.privacy import WITHHELD_NAME
 from bridge.domain.records import Header, ImportSource
 from bridge.engine.guard import GuardPolicy
 from bridge.engine.keep import keep, let_go
@@ -404,12 +405,14 @@ class TestALeaverWhoIsProtectedElsewhere:
         child = pupil("carl", contacts=[parent("ane", protected=protected)])
         bench.take(child, head=header(OTHER_SCHOOL, at=bench.clock.at), expected=OTHER_SCHOOL)
 
-    def test_goes_at_once_instead_of_keeping_the_name_for_the_grace(self) -> None:
+    def test_is_masked_at_once_and_has_the_rest_of_the_grace(self) -> None:
         bench = self.bench()
         before = len(bench.target.commands)
         self.other(bench, protected=True)
         bench.drain()
-        assert [c.operation for c in bench.target.commands[before:] if c.id == ANE] == [Operation.DELETED]
+        assert [c.operation for c in bench.target.commands[before:] if c.id == ANE] == [Operation.UPDATED]
+        assert bench.target.documents[ANE]["familyName"] == WITHHELD_NAME[1]
+        assert bench.delivery(ANE).reason == GRACE
 
     def test_does_not_go_on_sleeping_under_the_name(self) -> None:
         bench = self.bench()
@@ -417,6 +420,10 @@ class TestALeaverWhoIsProtectedElsewhere:
         bench.drain()
         assert bench.delivery(ANE).reason == DEACTIVATED
         self.other(bench, protected=True)
+        bench.drain()
+        asleep = bench.target.documents[ANE]
+        assert (asleep["familyName"], asleep["active"]) == (WITHHELD_NAME[1], False)
+        bench.clock.forward(days=31)
         bench.drain()
         assert ANE not in bench.target.documents
 

@@ -20,6 +20,7 @@ from bridge.engine.leavers import Leaving
 from bridge.engine.views import Scope
 from bridge.ports import KeptPerson
 from tests.support.engine import (
+    MORNING,
     OTHER_SCHOOL,
     PLATFORM,
     SCHOOL,
@@ -252,3 +253,67 @@ def test_who_is_set_aside_at_the_new_school_is_not_deleted_and_created_again() -
     say(bench, pupil("carl"), pupil("ane", **REAL), school=OTHER_SCHOOL)
     bench.drain()
     assert [c.operation for c in bench.target.commands if c.id == ANE].count(Operation.DELETED) == 0
+
+
+def test_a_record_that_is_broken_in_another_way_the_next_day_takes_no_protection_with_it() -> None:
+    """First it has no class, then not even a user id: it is known by its LocalPersonId."""
+    bench = known()
+    broken = Quarantined("P[1]", "missing_main_group", "KMD", "L-far", "ane", protected=True)
+    say(bench, pupil("carl"), broken, school=OTHER_SCHOOL)
+    assert shown(bench) == set()
+    nameless = Quarantined("P[1]", "missing_person", "KMD", "L-far", protected=True)
+    say(bench, pupil("carl"), nameless, school=OTHER_SCHOOL)
+    assert shown(bench) == set()
+
+
+@pytest.mark.parametrize("how", ["held", "quarantined"])
+def test_a_mover_who_was_masked_already_keeps_the_account(how: str) -> None:
+    policy = GuardPolicy(deletion_grace=timedelta(hours=24), max_created_percent=10, min_created=3)
+    bench = Bench(policy=policy)
+    at_school(bench, pupil("ane", protected=True, **REAL))
+    say(bench, pupil("carl"), school=OTHER_SCHOOL)
+    bench.drain()
+    at_school(bench)
+    broken = Quarantined("P[1]", "missing_main_group", "KMD", "L-ane", "ane", protected=True)
+    new = [pupil(f"new{number}") for number in range(9)]
+    told = [broken] if how == "quarantined" else [pupil("ane", protected=True, **REAL), *new]
+    say(bench, pupil("carl"), *told, school=OTHER_SCHOOL)
+    assert shown(bench) == set()
+    assert ANE in bench.target.documents
+    assert [c.operation for c in bench.target.commands if c.id == ANE] == [Operation.CREATED]
+
+
+def test_a_sleeper_who_is_protected_by_now_sleeps_on_under_the_mask() -> None:
+    bench = known(SLEEPS)
+    at_school(bench)
+    bench.drain()
+    say(bench, pupil("carl", contacts=[parent("ane", protected=True, **REAL)]), school=OTHER_SCHOOL)
+    assert shown(bench) == set()
+    assert bench.target.documents[ANE]["active"] is False
+    at_school(bench, pupil("ane", protected=True, **REAL))
+    bench.drain()
+    operations = [c.operation for c in bench.target.commands if c.id == ANE]
+    assert operations.count(Operation.CREATED) == 1 and Operation.DELETED not in operations
+
+
+def test_what_a_held_snapshot_hid_is_open_again_when_the_source_says_the_old_once_more() -> None:
+    bench = Bench(policy=GuardPolicy(max_created_percent=10, min_created=3))
+
+    def again(*records: Any) -> tuple[str, str | None]:
+        bench.clock.forward(hours=1)
+        return bench.take(group("1A"), *records, head=header(at=bench.clock.at, times={"KMD": MORNING}))
+
+    again(pupil("ane", **REAL), *map(pupil, OTHERS))
+    new = [pupil(f"new{number}") for number in range(9)]
+    assert again(pupil("ane", protected=True, **REAL), *map(pupil, OTHERS), *new)[0] == "held"
+    assert shown(bench) == set()
+    assert again(pupil("ane", **REAL), *map(pupil, OTHERS)) == ("recorded", None)
+    assert shown(bench)
+    assert again(pupil("ane", **REAL), *map(pupil, OTHERS)) == ("unchanged", None)
+
+
+def test_a_school_whose_records_are_all_set_aside_has_nobody_to_lose() -> None:
+    bench = Bench()
+    broken = [Quarantined(f"P[{n}]", "missing_name", "KMD", f"L-{n}", f"u{n}", protected=True) for n in range(4)]
+    assert say(bench, *broken) == ("recorded", None)
+    assert say(bench, group("1A"), *broken) == ("recorded", None)

@@ -89,3 +89,15 @@ class TestGuard:
     def test_an_empty_answer_deletes_and_makes_nothing(self, large: Town) -> None:
         large.platform.holds.clear()
         assert (large.read("restore").hold, large.platform.holds) == (1, {})
+
+
+def test_a_yes_counts_for_what_was_asked_of_each_and_not_for_what_was_asked_of_another(large: Town) -> None:
+    """What differed, and is missing by the next reading, was not asked about as others that are missing were."""
+    (other,) = users(range(30, 31))
+    for identity in users(range(30)):
+        large.platform.lose(identity)
+    large.platform.document(other)["familyName"] = "Andet"
+    assert large.read("restore").hold == 1
+    large.decide(1, approve=True)
+    large.platform.lose(other)
+    assert large.read("report").mended == set(users(range(30)))
