@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from bridge.connector import Capabilities
 from bridge.domain.changes import Operation
+from bridge.domain.entities import Kind
 from bridge.domain.errors import ConfigError
 from bridge.domain.ids import CanonicalId
 from bridge.domain.outcomes import Deferred, Outcome, Rejected
@@ -23,9 +24,9 @@ from bridge.engine.desire import deliveries_of
 from bridge.engine.guard import GuardPolicy
 from bridge.engine.keep import keep
 from bridge.engine.leavers import Leaving
-from bridge.engine.masking import masks
 from bridge.engine.plan import Step, differing, plan
 from bridge.engine.refresh import announce
+from bridge.engine.words import protected_users
 from bridge.mapping import TargetMapping
 from bridge.ports import KeptPerson
 from tests.support.deliveries import AWAY
@@ -80,6 +81,10 @@ POLICIES = st.builds(
 LEAVING = st.sampled_from([Leaving(), Leaving(timedelta(days=2), {"User": {"active": False}})])
 
 
+REAL = {"Ane", "Bo", "Carl", "Dorte", "Holm", "x@skole.example", "y@skole.example"}
+"""What `schools` may say of anybody that tells who they are."""
+
+
 def offer(bench: Bench, day: Day) -> None:
     bench.clock.forward(hours=day.hours)
     at = bench.clock.at
@@ -131,9 +136,13 @@ def shown(bench: Bench) -> set[CanonicalId]:
     """The accounts that show what is protected, though the target could have been told."""
     if is_paused(bench.target_state(), bench.clock.at):
         return set()
-    tried = [row for row in rows(bench) if row.attempts == 0 and row.state == "pending"]
+    tried = [
+        row for row in rows(bench) if row.kind is Kind.PERSON and row.attempts == 0 and row.state == "pending"
+    ]
     with bench.store.read() as reader:
-        return set(masks(reader, bench.rendering, bench.leaving, tried))
+        hidden = protected_users(reader, TOWN, {row.key[0] for row in tried})
+    known = {row.id: set(bench.target.documents.get(row.id, {}).values()) for row in tried if row.key[0] in hidden}
+    return {identity for identity, values in known.items() if values & REAL}
 
 
 def agree(days: Sequence[Day], capabilities: Capabilities, policy: GuardPolicy, leaving: Leaving) -> int:
