@@ -279,4 +279,6 @@ def affected(uow: UnitOfWork, municipality: str, detection: Detection) -> Mappin
         if change.kind is Kind.INSTITUTION:
             subjects[Kind.GROUP].update(uow.hashes(municipality, change.key[0], Kind.GROUP))
     subjects[Kind.PERSON].update((user_id,) for user_id in detection.people)
+    worn = uow.entities_by_person(municipality, Kind.AFFILIATION, detection.hiding) if detection.hiding else ()
+    subjects[Kind.AFFILIATION].update(row.key for row in worn if row.body is not None)
     return subjects

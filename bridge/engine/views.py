@@ -15,7 +15,7 @@ from bridge.domain.ids import CanonicalId, Key, canonical_id, join_key, split_ke
 from bridge.domain.privacy import united, visible
 from bridge.engine.codec import decode_entity, public_fields
 from bridge.engine.merge import SourceTimes, merge
-from bridge.engine.words import protection, words
+from bridge.engine.words import protected_users, protection, words
 from bridge.mapping import Ref
 from bridge.ports import EntityRow, Reader
 
@@ -49,6 +49,12 @@ def views(reader: Reader, scope: Scope, kind: Kind, keys: Collection[Key]) -> di
     inside = {key: row for key, row in rows.items() if scope.has(key[0])}
     if kind is Kind.GROUP:
         return _group_views(reader, scope, inside)
+    if kind is Kind.AFFILIATION:
+        hidden = protected_users(reader, scope.municipality, {key[1] for key in inside})
+        return {
+            key: _linked_view(scope, _entity(row)) | ({"short_name": None} if key[1] in hidden else {})
+            for key, row in inside.items()
+        }
     return {key: _linked_view(scope, _entity(row)) for key, row in inside.items()}
 
 
@@ -121,7 +127,8 @@ def _person_view(
     view["id"] = scope.id(Kind.PERSON, person.key)
     view["kind"] = ranked[0].value
     view["kinds"] = [role.value for role in ranked]
-    view["affiliations"] = [public_fields(one) for one in ordered]
+    initials = {"short_name": None} if person.protected else {}  # they are made of the name
+    view["affiliations"] = [public_fields(one) | initials for one in ordered]
     view["institutions"] = sorted({one.institution_number for one in heard})
     return view
 

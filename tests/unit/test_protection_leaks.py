@@ -317,3 +317,17 @@ def test_a_school_whose_records_are_all_set_aside_has_nobody_to_lose() -> None:
     broken = [Quarantined(f"P[{n}]", "missing_name", "KMD", f"L-{n}", f"u{n}", protected=True) for n in range(4)]
     assert say(bench, *broken) == ("recorded", None)
     assert say(bench, group("1A"), *broken) == ("recorded", None)
+
+
+def test_the_initials_of_a_protected_teacher_are_not_told() -> None:
+    mapping = mapping_of(
+        PLATFORM.replace("email: {from: email}", "initials: {from: affiliations.short_name, join: ' '}")
+        + "  Employment:\n    entity: affiliation\n    fields:\n      initials: {from: short_name}\n"
+    )
+    bench = Bench(mapping=mapping)
+    at_school(bench, teacher("ane", short_name="ARI", **REAL))
+    bench.drain()
+    assert str(bench.target.documents).count("ARI") == 2
+    at_school(bench, teacher("ane", short_name="ARI", protected=True, **REAL))
+    bench.drain()
+    assert "ARI" not in str(bench.target.documents)
