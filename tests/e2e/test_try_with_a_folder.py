@@ -58,7 +58,7 @@ def test_from_nothing_to_a_held_mass_deletion_by_the_commands_of_the_page(tmp_pa
     assert "0999/platform  483        0 " in first
     assert "Hold 1: approve or reject the deletions of institution 101001" in first
     assert re.search(r"would go \(6\d\): ", held)
-    assert "put to sleep" in held
+    assert "later: 60, deletions that wait in case the person turns up at another" in held
     assert mended.rstrip().endswith("Nothing waits for a decision.")
 
 
