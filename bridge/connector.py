@@ -11,9 +11,9 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol, runtime_checkable
+from typing import Annotated, Any, Literal, NoReturn, Protocol, Self, runtime_checkable
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
 from bridge.domain.changes import Operation
 from bridge.domain.entities import Institution
@@ -32,6 +32,7 @@ from bridge.domain.ids import CanonicalId, Key
 from bridge.domain.outcomes import Deferred, Delivered, Outcome, Rejected, Unchanged
 from bridge.domain.records import Record, Snapshot
 from bridge.domain.sameness import differing_fields
+from bridge.domain.shelf import Drop, Entry, Shelf, Shelved
 
 __all__ = [
     "AgreementMissing",
@@ -45,8 +46,13 @@ __all__ = [
     "Deferred",
     "Delivered",
     "Describes",
+    "Drop",
+    "DropConfig",
     "Duration",
+    "Entry",
     "Greets",
+    "HandedOver",
+    "HandsOver",
     "Http",
     "HttpResponse",
     "Outcome",
@@ -54,7 +60,10 @@ __all__ = [
     "Record",
     "Rejected",
     "Remote",
+    "Serves",
     "Services",
+    "Shelf",
+    "Shelved",
     "Snapshot",
     "SnapshotInvalid",
     "SnapshotSource",
@@ -110,6 +119,34 @@ class ConnectorConfig(BaseModel):
         return True
 
 
+class DropConfig(ConnectorConfig):
+    """Base of the configuration of a target that leaves files: in a folder here, or at an SFTP server.
+
+    `sftp_url` is ``sftp://user@host[:port]/folder``; the server must be one of `sftp_known_hosts_file` (the form
+    of OpenSSH), and we log in with `sftp_key_file` or `sftp_password_file`.
+    """
+
+    drop_folder: Path | None = None
+    sftp_url: str | None = None
+    sftp_known_hosts_file: Path | None = None
+    sftp_key_file: Path | None = None
+    sftp_password_file: Path | None = None
+
+    @property
+    def system(self) -> str:
+        return self.sftp_url or str(self.drop_folder)
+
+    @model_validator(mode="after")
+    def _check_drop(self) -> Self:
+        if (self.drop_folder is None) is (self.sftp_url is None):
+            raise ValueError("name either drop_folder or sftp_url: where are the files to be left?")
+        if self.sftp_url is not None and self.sftp_known_hosts_file is None:
+            raise ValueError("sftp_known_hosts_file is missing: without it nobody can tell whose server this is")
+        if self.sftp_url is not None and (self.sftp_key_file is None) is (self.sftp_password_file is None):
+            raise ValueError("name either sftp_key_file or sftp_password_file")
+        return self
+
+
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
     """A complete answer, already within size and time limits. Header names are lower case."""
@@ -145,6 +182,12 @@ class Http(Protocol):
         ...
 
 
+def _not_offered(*_: object) -> NoReturn:
+    raise ConfigError(
+        "this place has neither a shelf nor a drop: only a target of a configured bridge is given them"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """What a connector is given instead of building it: its HTTP edge, secrets and the time.
@@ -153,6 +196,8 @@ class Services:
     `secret(path)` reads a secret file (surrounding white space removed) and refuses one that others may read;
     `credential(path)` does the same for bytes (a key, a PKCS#12 file), and changes nothing about them.
     `shared(key, make)` returns what was made first for that key in this process: a limit that several share, say.
+    `shelf()` is where a target keeps what others fetch from it, or what goes out as one file; `drop(config)` is
+    where it leaves files.
     """
 
     municipality: str
@@ -162,6 +207,8 @@ class Services:
     now: Callable[[], datetime]
     credential: Callable[[Path], bytes]
     shared: Callable[[Hashable, Callable[[], Any]], Any] = lambda _, make: make()
+    shelf: Callable[[], Shelf] = _not_offered
+    drop: Callable[[DropConfig], Drop] = _not_offered
 
 
 class SnapshotSource(Protocol):
@@ -352,6 +399,40 @@ class Compares(Protocol):
 
     def differing(self, resource: str, sent: Mapping[str, Any], found: Mapping[str, Any]) -> Collection[str]:
         """Name the fields of a document that was sent that the target has otherwise; pure."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    """What was handed over as a whole: its name, and how many of each collection are in it."""
+
+    name: str
+    counts: Mapping[str, int]
+
+
+@runtime_checkable
+class HandsOver(Protocol):
+    """A target that is not told entity by entity but given all at once, as a file; optional.
+
+    `apply` keeps what it is told (on its shelf); what leaves the bridge is what `hand_over` makes of it.
+    """
+
+    def hand_over(self) -> HandedOver | None:
+        """Hand over what is kept, if anything of it is new and it is time; None when nothing was to be done.
+
+        Called again and again while nothing is due, every school in scope has been heard and none is being read,
+        so what is missing from the shelf is really gone. A kill at any line must do no harm: what was not noted
+        as handed over is handed over again. Raises `TargetError`.
+        """
+        ...
+
+
+@runtime_checkable
+class Serves(Protocol):
+    """A target that others fetch from: it offers routes, which the bridge's web server mounts; optional."""
+
+    def application(self) -> Callable[..., Any]:
+        """Return the ASGI application; it sees paths below its own mount, and lets nobody in without a proof."""
         ...
 
 

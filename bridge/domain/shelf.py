@@ -1,0 +1,94 @@
+"""What a target keeps that others fetch, or that goes out as one file: what it was told, the gone ones too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One document to be kept; `is_gone` keeps it as the mark of something that is no longer there."""
+
+    collection: str
+    id: str
+    document: Mapping[str, Any] = field(repr=False)
+    is_gone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Shelved:
+    """One document as it is kept.
+
+    `number` is the place of its last change in the order of all changes of the shelf, `changed_at` the time of it
+    (UTC, whole milliseconds).
+    """
+
+    collection: str
+    id: str
+    document: Mapping[str, Any] = field(repr=False)
+    is_gone: bool
+    number: int
+    changed_at: datetime
+
+
+class Shelf(Protocol):
+    """The documents of one target, kept in the bridge's store; all methods may raise `StoreError`."""
+
+    def put(self, entries: Iterable[Entry]) -> int:
+        """Keep these in one step, all or none, and return how many are a change.
+
+        What is kept already with the same document and mark is not touched: number and time stay. Each change gets
+        a number of its own; all changes of one step get the same time, which is later by at least a millisecond
+        than that of every step before, so that whoever asks for what is newer than the newest he has misses none.
+        """
+        ...
+
+    def remove(self, collection: str, ids: Iterable[str]) -> None:
+        """Forget these without a trace."""
+        ...
+
+    def get(self, collection: str, id: str) -> Shelved | None: ...  # noqa: A002 - the field's own name
+
+    def all(self, collection: str, *, after: int = 0) -> Iterator[Shelved]:
+        """Yield those whose number is higher than `after`, the gone ones too, by id."""
+        ...
+
+    def version(self) -> int:
+        """The number of the last change, 0 before the first."""
+        ...
+
+    def forget_gone(self, before: datetime) -> int:
+        """Drop the marks of what went before this time; return how many."""
+        ...
+
+    def note(self, name: str) -> str | None:
+        """A fact that the connector wrote down, such as what it last handed over; None when there is none."""
+        ...
+
+    def set_note(self, name: str, value: str) -> None: ...
+
+
+class Drop(Protocol):
+    """A folder, here or at an SFTP server, where others look for files.
+
+    All methods raise `TargetUnavailable`, or `TargetUnauthorised` where we may not write.
+    """
+
+    def put(self, name: str, content: bytes) -> None:
+        """Leave a file under this plain name in the place of an older one, whole or not at all."""
+        ...
+
+    def names(self) -> list[str]:
+        """The plain names of all files there, sorted; unfinished ones of ours left out."""
+        ...
+
+    def read(self, name: str) -> bytes | None:
+        """The content of a file, None when there is none."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Remove a file; one that is not there is no error."""
+        ...
