@@ -318,6 +318,25 @@ target_states = Table(
     _number("announced_at", nullable=True),
 )
 
+shelves = Table("shelves", metadata, _text("target", is_key=True), _number("version"), _number("changed_at"))
+
+shelf = Table(
+    "shelf",
+    metadata,
+    _text("target", is_key=True),
+    _text("collection", is_key=True),
+    _text("id", is_key=True),
+    _text("document"),
+    Column("is_gone", SmallInteger, nullable=False),
+    _number("number"),
+    _number("changed_at"),
+    Index("ix_shelf_number", "target", "collection", "number"),
+)
+
+shelf_notes = Table(
+    "shelf_notes", metadata, _text("target", is_key=True), _text("name", is_key=True), _text("value")
+)
+
 audit = Table(
     "audit",
     metadata,

@@ -20,6 +20,7 @@ from bridge.adapters.sql_events import SqlEvents
 from bridge.adapters.sql_holds import SqlHolds
 from bridge.adapters.sql_intake import SqlIntake
 from bridge.adapters.sql_migrate import is_current, migrate
+from bridge.adapters.sql_shelf import SqlShelf
 from bridge.adapters.sql_sqlite import BEGIN, create_file, create_sqlite_engine, require_durable, use_wal
 from bridge.adapters.sql_subscriptions import SqlSubscriptions
 from bridge.adapters.sql_targets import SqlTargets
@@ -39,6 +40,7 @@ class SqlUnitOfWork(
     SqlDeliveries,
     SqlTargets,
     SqlDrift,
+    SqlShelf,
     SqlAudit,
 ):
     """One transaction; after a rollback it still answers, and whatever it is told is forgotten."""

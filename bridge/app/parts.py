@@ -36,6 +36,7 @@ from bridge.engine.lane import Lane
 from bridge.engine.leavers import Leaving
 from bridge.engine.retry import RetryPolicy
 from bridge.engine.schedule import Schedule
+from bridge.engine.shelf import StoreShelf
 from bridge.engine.subscribe import LONGEST, Subscriber
 from bridge.engine.tell import Teller
 from bridge.engine.views import Scope
@@ -220,7 +221,7 @@ class Parts:
 
             return HttpEdge(base_url, observer=partial(self._observe, municipality.code, target), **options)
 
-        return Services(
+        here = Services(
             municipality.code,
             institutions,
             http,
@@ -229,6 +230,9 @@ class Parts:
             credential_reader(config),
             self._shared,
         )
+        if target is None:
+            return here
+        return replace(here, shelf=partial(StoreShelf, self.store, target, self.clock.now))
 
     def _shared(self, key: Hashable, make: Callable[[], Any]) -> Any:
         if key not in self.shared:

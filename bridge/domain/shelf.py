@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 
@@ -69,6 +69,13 @@ class Shelf(Protocol):
         ...
 
     def set_note(self, name: str, value: str) -> None: ...
+
+
+def step_time(now: datetime, last: datetime | None) -> datetime:
+    """The time of the next step: now in whole milliseconds, and later than that of the `last` one."""
+    at = now.astimezone(UTC)
+    at = at.replace(microsecond=at.microsecond // 1000 * 1000)
+    return at if last is None else max(at, last + timedelta(milliseconds=1))
 
 
 class Drop(Protocol):

@@ -58,6 +58,8 @@ def refresh(
         if reasons and not _is_approved(uow, rendering, policy, book, now()):
             _hold(uow, rendering, gone, len(known), reasons, book, now())
             return False
+        if last is not None and system_of(last) != rendering.system:
+            uow.forget_shelf(rendering.target)  # what was made for the old system, and noted of it
         if is_moved:
             _forget(uow, rows, now())
         if last is None or is_moved:

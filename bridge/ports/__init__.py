@@ -37,6 +37,7 @@ from bridge.ports.intake import (
 )
 from bridge.ports.news import FROM_FEED, Bus, EventPublisher, Feed, FeedMessage
 from bridge.ports.notices import HoldFacts, Notice, NoticeFailed, Notifier, Reachable
+from bridge.ports.shelf import ShelfStore
 from bridge.ports.store import Reader, Store, UnitOfWork
 from bridge.ports.times import Clock, Random
 
@@ -85,6 +86,7 @@ __all__ = [
     "Reachable",
     "Reader",
     "Run",
+    "ShelfStore",
     "Store",
     "Subject",
     "Subscription",

@@ -11,9 +11,10 @@ from bridge.ports.drift import DriftStore
 from bridge.ports.entities import EntityStore
 from bridge.ports.events import EventLog
 from bridge.ports.intake import IntakeStore
+from bridge.ports.shelf import ShelfStore
 
 
-class Reader(EntityStore, IntakeStore, EventLog, DeliveryStore, DriftStore, AuditStore, Protocol):
+class Reader(EntityStore, IntakeStore, EventLog, DeliveryStore, DriftStore, ShelfStore, AuditStore, Protocol):
     """All look-ups see one consistent state; writing through it is an error."""
 
 

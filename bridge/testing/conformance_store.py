@@ -12,6 +12,7 @@ import pytest
 from bridge.domain.entities import Kind
 from bridge.domain.errors import StoreError
 from bridge.domain.events import Event
+from bridge.domain.shelf import Entry
 from bridge.ports import Reader, Store, TargetState, UnitOfWork
 from bridge.testing.conformance_store_deliveries import (
     AttemptConformance,
@@ -31,6 +32,7 @@ from bridge.testing.store_samples import (
     hold,
     identity_of,
     institution_state,
+    later,
     person,
     quarantined,
     run,
@@ -49,6 +51,8 @@ _WRITES: dict[str, Callable[[UnitOfWork], object]] = {
     "set_cursor": lambda uow: uow.set_cursor("feed", 7),
     "put_desired": lambda uow: uow.put_desired([desired("a")], NOW),
     "put_target_state": lambda uow: uow.put_target_state(TargetState(TARGET, failures=1)),
+    "put_on_shelf": lambda uow: uow.put_on_shelf(TARGET, [Entry("users", "a", {}, is_gone=True)], NOW),
+    "set_shelf_note": lambda uow: uow.set_shelf_note(TARGET, "file", "1"),
     "append_audit": lambda uow: uow.append_audit([audit_row(1, intent="i-1")]),
 }
 _CHANGES: dict[str, Callable[[UnitOfWork], object]] = {
@@ -58,6 +62,9 @@ _CHANGES: dict[str, Callable[[UnitOfWork], object]] = {
     "wake": lambda uow: uow.wake(TARGET, None, NOW),
     "retry_rejected": lambda uow: uow.retry_rejected(None, None, NOW),
     "forget_confirmed": lambda uow: uow.forget_confirmed(TARGET, [identity_of("a")]),
+    "take_off_shelf": lambda uow: uow.take_off_shelf(TARGET, "users", ["a"]),
+    "forget_gone": lambda uow: uow.forget_gone(TARGET, later(60)),
+    "forget_shelf": lambda uow: uow.forget_shelf(TARGET),
 }
 
 
@@ -288,6 +295,9 @@ def _everything(reader: Reader) -> tuple[object, ...]:
         reader.cursor("feed"),
         reader.deliveries(None, None, None, 10),
         reader.target_states(),
+        reader.shelved(TARGET, "users", ["a"]),
+        reader.shelf_version(TARGET),
+        reader.shelf_note(TARGET, "file"),
         reader.audit_rows(0, 10),
         reader.audit_head(),
         reader.open_intents(),

@@ -16,6 +16,7 @@ from bridge.testing.memory_entities import MemoryEntities
 from bridge.testing.memory_events import MemoryEvents
 from bridge.testing.memory_holds import MemoryHolds
 from bridge.testing.memory_intake import MemoryIntake
+from bridge.testing.memory_shelves import MemoryShelves
 from bridge.testing.memory_tables import Tables
 
 
@@ -54,6 +55,7 @@ class MemoryUnitOfWork(
     MemoryEvents,
     MemoryDeliveries,
     MemoryDrift,
+    MemoryShelves,
     MemoryAudit,
 ):
     """One transaction; after a rollback it still answers, and whatever it is told is forgotten."""

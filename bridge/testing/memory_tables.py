@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from datetime import datetime
 
 from bridge.domain.entities import Kind
 from bridge.domain.errors import StoreError
 from bridge.domain.events import Event
 from bridge.domain.ids import CanonicalId, TargetId
+from bridge.domain.shelf import Shelved
 from bridge.ports import (
     AuditRow,
     Delivery,
@@ -47,6 +49,9 @@ class Tables:
     kept: dict[tuple[str, str], KeptPerson] = field(default_factory=dict)
     rolls: dict[int, ExpectedRoll] = field(default_factory=dict)
     targets: dict[TargetId, TargetState] = field(default_factory=dict)
+    shelves: dict[TargetId, tuple[int, datetime]] = field(default_factory=dict)
+    shelf: dict[tuple[TargetId, str, str], Shelved] = field(default_factory=dict)
+    shelf_notes: dict[tuple[TargetId, str], str] = field(default_factory=dict)
     audit: dict[int, AuditRow] = field(default_factory=dict)
 
     def copy(self) -> Tables:

@@ -24,16 +24,18 @@ from bridge.adapters.sql_schema import metadata
 from bridge.adapters.store_sql import SqlStore, open_sqlite, open_throwaway
 from bridge.domain.entities import Kind
 from bridge.domain.errors import ConfigError, StoreError, StoreUnavailable
+from bridge.domain.shelf import Entry
 from bridge.ports import Store
 from bridge.testing.conformance_store import StoreConformance
 from bridge.testing.conformance_store_drift import DriftConformance
 from bridge.testing.conformance_store_history import HistoryConformance
 from bridge.testing.conformance_store_holds import HoldsConformance
 from bridge.testing.conformance_store_quarantine import QuarantineConformance
+from bridge.testing.conformance_store_shelf import ShelfConformance
 from bridge.testing.conformance_store_steps import StepsConformance
 from bridge.testing.conformance_store_trace import TraceConformance
 from bridge.testing.memory import MemoryStore
-from bridge.testing.store_samples import NOW, TOWN, audit_row, desired, hold, person
+from bridge.testing.store_samples import NOW, TARGET, TOWN, audit_row, desired, hold, person
 
 AT_ONCE = timedelta(milliseconds=1)
 
@@ -46,6 +48,7 @@ class Everything(
     HistoryConformance,
     HoldsConformance,
     StepsConformance,
+    ShelfConformance,
 ):
     """All that every store promises."""
 
@@ -175,6 +178,26 @@ def test_a_database_before_the_fourth_schema_loses_the_counters_that_look_like_r
         known = [reader.cursor(name) for name in ("publish/147", "feed/147", "early/147/platform")]
     store.close()
     assert known == [7, 0, 0]
+
+
+def test_a_database_before_the_fifth_schema_gets_empty_shelves_and_keeps_what_it_holds(path: Path) -> None:
+    at_schema(path, "0004")
+    by_hand(path, "INSERT INTO cursors VALUES ('publish/147', 7)")
+    store = open_sqlite(path)
+    with store.write() as uow:
+        assert (uow.cursor("publish/147"), uow.shelf_version(TARGET)) == (7, 0)
+        uow.put_on_shelf(TARGET, [Entry("users", "a", {})], NOW)
+    store.close()
+
+
+def test_a_repeat_on_the_shelf_writes_nothing_to_the_file(path: Path, store: SqlStore) -> None:
+    log, entry = path.with_name("skolebro.db-wal"), Entry("users", "a", {"b": 1})
+    with store.write() as uow:
+        uow.put_on_shelf(TARGET, [entry], NOW)
+    before = log.read_bytes()
+    with store.write() as uow:
+        assert uow.put_on_shelf(TARGET, [entry], NOW) == 0
+    assert log.read_bytes() == before
 
 
 def test_a_database_of_a_newer_skolebro_is_refused_and_untouched(path: Path) -> None:

@@ -34,7 +34,7 @@ PLACES = (
 )
 _READS = ("entit", "hash", "scan", "shared", "institution_state", "run", "last_", "quarantine", "hold")
 _READS += ("event", "cursor", "desired_hashes", "due", "remote_ids", "deliver", "next_due", "target_state")
-_READS += ("audit_", "open_intents")
+_READS += ("audit_", "open_intents", "shelved", "shelf_")
 
 
 @dataclass

@@ -15,9 +15,11 @@ from bridge.domain.http_dates import parse_retry_after
 from bridge.domain.ids import TargetId
 from bridge.domain.outcomes import Deferred
 from bridge.domain.records import Quarantined
+from bridge.domain.shelf import Entry
 from bridge.engine.audit import verify
 from bridge.engine.deliver import deliver
 from bridge.engine.publish import identifying
+from bridge.engine.shelf import StoreShelf
 from bridge.engine.status import read_status
 from bridge.engine.views import Scope
 from tests.support.engine import (
@@ -158,6 +160,21 @@ class TestAnotherSystemBehindATarget:
         again = bench.drain()
         assert {c.id for c in again} == {c.id for c in first}
         assert all(c.remote_id is None and c.previous is None for c in again)
+
+    def test_gets_nothing_of_what_was_kept_for_the_old_one(self) -> None:
+        bench = Bench()
+        bench.rendering = replace(bench.rendering, system="/old/folder")
+        bench.take(pupil("ane"))
+        bench.drain()
+        shelf = StoreShelf(bench.store, TARGET, bench.clock.now)
+        shelf.put([Entry("users", "ane", {})])
+        shelf.set_note("handed over", "1")
+        bench.rendering = replace(bench.rendering, system="/new/folder")
+        bench.refresh()
+        assert shelf.note("handed over") == "1", "nobody has decided yet"
+        bench.decide(bench.holds("open")[0].id, approve=True)
+        bench.refresh()
+        assert (shelf.get("users", "ane"), shelf.note("handed over"), shelf.version()) == (None, None, 0)
 
 
 class TestAttention:
