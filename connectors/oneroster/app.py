@@ -22,6 +22,9 @@ from connectors.oneroster.tokens import Gate, NotAuthorised
 
 SERVICES: Mapping[Version, str] = {"v1p1": "/ims/oneroster/v1p1", "v1p2": "/ims/oneroster/rostering/v1p2"}
 _LONGEST_BODY = 8192
+_TOO_LONG = JSONResponse(
+    problem("v1p2", "invaliddata", "the body of a request is small and says how long it is"), 413
+)
 _FORM = "application/x-www-form-urlencoded"
 _MINORS: Mapping[int, Minor] = {401: "unauthorisedrequest", 403: "forbidden", 404: "unknownobject"}
 Scope = MutableMapping[str, Any]
@@ -48,14 +51,13 @@ def create_app(gate: Gate, services: Mapping[Version, Service], token_path: str)
 def guarded(app: Asgi) -> Asgi:
     """The application behind a limit: the body of a request is small, and says how long it is."""
 
-    def limited(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+    async def limited(scope: Scope, receive: Receive, send: Send) -> None:  # servers know an ASGI 3 app by `async`
         headers = dict(scope.get("headers", ()))
         length = headers.get(b"content-length", b"0")
         if b"transfer-encoding" in headers or not length.isdigit() or int(length[:9]) > _LONGEST_BODY:
-            return JSONResponse(problem("v1p2", "invaliddata", "a request has no long body"), 413)(
-                scope, receive, send
-            )
-        return app(scope, receive, send)
+            await _TOO_LONG(scope, receive, send)
+        else:
+            await app(scope, receive, send)
 
     return limited
 
