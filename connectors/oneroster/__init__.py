@@ -6,4 +6,6 @@ from bridge.connector import Connector
 from connectors.oneroster.config import OneRosterConfig
 from connectors.oneroster.target import OneRosterTarget
 
+__all__ = ["OneRosterConfig", "OneRosterTarget", "connector"]
+
 connector = Connector("oneroster", OneRosterConfig, target=OneRosterTarget, default_mapping="oneroster/core")

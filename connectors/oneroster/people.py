@@ -87,12 +87,7 @@ class People:
         others = dict(self._linked(row.id))
         return replace(
             bare,
-            changed_at=max(
-                changed_at,
-                self._moved[row.id],
-                *(agent.changed_at for agent in self._agents[row.id]),
-                *others.values(),
-            ),
+            changed_at=max([changed_at, *(one.changed_at for one in self._agents[row.id]), *others.values()]),
             given_name=text(document, "givenName") or "",
             family_name=text(document, "familyName") or "",
             middle_name=text(document, "middleName"),
@@ -120,19 +115,19 @@ class People:
             roles = texts(document.get("role"))
             if user is None or taught is None or not roles:
                 continue
-            around = self._kept["class"][taught.id]
+            around = self._kept["class"][taught.id].document
             is_gone, changed_at = fate(row, (user.is_gone, user.changed_at), (taught.is_gone, taught.changed_at))
-            last = None if is_gone else day(around.document, "lastDate")
+            last = None if is_gone else day(around, "lastDate")
             yield Enrollment(
                 id=row.id,
-                changed_at=changed_at if is_gone else max(changed_at, around.changed_at),
+                changed_at=changed_at,
                 is_gone=is_gone,
                 user=user.id,
                 class_=taught.id,
                 school=taught.school,
                 role=roles[0],
                 primary=_primary(document, roles[0]),
-                begin=None if is_gone else day(around.document, "beginDate"),
+                begin=None if is_gone else day(around, "beginDate"),
                 end=last + timedelta(days=1) if last is not None and last < date.max else None,
             )
 

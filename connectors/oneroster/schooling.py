@@ -45,11 +45,13 @@ class RosterSettings:
 
 
 def fate(row: Shelved, *referred: tuple[bool, datetime]) -> tuple[bool, datetime]:
-    """Whether something is told as gone, and since when: it goes with what it belongs to."""
-    went = [when for is_gone, when in referred if is_gone]
-    if row.is_gone or not went:
-        return row.is_gone, row.changed_at
-    return True, max(row.changed_at, *went)
+    """Whether something is told as gone, and since when it is as it is.
+
+    It goes with what it refers to, and comes back with it; so a change of that may be one of its own.
+    """
+    if row.is_gone:
+        return True, row.changed_at
+    return any(is_gone for is_gone, _ in referred), max(row.changed_at, *(when for _, when in referred))
 
 
 class Schooling:

@@ -24,6 +24,7 @@ from connectors.oneroster.roster import RESOURCES
 from connectors.oneroster.shapes import ENROLLMENT_ROLES, ROLES
 
 _AWAY = "shelf_unavailable"
+_ROLE_FIELDS = {"user": "roles", "enrollment": "role", "agent": "relation"}
 
 
 def shelve(shelf: Shelf, batch: Sequence[Command]) -> list[Outcome]:
@@ -63,7 +64,7 @@ def _told(shelf: Shelf, command: Command) -> tuple[Entry | None, Outcome]:
     if not command.may_create and not is_there:
         return None, Unchanged(is_gone=True)
     if _has_foreign_role(command):
-        return None, Rejected("unknown_role", "role" if name == "enrollment" else "roles")
+        return None, Rejected("unknown_role", _ROLE_FIELDS[name])
     return Entry(name, command.id, document), Delivered(command.id)
 
 
