@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import cached_property
 
@@ -14,6 +14,16 @@ from connectors.oneroster.objects import Class, Demographics, Enrollment, Org, R
 from connectors.oneroster.schooling import Rows, fate
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What somebody is or was at a school; `since` when that, or the school, changed last."""
+
+    school: Org
+    role: str
+    is_open: bool
+    since: datetime
+
+
 class People:
     """Who has a role at a school that is there; one who has none any more is gone with the last."""
 
@@ -21,33 +31,32 @@ class People:
         self._schools, self._classes, self._kept = schools, classes, kept
 
     @cached_property
-    def _at(self) -> dict[str, list[tuple[Org, str]]]:
-        """By user, the schools that we know and the role there, in the order of the source."""
+    def _at(self) -> dict[str, list[_Place]]:
+        """By user, where they are or were anything at a school that we know, in the order of the source."""
         numbers = {school.identifier: school for school in self._schools.values()}
-        found: dict[str, list[tuple[Org, str]]] = {}
+        found: dict[str, list[_Place]] = {}
         for row in self._kept["user"].values():
-            at = [(numbers.get(number), role) for number, role in places(row.document)]
-            guarding = [one for one in self._agents[row.id] if one.document.get("contact") == row.id]
-            at += [
-                (
-                    self._schools.get(text(agent.document, "school") or ""),
-                    text(agent.document, "relation") or "guardian",
-                )
-                for agent in [one for one in guarding if not one.is_gone] or guarding
-            ]
-            found[row.id] = [(school, role) for school, role in at if school is not None]
+            held = [(numbers.get(number), role) for number, role in places(row.document)]
+            at = [_Place(s, role, not s.is_gone, s.changed_at) for s, role in held if s is not None]
+            for agent in self._agents[row.id]:
+                school = self._schools.get(text(agent.document, "school") or "")
+                if school is not None and agent.document.get("contact") == row.id:
+                    word = text(agent.document, "relation") or "guardian"
+                    is_open = not (school.is_gone or agent.is_gone)
+                    at.append(_Place(school, word, is_open, max(school.changed_at, agent.changed_at)))
+            if at:
+                found[row.id] = at
         return found
 
     @cached_property
     def _roles(self) -> dict[str, tuple[Role, ...]]:
-        """By user, where they have what role; of schools that are gone only if there is no other."""
-        open_ = {key: [(s, role) for s, role in at if not s.is_gone] for key, at in self._at.items()}
-        return {key: _ranked(open_[key] or at) for key, at in self._at.items() if at}
+        """By user, where they have what role; what they had only if there is no other."""
+        return {key: _ranked([one for one in at if one.is_open] or at) for key, at in self._at.items()}
 
     @cached_property
     def _moved(self) -> dict[str, datetime]:
-        """By user, when one of their schools came, changed or went: their roles may be others since."""
-        return {key: max(school.changed_at for school, _ in at) for key, at in self._at.items() if at}
+        """By user, when any of that came, changed or went: their roles may be others since."""
+        return {key: max(one.since for one in at) for key, at in self._at.items()}
 
     @cached_property
     def _agents(self) -> Mapping[str, list[Shelved]]:
@@ -63,8 +72,8 @@ class People:
         return {key: self._user(self._kept["user"][key], roles) for key, roles in self._roles.items()}
 
     def _user(self, row: Shelved, roles: tuple[Role, ...]) -> User:
-        schools = [self._schools[role.org] for role in roles]
-        is_gone, changed_at = fate(row, (all(one.is_gone for one in schools), self._moved[row.id]))
+        has_left = not any(place.is_open for place in self._at[row.id])
+        is_gone, changed_at = fate(row, (has_left, self._moved[row.id]))
         document = row.document
         bare = User(
             id=row.id,
@@ -100,12 +109,11 @@ class People:
         )
 
     def _linked(self, user: str) -> Iterator[tuple[str, datetime]]:
-        """Parents and children of somebody, and since when they are that or, if they are gone, are it no more."""
+        """Parents and children of somebody who are or were on the roster, and when each of them changed last."""
         for agent in self._agents[user]:
             for end in (text(agent.document, "child"), text(agent.document, "contact")):
                 if not agent.is_gone and end is not None and end != user and end in self._roles:
-                    other = self._kept["user"][end]
-                    yield end, other.changed_at if other.is_gone else agent.changed_at
+                    yield end, max(self._kept["user"][end].changed_at, self._moved[end])
 
     def enrollments(self) -> Iterator[Enrollment]:
         for row in self._kept["enrollment"].values():
@@ -144,10 +152,10 @@ class People:
                 )
 
 
-def _ranked(at: Iterable[tuple[Org, str]]) -> tuple[Role, ...]:
+def _ranked(at: Iterable[_Place]) -> tuple[Role, ...]:
     """Each role at each school once; the first at a school is the primary one there."""
     roles: list[Role] = []
-    for org, role in dict.fromkeys((school.id, role) for school, role in at):
+    for org, role in dict.fromkeys((one.school.id, one.role) for one in at):
         roles.append(Role(org, role, is_primary=all(one.org != org for one in roles)))
     return tuple(roles)
 

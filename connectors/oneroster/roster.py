@@ -41,7 +41,7 @@ def compose(shelf: Shelf, settings: RosterSettings, now: datetime) -> Roster:
     return Roster(
         version=version,
         year=calendar.current,
-        orgs=_by_id([*schooling.schools.values(), *schooling.district()]),
+        orgs=_by_id([*schooling.schools.values(), schooling.district()]),
         sessions=_by_id(schooling.sessions(oldest)),
         courses=_by_id(schooling.courses()),
         classes=_by_id(schooling.classes.values()),

@@ -82,16 +82,17 @@ class Schooling:
     def _district_id(self) -> str:
         return self._settings.id("district")
 
-    def district(self) -> Iterator[Org]:
-        if self.schools:
-            yield Org(
-                id=self._district_id,
-                changed_at=max(school.changed_at for school in self.schools.values()),
-                name=self._settings.district_name,
-                type="district",
-                identifier=self._settings.municipality,
-                children=tuple(sorted(one.id for one in self.schools.values() if not one.is_gone)),
-            )
+    def district(self) -> Org:
+        return Org(
+            id=self._district_id,
+            changed_at=max(
+                (one.changed_at for one in self.schools.values()), default=self._calendar.current.began
+            ),
+            name=self._settings.district_name,
+            type="district",
+            identifier=self._settings.municipality,
+            children=tuple(sorted(one.id for one in self.schools.values() if not one.is_gone)),
+        )
 
     def courses(self) -> Iterator[Course]:
         """A course goes with its school, or with the last class of its type; what it teaches nobody knows."""
@@ -130,7 +131,7 @@ class Schooling:
     def sessions(self, oldest: datetime) -> Iterator[Session]:
         """This year, each other one that a class is in, and for a while the one that ended as gone."""
         current, previous = self._calendar.current, self._calendar.previous
-        newest: dict[SchoolYear, datetime] = {current: current.began} if self.schools else {}
+        newest: dict[SchoolYear, datetime] = {current: current.began}
         for class_id in self.classes:
             year, changed_at = self._year(class_id), self._groups[class_id].changed_at
             newest[year] = max(newest.get(year, changed_at), changed_at)
@@ -138,7 +139,7 @@ class Schooling:
             yield from self._year_and_term(
                 year, year.began if year.began <= self._now else changed_at, is_gone=False
             )
-        if newest and previous not in newest and current.began >= oldest:
+        if previous not in newest and current.began >= oldest:
             yield from self._year_and_term(previous, max(newest.values()), is_gone=True)
 
     def _year_and_term(self, year: SchoolYear, changed_at: datetime, *, is_gone: bool) -> Iterator[Session]:
@@ -168,8 +169,8 @@ class Schooling:
                 continue
             is_gone, changed_at = fate(row, (school.is_gone, school.changed_at))
             year = self._year(row.id)
-            if not is_gone and year == self._calendar.current:  # its term became another when the year began
-                changed_at = max(changed_at, year.began)
+            if not is_gone:  # its term may have become another when the year began
+                changed_at = max(changed_at, self._calendar.current.began)
             found[row.id] = Class(
                 id=row.id,
                 changed_at=changed_at,

@@ -102,9 +102,11 @@ def test_schools_belong_to_the_district(desk: Desk) -> None:
     assert orgs[org_id()].parent == district.id
 
 
-def test_an_empty_shelf_is_an_empty_roster(desk: Desk) -> None:
+def test_an_empty_shelf_is_a_district_without_schools_in_this_school_year(desk: Desk) -> None:
     roster = desk.roster()
-    assert [*roster.orgs, *roster.sessions, *roster.courses, *roster.users] == []
+    assert [(org.type, org.children) for org in roster.orgs] == [("district", ())]
+    assert [one.title for one in roster.sessions] == ["2026/2027", "2026/2027"]
+    assert [*roster.courses, *roster.classes, *roster.users, *roster.enrollments] == []
 
 
 def test_a_school_year_has_one_term(desk: Desk) -> None:
