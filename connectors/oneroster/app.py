@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from copy import deepcopy
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
@@ -33,9 +34,20 @@ Send = Callable[[Any], Awaitable[None]]
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-def create_app(gate: Gate, services: Mapping[Version, Service], token_path: str) -> FastAPI:
+class OneRosterApp(FastAPI):
+    """Its `openapi()` is the whole contract; it is not served."""
+
+    def __init__(self, token_path: str) -> None:
+        super().__init__(title="Skolebro OneRoster", docs_url=None, redoc_url=None, openapi_url=None)
+        self._token_path = token_path
+
+    def openapi(self) -> dict[str, Any]:
+        return describe(deepcopy(super().openapi()), self._token_path)
+
+
+def create_app(gate: Gate, services: Mapping[Version, Service], token_path: str) -> OneRosterApp:
     """Return the application; `services` answer for one version each."""
-    app = FastAPI(title="Skolebro OneRoster", docs_url=None, redoc_url=None, openapi_url=None)
+    app = OneRosterApp(token_path)
     app.add_exception_handler(Refused, _on_refused)
     app.add_exception_handler(StoreError, _on_store_error)
     app.add_exception_handler(HTTPException, _on_http_error)
@@ -44,7 +56,6 @@ def create_app(gate: Gate, services: Mapping[Version, Service], token_path: str)
     for version, service in services.items():
         for collection in COLLECTIONS:
             _add_collection(app, service, SERVICES[version], collection)
-    app.openapi_schema = describe(app.openapi(), token_path)
     return app
 
 
@@ -116,7 +127,7 @@ def _token_error(status: int, code: str, headers: Mapping[str, str] | None = Non
 
 
 def _version(request: Request) -> Version:
-    return "v1p1" if SERVICES["v1p1"] in request.url.path else "v1p2"
+    return "v1p1" if SERVICES["v1p1"] in request.scope["path"] else "v1p2"
 
 
 def _on_refused(request: Request, error: Exception) -> Response:

@@ -24,7 +24,7 @@ Minor = Literal[
 ]
 _CLAUSE = re.compile(
     r"\s*([A-Za-z][A-Za-z0-9]*(?:\.[A-Za-z][A-Za-z0-9]*)*)\s*(!=|>=|<=|=|>|<|~)\s*"
-    r"'((?:[^']|'(?!\s*(?:$|(?:AND|OR)\s)))*)'\s*",  # a quote inside (O'Brien) is not one before an end
+    r"'((?:[^']|(?<![=<>~])'(?=\w))*)'\s*",  # an apostrophe (O'Brien) has a letter behind it
     re.DOTALL,
 )
 _LOGIC = re.compile(r"(AND|OR)\b")

@@ -120,7 +120,8 @@ class Service:
         return ", ".join(links)
 
     def _authorise(self, collection: Collection, request: Request) -> None:
-        asked = tokens.Request(_path(request), request.url.query, request.headers.get("authorization", ""))
+        query = request.scope["query_string"].decode("latin-1")
+        asked = tokens.Request(_path(request), query, request.headers.get("authorization", ""))
         try:
             granted = self._gate.scopes(asked)
         except NotAuthorised as error:
@@ -144,7 +145,8 @@ _KEPT = frozenset({"filter", "sort", "orderBy", "fields"})
 
 def _path(request: Request) -> str:
     """The path below our mount, as it is written in a URL."""
-    return quote(request.url.path.removeprefix(request.scope.get("root_path", "")), safe="/%:@!$&'()*+,;=~-._")
+    below = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    return quote(below, safe="/:@!$&'()*+,;=~")
 
 
 def _answer(body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 from bridge.connector import Capabilities, Command, ConfigError, Outcome, Remote, Services, TargetUnavailable
 from bridge.domain.errors import StoreError
-from connectors.oneroster.app import SERVICES, Asgi, create_app, guarded
+from connectors.oneroster.app import SERVICES, Asgi, OneRosterApp, create_app, guarded
 from connectors.oneroster.config import ClientConfig, OneRosterConfig
 from connectors.oneroster.rosters import Rosters
 from connectors.oneroster.service import Paging, Service
@@ -51,7 +50,7 @@ class OneRosterTarget:
     def application(self) -> Asgi:
         return guarded(self.api())
 
-    def api(self) -> Any:
+    def api(self) -> OneRosterApp:
         """The application before the limit of its requests: it knows its OpenAPI."""
         config, now = self._config, self._services.now
         rosters = Rosters(self._shelf, config.settings(self._services.municipality, config.tombstones), now)

@@ -138,7 +138,7 @@ class Gate:
             [pair for pair in signed if pair[0] != "oauth_signature"]  # type: ignore[arg-type]  # a wrong stub
         )
         uri = signature.base_string_uri(self._url + request.path)
-        return _same(sign(signature.signature_base_string("GET", uri, normal), secret, ""), given)
+        return _same(sign(signature.signature_base_string("GET", uri, normal), _Signer(secret)), given)
 
     def _use(self, client: str, timestamp: str, nonce: str) -> None:
         now = self._now().timestamp()
@@ -157,6 +157,14 @@ class Request:
     path: str
     query: str
     authorization: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Signer:
+    """A client without a token, by the names that oauthlib has for it."""
+
+    client_secret: str = field(repr=False)
+    resource_owner_secret: str = ""
 
 
 class _Nonces:
@@ -179,8 +187,8 @@ class _Nonces:
 
 
 _METHODS: Mapping[str, Any] = {
-    "HMAC-SHA256": signature.sign_hmac_sha256,
-    "HMAC-SHA1": signature.sign_hmac_sha1,
+    "HMAC-SHA256": signature.sign_hmac_sha256_with_client,
+    "HMAC-SHA1": signature.sign_hmac_sha1_with_client,
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +190,11 @@ class Provider:
         self.http = TestClient(self.target.application(), base_url="http://testserver")
         self.token = self.token or self.fetch_token().json()["access_token"]
 
+    def wait(self, time: timedelta) -> None:
+        """Let time pass; the client gets itself a new token."""
+        self.clock.at += time
+        self.token = self.fetch_token().json()["access_token"]
+
     def tell(self, *commands: Command) -> list[Outcome]:
         return list(self.target.apply(commands))
 
@@ -216,9 +221,11 @@ def basic(name: str, secret: str) -> str:
     return "Basic " + base64.b64encode(f"{name}:{secret}".encode()).decode()
 
 
-def make_provider(folder: Path, path: str = V2, told: Iterable[Command] = (), **settings: Any) -> Provider:
+def make_provider(
+    folder: Path, path: str = V2, told: Iterable[Command] = (), token: str = "", **settings: Any
+) -> Provider:
     clock = Clock()
     shelf = MemoryShelf(clock)
-    provider = Provider(make_target(folder, clock, shelf, **settings), clock, shelf, path)
+    provider = Provider(make_target(folder, clock, shelf, **settings), clock, shelf, path, token)
     provider.tell(*told)
     return provider
