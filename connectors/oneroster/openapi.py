@@ -7,18 +7,21 @@ from typing import Any
 
 from connectors.oneroster.collections import Collection
 from connectors.oneroster.problems import problem_schema
-from connectors.oneroster.shapes import Schema, Version, schema
+from connectors.oneroster.query import LONGEST_FILTER
+from connectors.oneroster.shapes import Schema, Version, paths, schema
 from connectors.oneroster.tokens import scope
 
 _TEXT: Schema = {"type": "string"}
 _PARAMETERS = (
     ("limit", {"type": "integer", "minimum": 1, "maximum": 999_999_999, "default": 100}),
     ("offset", {"type": "integer", "minimum": 0, "maximum": 999_999_999, "default": 0}),
-    ("sort", _TEXT),
     ("orderBy", {"type": "string", "enum": ["asc", "desc"]}),
-    ("filter", _TEXT),
-    ("fields", _TEXT),
     ("snapshot", _TEXT),
+)
+_OPERATOR = "(?:!=|>=|<=|=|>|<|~)"
+_TIME = (
+    r"20[0-9]{2}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
+    r"(?:T(?:0[0-9]|1[0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{3})?Z)?"
 )
 _REFUSALS = {
     "400": "A parameter cannot be understood",
@@ -34,15 +37,33 @@ def list_operation(version: Version, shapes: Mapping[str, Any], collection: Coll
     """The arguments of a route for a collection."""
     items = {"type": "array", "items": schema(shapes[collection.kind])}
     headers = {name: {"schema": _TEXT, "required": True} for name in ("X-Total-Count", "Link")}
-    query = [_parameter("query", name, told) for name, told in _PARAMETERS]
+    shape = shapes[collection.kind]
+    asked = (*_PARAMETERS, ("sort", _one_of(shape)), ("filter", _filter(shape)), ("fields", _fields(shape)))
+    query = [_parameter("query", name, told) for name, told in asked]
     return _operation(version, collection, "", collection.parameters, query, {collection.envelope: items}, headers)
 
 
 def one_operation(version: Version, shapes: Mapping[str, Any], collection: Collection) -> dict[str, Any]:
     """The arguments of a route for one object of a collection."""
-    query = [_parameter("query", "fields", _TEXT)]
+    query = [_parameter("query", "fields", _fields(shapes[collection.kind]))]
     body = {collection.kind: schema(shapes[collection.kind])}
     return _operation(version, collection, "_one", ("sourcedId",), query, body, {})
+
+
+def _one_of(shape: Mapping[str, Any]) -> Schema:
+    return {"type": "string", "enum": sorted(paths(shape))}
+
+
+def _fields(shape: Mapping[str, Any]) -> Schema:
+    name = f"(?:{'|'.join(sorted(shape))})"
+    return {"type": "string", "pattern": f"^{name}(?:,{name})*$"}
+
+
+def _filter(shape: Mapping[str, Any]) -> Schema:
+    """What is always taken; an apostrophe inside a value, and a time in another form of ISO 8601, are too."""
+    names = "|".join(sorted(paths(shape) - {"dateLastModified"})).replace(".", r"\.")
+    clause = f"(?:(?:{names}){_OPERATOR}'[^']*'|dateLastModified(?:!=|>=|<=|=|>|<)'{_TIME}')"
+    return {"type": "string", "pattern": f"^{clause}(?: (?:AND|OR) {clause})?$", "maxLength": LONGEST_FILTER}
 
 
 def _operation(

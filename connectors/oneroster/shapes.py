@@ -171,14 +171,13 @@ def schema(shape: Any) -> Schema:
     }
 
 
-def has_field(shape: Any, path: str) -> bool:
-    """Whether a dotted path leads to something in a shape; lists are passed through."""
-    for name in path.split("."):
-        inner = shape[0] if isinstance(shape, list) else shape
-        if is_leaf(inner) or name not in inner:
-            return False
-        shape = inner[name]
-    return True
+def paths(shape: Mapping[str, Any]) -> frozenset[str]:
+    """Return the dotted paths that lead to a value or a list of values; lists of objects are passed through."""
+    found = set()
+    for name, part in shape.items():
+        inner = part[0] if isinstance(part, list) else part
+        found |= {name} if is_leaf(inner) else {f"{name}.{path}" for path in paths(inner)}
+    return frozenset(found)
 
 
 def is_leaf(shape: Any) -> bool:

@@ -56,6 +56,7 @@ def found(text: str) -> bool:
         "status='active' AND roles.role='student'",
         "dateLastModified>'2026-01-01T00:00:00.000Z'",
         "dateLastModified>'2026-11-20'",
+        "dateLastModified>'2026-11-20T07:59:59'",
         "dateLastModified='2026-11-20T09:00:00+01:00'",
         "dateLastModified='2026-11-20T09:00:00 01:00'",
         "dateLastModified<='2026-11-20T08:00:00Z'",
@@ -101,6 +102,8 @@ def test_does_not_find(text: str) -> None:
         "nickname='Anna'",
         "roles.nickname='Anna'",
         "givenName.x='Anna'",
+        "roles.org='s1'",
+        "givenName='Anna'\n",
         "(givenName='Anna')",
         "givenName='Anna' and familyName='Holm'",
         "givenName='Anna' XOR familyName='Holm'",
@@ -117,9 +120,10 @@ def test_refuses(text: str) -> None:
     assert caught.value.minor == "invalid_filter_field"
 
 
-def test_refuses_a_time_that_is_none() -> None:
+@pytest.mark.parametrize("time", ["yesterday", "", "2026-02-30", "2026-W47", "2026-11-20T25:00:00Z"])
+def test_refuses_a_time_that_is_none(time: str) -> None:
     with pytest.raises(BadQuery) as caught:
-        found("dateLastModified>'yesterday'")
+        found(f"dateLastModified>'{time}'")
     assert caught.value.minor == "invaliddata"
 
 

@@ -12,7 +12,7 @@ import pytest
 from oauthlib.oauth1 import Client as Signer
 
 from connectors.oneroster.collections import COLLECTIONS
-from connectors.oneroster.shapes import has_field, shapes
+from connectors.oneroster.shapes import shapes
 from connectors.oneroster.tokens import scope
 from tests.support.oneroster import (
     CORE,
@@ -171,7 +171,7 @@ def test_every_field_is_one_of_the_version(tmp_path: Path, path: str, version: A
     known = shapes(version, "json")
     for collection in COLLECTIONS[:12]:
         for one in provider.get(collection.path):
-            assert all(has_field(known[collection.kind], name) for name in one)
+            assert one.keys() <= known[collection.kind].keys()
 
 
 def test_the_versions_differ_in_roles_and_booleans(provider: Provider, old: Provider) -> None:
