@@ -38,7 +38,9 @@ class OneRosterApp(FastAPI):
     """Its `openapi()` is the whole contract; it is not served."""
 
     def __init__(self, token_path: str) -> None:
-        super().__init__(title="Skolebro OneRoster", docs_url=None, redoc_url=None, openapi_url=None)
+        super().__init__(
+            title="Skolebro OneRoster", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False
+        )
         self._token_path = token_path
 
     def openapi(self) -> dict[str, Any]:
@@ -83,9 +85,15 @@ def _add_collection(app: FastAPI, service: Service, base: str, collection: Colle
         return service.one(collection, request, request.path_params["sourcedId"])
 
     path = f"{base}/{collection.path}"
-    app.get(path, **list_operation(service.version, service.shapes, collection))(objects)
+    _add(app, path, list_operation(service.version, service.shapes, collection), objects)
     if collection.has_members:
-        app.get(f"{path}/{{sourcedId}}", **one_operation(service.version, service.shapes, collection))(one)
+        _add(app, f"{path}/{{sourcedId}}", one_operation(service.version, service.shapes, collection), one)
+
+
+def _add(app: FastAPI, path: str, operation: dict[str, Any], answer: Callable[[Request], Response]) -> None:
+    """Some clients end a path with a slash; a redirect would be to another path than the one that they signed."""
+    app.get(path, **operation)(answer)
+    app.get(f"{path}/", include_in_schema=False)(answer)
 
 
 def _add_token(app: FastAPI, gate: Gate, path: str) -> None:

@@ -10,13 +10,13 @@ from functools import cached_property
 
 from bridge.connector import Shelved
 from connectors.oneroster.documents import Document, day, places, tables, text, texts
-from connectors.oneroster.objects import Class, Demographics, Enrollment, Org, Role, User
-from connectors.oneroster.schooling import Rows, fate
+from connectors.oneroster.objects import Demographics, Enrollment, Org, Role, User
+from connectors.oneroster.schooling import Rows, Schooling, fate
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """What somebody is or was at a school; `since` when that, or the school, changed last."""
+    """What somebody is or was at a school; `since` when the school came or went, or that did."""
 
     school: Org
     role: str
@@ -27,23 +27,23 @@ class _Place:
 class People:
     """Who has a role at a school that is there; one who has none any more is gone with the last."""
 
-    def __init__(self, schools: Mapping[str, Org], classes: Mapping[str, Class], kept: Mapping[str, Rows]) -> None:
-        self._schools, self._classes, self._kept = schools, classes, kept
+    def __init__(self, schooling: Schooling, kept: Mapping[str, Rows]) -> None:
+        self._schooling, self._kept = schooling, kept
 
     @cached_property
     def _at(self) -> dict[str, list[_Place]]:
         """By user, where they are or were anything at a school that we know, in the order of the source."""
-        numbers = {school.identifier: school for school in self._schools.values()}
+        numbers = {school.identifier: school for school in self._schooling.schools.values()}
         found: dict[str, list[_Place]] = {}
         for row in self._kept["user"].values():
             held = [(numbers.get(number), role) for number, role in places(row.document)]
-            at = [_Place(s, role, not s.is_gone, s.changed_at) for s, role in held if s is not None]
+            at = [_Place(s, role, not s.is_gone, self._schooling.since(s)) for s, role in held if s is not None]
             for agent in self._agents[row.id]:
-                school = self._schools.get(text(agent.document, "school") or "")
+                school = self._schooling.schools.get(text(agent.document, "school") or "")
                 if school is not None and agent.document.get("contact") == row.id:
                     word = text(agent.document, "relation") or "guardian"
                     is_open = not (school.is_gone or agent.is_gone)
-                    at.append(_Place(school, word, is_open, max(school.changed_at, agent.changed_at)))
+                    at.append(_Place(school, word, is_open, max(self._schooling.since(school), agent.changed_at)))
             if at:
                 found[row.id] = at
         return found
@@ -119,7 +119,7 @@ class People:
         for row in self._kept["enrollment"].values():
             document = row.document
             user = self.users.get(text(document, "user") or "")
-            taught = self._classes.get(text(document, "class") or "")
+            taught = self._schooling.classes.get(text(document, "class") or "")
             roles = texts(document.get("role"))
             if user is None or taught is None or not roles:
                 continue

@@ -20,6 +20,8 @@ __all__ = ["RESOURCES", "RosterSettings", "compose"]
 
 RESOURCES = ("org", "class", "user", "enrollment", "agent")
 """The resources that a mapping for OneRoster may name."""
+ARRIVALS = "arrival"
+"""The collection that has the time at which each school came, or came back."""
 
 Told = TypeVar("Told", bound=Object)
 
@@ -36,8 +38,9 @@ def compose(shelf: Shelf, settings: RosterSettings, now: datetime) -> Roster:
         name: {row.id: row for row in shelf.all(name) if not row.is_gone or row.changed_at >= oldest}
         for name in RESOURCES
     }
-    schooling = Schooling(settings, calendar, kept["org"], kept["class"], now)
-    people = People(schooling.schools, schooling.classes, kept)
+    arrivals = {row.id: row.changed_at for row in shelf.all(ARRIVALS)}
+    schooling = Schooling(settings, calendar, kept, arrivals, now)
+    people = People(schooling, kept)
     return Roster(
         version=version,
         year=calendar.current,

@@ -58,10 +58,19 @@ class Schooling:
     """`classes` are those whose school is there; one whose school is gone is gone with it."""
 
     def __init__(
-        self, settings: RosterSettings, calendar: Calendar, orgs: Rows, groups: Rows, now: datetime
+        self,
+        settings: RosterSettings,
+        calendar: Calendar,
+        kept: Mapping[str, Rows],
+        arrivals: Mapping[str, datetime],
+        now: datetime,
     ) -> None:
         self._settings, self._calendar, self._now = settings, calendar, now
-        self._orgs, self._groups = orgs, groups
+        self._orgs, self._groups, self._arrivals = kept["org"], kept["class"], arrivals
+
+    def since(self, school: Org) -> datetime:
+        """When a school came or went: another name changes nothing in what refers to it."""
+        return self._arrivals.get(school.id, school.changed_at)
 
     @cached_property
     def schools(self) -> dict[str, Org]:
@@ -167,7 +176,7 @@ class Schooling:
             school = self.schools.get(text(row.document, "school") or "")
             if school is None:
                 continue
-            is_gone, changed_at = fate(row, (school.is_gone, school.changed_at))
+            is_gone, changed_at = fate(row, (school.is_gone, self.since(school)))
             year = self._year(row.id)
             if not is_gone:  # its term may have become another when the year began
                 changed_at = max(changed_at, self._calendar.current.began)

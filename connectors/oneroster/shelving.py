@@ -20,7 +20,7 @@ from bridge.domain.changes import Operation
 from bridge.domain.errors import StoreError
 from bridge.domain.ids import CanonicalId
 from connectors.oneroster.documents import places, reduced, texts
-from connectors.oneroster.roster import RESOURCES
+from connectors.oneroster.roster import ARRIVALS, RESOURCES
 from connectors.oneroster.shapes import ENROLLMENT_ROLES, ROLES
 
 _AWAY = "shelf_unavailable"
@@ -31,7 +31,7 @@ def shelve(shelf: Shelf, batch: Sequence[Command]) -> list[Outcome]:
     """Keep what the batch says, all of it or nothing. Raises `TargetUnavailable` when the store is away."""
     try:
         told = [_told(shelf, command) for command in batch]
-        shelf.put(entry for entry, _ in told if entry is not None)
+        shelf.put(entry for entries, _ in told for entry in entries)
     except StoreError as error:
         raise TargetUnavailable(_AWAY) from error
     return [outcome for _, outcome in told]
@@ -50,22 +50,30 @@ def read_shelf(shelf: Shelf, resources: Collection[str]) -> Iterator[Remote]:
             raise TargetUnavailable(_AWAY) from error
 
 
-def _told(shelf: Shelf, command: Command) -> tuple[Entry | None, Outcome]:
+def _told(shelf: Shelf, command: Command) -> tuple[list[Entry], Outcome]:
     name, document = command.resource, command.document
     if name not in RESOURCES:
-        return None, Rejected("resource_not_configured", name)
+        return [], Rejected("resource_not_configured", name)
     kept = shelf.get(name, command.id)
     is_there = kept is not None and not kept.is_gone
     if command.operation is Operation.DELETED or document is None:
         if kept is None or kept.is_gone:
-            return None, Unchanged(command.id)
+            return [], Unchanged(command.id)
         mark = reduced(name, kept.document, command.identity.values())
-        return Entry(name, command.id, mark, is_gone=True), Delivered(command.id)
+        return [Entry(name, command.id, mark, is_gone=True), *_arrival(command, is_gone=True)], Delivered(
+            command.id
+        )
     if not command.may_create and not is_there:
-        return None, Unchanged(is_gone=True)
+        return [], Unchanged(is_gone=True)
     if _has_foreign_role(command):
-        return None, Rejected("unknown_role", _ROLE_FIELDS[name])
-    return Entry(name, command.id, document), Delivered(command.id)
+        return [], Rejected("unknown_role", _ROLE_FIELDS[name])
+    return [Entry(name, command.id, document), *_arrival(command, is_gone=False)], Delivered(command.id)
+
+
+def _arrival(command: Command, *, is_gone: bool) -> Iterator[Entry]:
+    """Of schools, when they came is kept too: what refers to one changes then, and not when its name does."""
+    if command.resource == "org":
+        yield Entry(ARRIVALS, command.id, {}, is_gone)
 
 
 def _has_foreign_role(command: Command) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from schemathesis import GenerationMode
 
 from connectors.oneroster.collections import COLLECTIONS
@@ -19,13 +20,17 @@ from tests.support.oneroster import (
     V2,
     Provider,
     basic,
+    class_id,
+    enrollment_id,
     gone,
     group,
     make_provider,
     member,
+    org_id,
     role,
     school,
     user,
+    user_id,
 )
 
 TOLD = [
@@ -67,11 +72,29 @@ def test_every_answer_is_one_that_is_named(contract: Any, provider: Provider, pa
     proof = basic("platform", SECRET) if is_token else f"Bearer {provider.token}"
 
     @settings(max_examples=10, derandomize=True, deadline=None, database=None, suppress_health_check=HealthCheck)
-    @given(operation.as_strategy(generation_mode=mode))
-    def each(case: Any) -> None:
+    @given(operation.as_strategy(generation_mode=mode), st.booleans())
+    def each(case: Any, is_known: bool) -> None:
+        if is_known and mode is GenerationMode.POSITIVE:
+            case.path_parameters.update(_known(provider, path))
         case.call_and_validate(headers={"Authorization": proof})
 
     each()
+
+
+def _known(provider: Provider, path: str) -> dict[str, str]:
+    """Ids that are there, for the parameters of a path."""
+    first = path.removeprefix(V1).removeprefix(V2).split("/")[1]
+    ids = provider.ids(first) if first in ("terms", "courses", "academicSessions") else []
+    found = {
+        "orgs": org_id(),
+        "schools": org_id(),
+        "classes": class_id("1A"),
+        "enrollments": enrollment_id("anna", "1A"),
+        "teachers": user_id("bo"),
+    }
+    known = {"sourcedId": ids[0] if ids else found.get(first, user_id("anna"))}
+    known |= {"schoolSourcedId": org_id(), "classSourcedId": class_id("1A")}
+    return {name: value for name, value in known.items() if f"{{{name}}}" in path}
 
 
 def test_the_contract_names_every_operation(contract: Any) -> None:

@@ -239,6 +239,16 @@ def test_a_role_at_a_school_that_is_gone_is_told_no_more(desk: Desk) -> None:
     assert bo.changed_at == desk.clock.at
 
 
+def test_another_name_of_a_school_is_news_of_the_school_only(desk: Desk) -> None:
+    desk.tell(school(), group("1A"), user("anna"), member("anna", "1A"))
+    before = desk.roster()
+    desk.tell(school(name="Et andet navn"))
+    after = desk.roster()
+    assert [one.changed_at for one in after.courses] == [desk.clock.at]
+    for name in ("classes", "users", "enrollments"):
+        assert getattr(after, name) == getattr(before, name)
+
+
 def test_who_was_only_at_a_school_that_is_gone_is_gone(desk: Desk) -> None:
     desk.tell(school(), group("1A"), user("anna"), member("anna", "1A"))
     desk.tell(gone(school()))
@@ -320,6 +330,9 @@ def test_nonsense_in_a_document_breaks_nothing(desk: Desk) -> None:
 
 _LIFE: list[Callable[[], Command]] = [
     school,
+    lambda: school(name="Et andet navn"),
+    lambda: group("1A", title="1.A", lastDate="2026-12-31"),
+    lambda: user("anna", enabledUser=False),
     lambda: school(OTHER),
     lambda: group("1A", **YEAR),
     lambda: group("1B", OTHER, **LAST_YEAR),
