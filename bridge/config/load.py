@@ -236,8 +236,8 @@ class _Loader:
 
     def _file_reference(self, key: Any, value: Any, at: _At) -> Any:
         """Resolve ``…_file(s)`` and ``…folder`` against the configuration's folder; what they name must exist."""
-        if str(key).endswith("_files") and isinstance(value, list):
-            return [self._file_reference(key, part, at) for part in value]
+        if isinstance(value, list):
+            return [self._listed_reference(key, part, (*at, str(key))) for part in value]
         name = str(key)
         is_file = name.endswith(("_file", "_files"))
         if not isinstance(value, str) or not (is_file or name.endswith("_folder") or name == "folder"):
@@ -253,6 +253,12 @@ class _Loader:
         elif not path.is_dir():
             raise self._error((*at, name), f"no folder at {path}; create it or name another one")
         return path
+
+    def _listed_reference(self, key: Any, value: Any, at: _At) -> Any:
+        """The same in a list, of paths or of tables."""
+        if isinstance(value, dict):
+            return {name: self._file_reference(name, part, at) for name, part in value.items()}
+        return self._file_reference(key, value, at[:-1])
 
     def _credential(self, value: str, at: _At) -> Path:
         """A systemd credential (LoadCredential=): the folder is handed over in the environment."""

@@ -1,16 +1,18 @@
 """A target that passes these tests can be trusted with a retry: it tells what happened to each entity, in
 order, says who must act when all of it fails, and sends nothing but the document.
 
-Subclass `TargetConformance` and give it three fixtures: `target`, `samples` (see `Samples.of`) and `receiver`,
-the other side, empty at first and made to fail at will (`ProxiedReceiver` does that to any HTTP server). What a
-suite cannot know stays with the author: how documents look at the receiver, and which conflicts it has.
-A target that can be read back subclasses `ReadsBackConformance` too.
+Subclass `HttpTargetConformance` and give it three fixtures: `target`, `samples` (see `Samples.of`) and `receiver`,
+the other side, empty at first and made to fail at will (`ProxiedReceiver` does that to any HTTP server). A target
+that calls nobody, but keeps what it is told for others to fetch, subclasses `TargetConformance`, which is the same
+without the failures of the other side; there `ShelfReceiver` is the shelf and the receiver at once. What a suite
+cannot know stays with the author: how documents look at the receiver, and which conflicts it has.
+A target that can be read back subclasses `HttpReadsBackConformance` or `ReadsBackConformance` too.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, Self
@@ -23,6 +25,7 @@ from bridge.connector import (
     ContractBroken,
     Deferred,
     Delivered,
+    Entry,
     Outcome,
     ReadsBack,
     Rejected,
@@ -36,6 +39,7 @@ from bridge.connector import (
 from bridge.domain.changes import Operation
 from bridge.domain.ids import canonical_id
 from bridge.testing.faulty_proxy import Fault, FaultyProxy
+from bridge.testing.memory_shelf import MemoryShelf
 
 MUNICIPALITY = "9999"
 _TIME = datetime(2026, 1, 1, tzinfo=UTC)
@@ -45,12 +49,6 @@ _WAIT = timedelta(seconds=7)
 class Receiver(Protocol):
     """The other side of a target."""
 
-    def fail(self, status: int, headers: Mapping[str, str] | None = None, times: int | None = None) -> None:
-        """Answer the next `times` requests with this status (None: all, until `heal`)."""
-        ...
-
-    def heal(self) -> None: ...
-
     def bodies(self) -> Sequence[bytes]:
         """The bodies of all requests so far, those without one left out."""
         ...
@@ -58,6 +56,16 @@ class Receiver(Protocol):
     def count(self) -> int:
         """How many entities it holds."""
         ...
+
+
+class FailingReceiver(Receiver, Protocol):
+    """One that is asked over HTTP."""
+
+    def fail(self, status: int, headers: Mapping[str, str] | None = None, times: int | None = None) -> None:
+        """Answer the next `times` requests with this status (None: all, until `heal`)."""
+        ...
+
+    def heal(self) -> None: ...
 
 
 class ProxiedReceiver:
@@ -75,6 +83,35 @@ class ProxiedReceiver:
 
     def bodies(self) -> Sequence[bytes]:
         return [request.body for request in self._proxy.requests if request.body]
+
+
+class ShelfReceiver(MemoryShelf):
+    """A shelf that remembers every document that was put on it."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda: _TIME)
+        self._bodies: list[bytes] = []
+        self._live: set[tuple[str, str]] = set()
+
+    def put(self, entries: Iterable[Entry]) -> int:
+        told = list(entries)
+        changed = super().put(told)
+        self._bodies += [json.dumps(entry.document).encode() for entry in told]
+        for entry in told:
+            (self._live.discard if entry.is_gone else self._live.add)((entry.collection, entry.id))
+        return changed
+
+    def remove(self, collection: str, ids: Iterable[str]) -> None:
+        told = list(ids)
+        super().remove(collection, told)
+        self._live -= {(collection, one) for one in told}
+
+    def bodies(self) -> Sequence[bytes]:
+        return list(self._bodies)
+
+    def count(self) -> int:
+        """How many documents are there and are no mark of something gone."""
+        return len(self._live)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +199,13 @@ class TargetConformance:
         assert isinstance(entity, dict)
         return entity
 
+    def stays(self, document: Mapping[str, Any]) -> Collection[str]:
+        """Return what may stay of a document when its entity is deleted, besides its key; override it.
+
+        A mark that others fetch has to say where what is gone was. Nothing personal may be in it.
+        """
+        return ()
+
     def test_each_command_has_one_outcome_in_order(
         self, target: Target, samples: Samples, receiver: Receiver
     ) -> None:
@@ -211,51 +255,6 @@ class TargetConformance:
         assert _apply(target, sleep) == Unchanged(is_gone=True)
         assert receiver.count() == 0
 
-    def test_a_target_that_is_away_says_when_to_come_back(
-        self, target: Target, samples: Samples, receiver: Receiver
-    ) -> None:
-        receiver.fail(503, {"Retry-After": str(int(_WAIT.total_seconds()))})
-        with pytest.raises(TargetUnavailable) as caught:
-            _apply(target, samples.create)
-        assert caught.value.retry_after == _WAIT
-        with pytest.raises(TargetUnavailable):
-            target.probe()
-        receiver.heal()
-        target.probe()
-        assert isinstance(_apply(target, samples.create), Delivered)
-
-    def test_a_refused_credential_is_nobodys_fault_but_the_operators(
-        self, target: Target, samples: Samples, receiver: Receiver
-    ) -> None:
-        for status in (401, 403):
-            receiver.fail(status)
-            with pytest.raises(TargetUnauthorised):
-                _apply(target, samples.create)
-            with pytest.raises(TargetUnauthorised):
-                target.probe()
-
-    def test_a_redirect_breaks_the_contract(self, target: Target, samples: Samples, receiver: Receiver) -> None:
-        receiver.fail(307, {"Location": "https://192.0.2.1/"})
-        with pytest.raises(ContractBroken):
-            _apply(target, samples.create)
-
-    def test_a_refused_entity_does_not_stop_the_next(
-        self, target: Target, samples: Samples, receiver: Receiver
-    ) -> None:
-        receiver.fail(400, times=1)
-        refused, taken = target.apply([samples.create, samples.other])
-        assert isinstance(refused, Rejected)
-        assert isinstance(taken, Delivered)
-        assert receiver.count() == 1
-
-    def test_a_stumble_over_one_entity_is_tried_again_later(
-        self, target: Target, samples: Samples, receiver: Receiver
-    ) -> None:
-        receiver.fail(500, times=1)
-        stumbled, taken = target.apply([samples.create, samples.other])
-        assert isinstance(stumbled, Deferred)
-        assert isinstance(taken, Delivered)
-
     def test_nothing_but_the_document_leaves(self, target: Target, samples: Samples, receiver: Receiver) -> None:
         created = _apply(target, samples.create)
         _apply(target, _after(created, samples.update))
@@ -269,7 +268,60 @@ class TargetConformance:
         before = len(receiver.bodies())
         _apply(target, _after(created, samples.delete))
         told = {leaf for body in receiver.bodies()[before:] for leaf in _leaves(json.loads(body))}
-        assert told.isdisjoint({*_leaves(samples.delete.previous)} - {*samples.delete.identity.values()})
+        assert samples.delete.previous is not None
+        may_stay = {*samples.delete.identity.values(), *self.stays(samples.delete.previous)}
+        assert told.isdisjoint({*_leaves(samples.delete.previous)} - may_stay)
+
+
+class HttpTargetConformance(TargetConformance):
+    """The same, and what is told when the other side of an HTTP target fails."""
+
+    def test_a_target_that_is_away_says_when_to_come_back(
+        self, target: Target, samples: Samples, receiver: FailingReceiver
+    ) -> None:
+        receiver.fail(503, {"Retry-After": str(int(_WAIT.total_seconds()))})
+        with pytest.raises(TargetUnavailable) as caught:
+            _apply(target, samples.create)
+        assert caught.value.retry_after == _WAIT
+        with pytest.raises(TargetUnavailable):
+            target.probe()
+        receiver.heal()
+        target.probe()
+        assert isinstance(_apply(target, samples.create), Delivered)
+
+    def test_a_refused_credential_is_nobodys_fault_but_the_operators(
+        self, target: Target, samples: Samples, receiver: FailingReceiver
+    ) -> None:
+        for status in (401, 403):
+            receiver.fail(status)
+            with pytest.raises(TargetUnauthorised):
+                _apply(target, samples.create)
+            with pytest.raises(TargetUnauthorised):
+                target.probe()
+
+    def test_a_redirect_breaks_the_contract(
+        self, target: Target, samples: Samples, receiver: FailingReceiver
+    ) -> None:
+        receiver.fail(307, {"Location": "https://192.0.2.1/"})
+        with pytest.raises(ContractBroken):
+            _apply(target, samples.create)
+
+    def test_a_refused_entity_does_not_stop_the_next(
+        self, target: Target, samples: Samples, receiver: FailingReceiver
+    ) -> None:
+        receiver.fail(400, times=1)
+        refused, taken = target.apply([samples.create, samples.other])
+        assert isinstance(refused, Rejected)
+        assert isinstance(taken, Delivered)
+        assert receiver.count() == 1
+
+    def test_a_stumble_over_one_entity_is_tried_again_later(
+        self, target: Target, samples: Samples, receiver: FailingReceiver
+    ) -> None:
+        receiver.fail(500, times=1)
+        stumbled, taken = target.apply([samples.create, samples.other])
+        assert isinstance(stumbled, Deferred)
+        assert isinstance(taken, Delivered)
 
 
 class ReadsBackConformance:
@@ -314,8 +366,12 @@ class ReadsBackConformance:
         _read(target, samples)
         assert (receiver.count(), len(receiver.bodies())) == before
 
+
+class HttpReadsBackConformance(ReadsBackConformance):
+    """The same, and what is told when an HTTP target cannot be read."""
+
     def test_what_cannot_be_read_is_never_taken_for_nothing(
-        self, target: Target, samples: Samples, receiver: Receiver
+        self, target: Target, samples: Samples, receiver: FailingReceiver
     ) -> None:
         _apply(target, samples.create)
         for status, error in _FAILURES.items():

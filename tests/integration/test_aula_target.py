@@ -30,7 +30,7 @@ from bridge.connector import (
 )
 from bridge.domain.changes import Operation
 from bridge.testing.aula_receiver import AulaReceiver
-from bridge.testing.conformance_target import ProxiedReceiver, Samples, TargetConformance
+from bridge.testing.conformance_target import HttpTargetConformance, ProxiedReceiver, Samples
 from bridge.testing.faulty_proxy import Fault, FaultyProxy, SeenRequest
 from connectors.aula import AulaConfig, connector
 from connectors.aula.target import AgreementTarget, ObserveTarget
@@ -99,7 +99,7 @@ def sent(request: SeenRequest) -> dict[str, Any]:
     return event
 
 
-class TestAgreement(TargetConformance):
+class TestAgreement(HttpTargetConformance):
     @pytest.fixture
     def receiver(self, proxy: FaultyProxy, aula: AulaReceiver) -> ProxiedReceiver:
         return ProxiedReceiver(proxy, lambda: len(aula.objects))

@@ -13,7 +13,12 @@ from pydantic import ValidationError
 from scim2_models import EnterpriseUser, Group, User
 
 from bridge.connector import Deferred, Delivered
-from bridge.testing.conformance_target import ProxiedReceiver, ReadsBackConformance, Samples, TargetConformance
+from bridge.testing.conformance_target import (
+    HttpReadsBackConformance,
+    HttpTargetConformance,
+    ProxiedReceiver,
+    Samples,
+)
 from bridge.testing.faulty_proxy import Fault, FaultyProxy
 from connectors.scim import ScimConfig
 from connectors.scim.target import ScimTarget
@@ -33,18 +38,18 @@ def samples() -> Samples:
     return user_samples()
 
 
-class _ScimConformance(TargetConformance):
+class _ScimConformance(HttpTargetConformance):
     def sent_object(self, body: bytes) -> dict[str, Any]:
         return {name: value for name, value in json.loads(body).items() if name != "schemas"}
 
 
-class TestUsers(_ScimConformance, ReadsBackConformance):
+class TestUsers(_ScimConformance, HttpReadsBackConformance):
     @pytest.fixture
     def receiver(self, proxy: FaultyProxy, server: ScimServer) -> ProxiedReceiver:
         return ProxiedReceiver(proxy, lambda: len(server.resources("/Users")))
 
 
-class TestGroups(_ScimConformance, ReadsBackConformance):
+class TestGroups(_ScimConformance, HttpReadsBackConformance):
     @pytest.fixture
     def samples(self) -> Samples:
         keys = [{"institution_number": "101001", "group_id": name} for name in ("1A", "1B")]
