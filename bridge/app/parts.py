@@ -21,7 +21,7 @@ from bridge.config import (
     explained,
     secret_reader,
 )
-from bridge.connector import ConnectorConfig, Describes, Http, Services, Subscribes
+from bridge.connector import ConnectorConfig, Describes, Http, Requires, Services, Subscribes
 from bridge.domain.errors import ConfigError
 from bridge.domain.ids import TargetId
 from bridge.engine.asking import GoOn, always
@@ -161,6 +161,8 @@ class Parts:
         services = self._services(municipality, target.institutions, target.id, target.config)
         with explained(self.settings.path, at, target.config):
             built = make(target.config, services)
+        if isinstance(built, Requires):
+            built.require([resource.name for resource in target.mapping.resources])
         return Lane(
             rendering=rendering,
             target=built,

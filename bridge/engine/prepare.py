@@ -275,6 +275,7 @@ def _attempt(lane: Lane, step: Step, told_by: InstitutionState | None, sequence:
         time=told_by.recorded_at if told_by else row.updated_at,
         delivery_key=_delivery_key(row, step.sent),
         may_create=step.again is None,
+        is_resent=row.confirmed is None and row.confirmed_body is not None,
     )
     return Attempt(row, command, step.sent, lane.new_id(), step.again)
 
