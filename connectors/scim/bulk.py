@@ -128,7 +128,7 @@ def _is_of(part: Json, number: int, request: Request) -> bool:
     if request.method == "POST":
         return str(part.get("bulkId", number)) == str(number)
     location = part.get("location")
-    return not isinstance(location, str) or urlsplit(location).path.endswith(request.path)
+    return not isinstance(location, str) or unquote(urlsplit(location).path).endswith(unquote(request.path))
 
 
 def _status(told: Any) -> int | None:
