@@ -80,7 +80,7 @@ class Parts:
         return [
             Rendering(
                 target.id,
-                Scope(municipality.code, target.institutions),
+                Scope(municipality.code, target.institutions, municipality.name),
                 target.mapping,
                 target.config.system,
                 Early(target.groups_early, self.clock.now) if target.groups_early is not None else None,
