@@ -60,6 +60,7 @@ __all__ = [
     "Record",
     "Rejected",
     "Remote",
+    "Requires",
     "Serves",
     "Services",
     "Shelf",
@@ -323,7 +324,8 @@ class Command:
     see; `sequence` is the place in the event log up to which the document is told; `cause` and
     `time` are the run that told it and when that was recorded; `delivery_key` is the same for every retry
     of the same step. `may_create` is False where the entity must not come into being, as when it is only put to
-    sleep: one that is gone stays gone, and the outcome is `Unchanged(is_gone=True)`.
+    sleep: one that is gone stays gone, and the outcome is `Unchanged(is_gone=True)`. `is_resent`: what the target
+    has may be anything, so it is told all of it, not what differs from `previous`.
     """
 
     operation: Operation
@@ -345,6 +347,7 @@ class Command:
     time: datetime
     delivery_key: str
     may_create: bool = True
+    is_resent: bool = False
 
 
 class Target(Protocol):
@@ -389,6 +392,18 @@ class ReadsBack(Protocol):
 
         It is read as it is yielded, a page at a time, and changes nothing. What is not yielded counts as missing,
         so an answer that may not be whole must raise. Raises `TargetError`, as `apply` does.
+        """
+        ...
+
+
+@runtime_checkable
+class Requires(Protocol):
+    """A target that wants to know what it will be sent before it is sent anything; optional."""
+
+    def require(self, resources: Sequence[str]) -> None:
+        """Learn which resources the mapping sends, in their order; asks nobody and raises nothing.
+
+        What of them the other side cannot take is for `probe` and for the first `apply` to say.
         """
         ...
 

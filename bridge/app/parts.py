@@ -21,7 +21,7 @@ from bridge.config import (
     explained,
     secret_reader,
 )
-from bridge.connector import ConnectorConfig, Describes, Http, Services, Subscribes
+from bridge.connector import ConnectorConfig, Describes, Http, Requires, Services, Subscribes
 from bridge.domain.errors import ConfigError
 from bridge.domain.ids import TargetId
 from bridge.engine.asking import GoOn, always
@@ -81,7 +81,7 @@ class Parts:
         return [
             Rendering(
                 target.id,
-                Scope(municipality.code, target.institutions),
+                Scope(municipality.code, target.institutions, municipality.name),
                 target.mapping,
                 target.config.system,
                 Early(target.groups_early, self.clock.now) if target.groups_early is not None else None,
@@ -162,6 +162,8 @@ class Parts:
         services = self._services(municipality, target.institutions, target.id, target.config)
         with explained(self.settings.path, at, target.config):
             built = make(target.config, services)
+        if isinstance(built, Requires):
+            built.require([resource.name for resource in target.mapping.resources])
         return Lane(
             rendering=rendering,
             target=built,

@@ -15,17 +15,22 @@ from bridge.domain.ids import Key
 class Kind(StrEnum):
     """What an entity is; the order is the order in which creations depend on each other."""
 
+    MUNICIPALITY = "municipality"  # derived: it is there as long as one of its institutions is
     INSTITUTION = "institution"
     GROUP = "group"
     PERSON = "person"
     AFFILIATION = "affiliation"
     GUARDIANSHIP = "guardianship"
     MEMBERSHIP = "membership"
+    TEACHING = "teaching"  # derived: what a group's employees do there, as long as it has any
     CONTRIBUTION = "contribution"  # never published: one institution's word on a person
 
 
 KIND_RANK = {kind: rank for rank, kind in enumerate(Kind)}
-PUBLISHED_KINDS = tuple(kind for kind in Kind if kind is not Kind.CONTRIBUTION)
+DERIVED = {Kind.MUNICIPALITY: Kind.INSTITUTION, Kind.TEACHING: Kind.GROUP}
+"""Kinds that are seen only: of which stored kind they are another side. Nothing of them is stored or published."""
+PUBLISHED_KINDS = tuple(kind for kind in Kind if kind is not Kind.CONTRIBUTION and kind not in DERIVED)
+MAPPED_KINDS = (*PUBLISHED_KINDS, *DERIVED)
 
 
 class Role(StrEnum):
@@ -216,12 +221,14 @@ ENTITY_TYPES: dict[Kind, type[Entity]] = {
 }
 
 KEY_FIELDS: dict[Kind, tuple[str, ...]] = {
+    Kind.MUNICIPALITY: ("municipality_code",),
     Kind.INSTITUTION: ("institution_number",),
     Kind.GROUP: ("institution_number", "group_id"),
     Kind.PERSON: ("user_id",),
     Kind.AFFILIATION: ("institution_number", "user_id", "role"),
     Kind.MEMBERSHIP: ("institution_number", "group_id", "user_id"),
     Kind.GUARDIANSHIP: ("institution_number", "child_user_id", "contact_user_id"),
+    Kind.TEACHING: ("institution_number", "group_id"),
     Kind.CONTRIBUTION: ("institution_number", "user_id"),
 }
 

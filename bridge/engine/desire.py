@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from bridge.domain.entities import Group, Kind
+from bridge.domain.entities import DERIVED, Group, Kind, Role
 from bridge.domain.ids import CanonicalId, Key, TargetId, join_key
 from bridge.engine.codec import decode_entity, encode_body, hash_bytes
 from bridge.engine.scan import living_rows
@@ -16,14 +16,16 @@ from bridge.mapping import Resource, TargetMapping, narrow, references
 from bridge.ports import GRACE, URGENT, Delivery, Desired, Reader, Subject, UnitOfWork
 
 _PAGE = 500
-_REFERRED = (Kind.INSTITUTION, Kind.PERSON, Kind.GROUP)
+_REFERRED = (Kind.MUNICIPALITY, Kind.INSTITUTION, Kind.PERSON, Kind.GROUP, Kind.AFFILIATION)
 _REFERRERS_LAST = (
+    Kind.MUNICIPALITY,
     Kind.INSTITUTION,
     Kind.PERSON,
     Kind.GROUP,
     Kind.AFFILIATION,
     Kind.GUARDIANSHIP,
     Kind.MEMBERSHIP,
+    Kind.TEACHING,
 )
 
 
@@ -59,7 +61,13 @@ class Rendering:
         institutions = self.scope.institutions
         seen = ",".join(sorted(institutions)) if institutions is not None else "*"
         early = f"~{self.early.by.days}" if self.early else ""
-        return f"{self.mapping.digest}{early}|{seen}|{self.system}"
+        named = f"~{hash_bytes(self.scope.name.encode()).hex()}" if self._tells_name else ""
+        return f"{self.mapping.digest}{early}{named}|{seen}|{self.system}"
+
+    @property
+    def _tells_name(self) -> bool:
+        """Whether a new name of the municipality is news to the target."""
+        return Kind.MUNICIPALITY in self.mapping.kinds()
 
 
 def system_of(digest: str) -> str:
@@ -135,7 +143,7 @@ def render(reader: Reader, rendering: Rendering, kind: Kind, keys: Collection[Ke
 
 def _begun(reader: Reader, rendering: Rendering, kind: Kind, keys: Collection[Key]) -> Collection[Key]:
     """Leave out the groups that begin too late, and the memberships in them."""
-    if rendering.early is None or kind not in (Kind.GROUP, Kind.MEMBERSHIP):
+    if rendering.early is None or kind not in (Kind.GROUP, Kind.MEMBERSHIP, Kind.TEACHING):
         return keys
     until = rendering.early.until
     rows = reader.entities(rendering.scope.municipality, Kind.GROUP, {key[:2] for key in keys})
@@ -145,8 +153,10 @@ def _begun(reader: Reader, rendering: Rendering, kind: Kind, keys: Collection[Ke
 
 
 def _institution(view: Mapping[str, Any]) -> str:
-    """A person speaks for the institution of their best affiliation; everything else has one of its own."""
-    own = view.get("institution_number") or (view["affiliations"] or [{}])[0].get("institution_number")
+    """A person speaks for the institution of their best affiliation, the municipality for none."""
+    if "institutions" not in view:
+        return str(view.get("institution_number", ""))
+    own = (view["affiliations"] or [{}])[0].get("institution_number")
     return str(own or view["institutions"][0])
 
 
@@ -174,6 +184,10 @@ def desire(
         for referrer, found in referrers(uow, rendering, kind, flipped).items():
             pending.setdefault(referrer, set()).update(found)
     return stepped
+
+
+_EVERYWHERE = (Kind.MUNICIPALITY, Kind.PERSON)
+"""Kinds that are of no single institution."""
 
 
 def _presence(reader: Reader, rendering: Rendering, kind: Kind, keys: Iterable[Key]) -> dict[Key, bool]:
@@ -213,7 +227,7 @@ def desired_row(
         id=rendering.scope.id(kind, key),
         kind=kind,
         key=key,
-        institution=rendered.institution if rendered else "" if kind is Kind.PERSON else key[0],
+        institution=rendered.institution if rendered else "" if kind in _EVERYWHERE else key[0],
         resource=resource,
         rank=rendering.mapping.rank(resource) if rendered else last_rank,
         hash=rendered.hash if rendered else None,
@@ -227,10 +241,10 @@ def pages(keys: list[Key]) -> Iterable[list[Key]]:
 def everything(reader: Reader, rendering: Rendering) -> dict[Kind, set[Key]]:
     """Every living entity of the kinds that the mapping sends, and everything that the target has a row of."""
     subjects: dict[Kind, set[Key]] = {}
+    home = rendering.scope.municipality
     for kind in rendering.mapping.kinds():
-        subjects.setdefault(kind, set()).update(
-            row.key for row in living_rows(reader, rendering.scope.municipality, kind)
-        )
+        rows = living_rows(reader, home, DERIVED.get(kind, kind))
+        subjects[kind] = {(home,)} if kind is Kind.MUNICIPALITY else {row.key for row in rows}
     for row in deliveries_of(reader, rendering.target):
         subjects.setdefault(row.kind, set()).add(row.key)
     return subjects
@@ -248,16 +262,36 @@ def referrers(reader: Reader, rendering: Rendering, kind: Kind, keys: Collection
     """What may refer to these entities at the target, of the kinds that go there."""
     home, kinds = rendering.scope.municipality, rendering.mapping.kinds()
     match kind:
+        case Kind.MUNICIPALITY if Kind.INSTITUTION in kinds:
+            return {Kind.INSTITUTION: {row.key for row in living_rows(reader, home, Kind.INSTITUTION)}}
+        case Kind.INSTITUTION:
+            return _within(reader, rendering, {number for (number,) in keys})
         case Kind.PERSON if keys:
             return _around(reader, home, {key[0] for key in keys}, kinds)
-        case Kind.GROUP if keys and Kind.MEMBERSHIP in kinds:
+        case Kind.GROUP if keys:
             rows = reader.entities_by_other(home, Kind.MEMBERSHIP, [join_key(key) for key in keys])
-            return {Kind.MEMBERSHIP: {row.key for row in rows}}
-        case Kind.INSTITUTION:
-            own = kinds & {Kind.GROUP, Kind.AFFILIATION, Kind.GUARDIANSHIP, Kind.MEMBERSHIP}
-            return {what: {key for (number,) in keys for key in reader.hashes(home, number, what)} for what in own}
+            found = {Kind.MEMBERSHIP: {row.key for row in rows}, Kind.TEACHING: set(keys)}
+            return {what: those for what, those in found.items() if what in kinds}
+        case Kind.AFFILIATION if keys and Kind.TEACHING in kinds:
+            staff = {key[:2] for key in keys if key[2] == Role.EMPLOYEE.value}
+            rows = reader.entities_by_person(home, Kind.MEMBERSHIP, {user for _, user in staff})
+            return {Kind.TEACHING: {row.key[:2] for row in rows if (row.key[0], row.key[2]) in staff}}
         case _:
             return {}
+
+
+def _within(reader: Reader, rendering: Rendering, schools: Collection[str]) -> dict[Kind, set[Key]]:
+    """What refers to institutions: whatever is theirs, and people where their enrolments are sent."""
+    home, kinds = rendering.scope.municipality, rendering.mapping.kinds()
+    own = kinds & {Kind.GROUP, Kind.AFFILIATION, Kind.GUARDIANSHIP, Kind.MEMBERSHIP, Kind.TEACHING}
+    found = {
+        kind: {key for number in schools for key in reader.hashes(home, number, DERIVED.get(kind, kind))}
+        for kind in own
+    }
+    if rendering.mapping.names(Kind.PERSON, "enrolments"):
+        worn = (key for number in schools for key in reader.hashes(home, number, Kind.AFFILIATION))
+        found[Kind.PERSON] = {(user,) for _, user, role in worn if role == Role.STUDENT.value}
+    return found
 
 
 def _around(reader: Reader, home: str, people: Collection[str], kinds: Collection[Kind]) -> dict[Kind, set[Key]]:

@@ -23,10 +23,13 @@ _OF_STEPS: Mapping[str, str] = {
 }
 
 
+_GROUPS = (Kind.GROUP, Kind.TEACHING)
+
+
 def those_named(hold: Hold) -> Iterator[tuple[str, Sequence[str]]]:
     """Yield the people and the groups, each under what would become of them."""
     is_drift = hold.subject == DRIFT
-    people = (kind for kind in Kind if (kind is Kind.PERSON if is_drift else kind is not Kind.GROUP))
+    people = (kind for kind in Kind if (kind is Kind.PERSON if is_drift else kind not in _GROUPS))
     yield f"would {_fate(hold, people)}", hold.people
     yield f"groups that would {_fate(hold, [Kind.GROUP])}", hold.groups
 

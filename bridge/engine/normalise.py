@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from bridge.domain.entities import (
+    ENTITY_TYPES,
     ROLE_RANK,
     Affiliation,
     Code,
@@ -143,7 +144,7 @@ def _say(into: _Gathered, role: Role, source: str, time: datetime, person: Perso
 
 def _build(header: Header, gathered: _Gathered) -> Normalised:
     number = header.institution_number
-    built: dict[Kind, dict[Key, Entity]] = {kind: {} for kind in Kind if kind is not Kind.PERSON}
+    built: dict[Kind, dict[Key, Entity]] = {kind: {} for kind in ENTITY_TYPES if kind is not Kind.PERSON}
     _add(built, Institution(number, header.institution_name))
     for group in gathered.groups.values():
         _add(built, _group(number, group))

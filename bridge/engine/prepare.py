@@ -10,7 +10,7 @@ from uuid import UUID
 
 from bridge.connector import Command
 from bridge.domain.entities import Kind
-from bridge.domain.ids import CanonicalId, Key, name_uuid
+from bridge.domain.ids import CanonicalId, name_uuid
 from bridge.engine.brake import brake, operation_of
 from bridge.engine.codec import decode_body, encode_body, hash_bytes, identity_fields
 from bridge.engine.confirm import WAITING, Attempt
@@ -161,7 +161,9 @@ def _wait_for_references(uow: UnitOfWork, lane: Lane, rows: Sequence[Delivery]) 
 # ---------------------------------------------------------------- bodies
 
 
-def prepare(uow: UnitOfWork, lane: Lane, due: Sequence[Delivery], rendered: Mapping[Key, Rendered]) -> list[Step]:
+def prepare(
+    uow: UnitOfWork, lane: Lane, due: Sequence[Delivery], rendered: Mapping[CanonicalId, Rendered]
+) -> list[Step]:
     """Make steps of what is due and leave out what has nothing to be sent: it waits for what it refers to."""
     gone = [row for row in due if row.desired is None]
     hidden = protected_people(uow, lane.rendering.scope.municipality, gone)
@@ -172,7 +174,7 @@ def prepare(uow: UnitOfWork, lane: Lane, due: Sequence[Delivery], rendered: Mapp
     waiting: list[Delivery] = []
     for row in due:
         is_hidden = row.key in hidden or row.rank == URGENT
-        made = rendered.get(row.key)
+        made = rendered.get(row.id)
         if made is not None:
             step = _stay(row, made, known)
         else:
@@ -187,10 +189,10 @@ def prepare(uow: UnitOfWork, lane: Lane, due: Sequence[Delivery], rendered: Mapp
 
 def _stay(row: Delivery, made: Rendered, known: Mapping[str, str]) -> Step | None:
     """The hash is of what can be sent now: not all that is desired while something it refers to is not there."""
-    document = resolve(made.body, known)
-    if document is None:
+    document, there = resolve(made.body, known), narrow(made.body, known)
+    if document is None or not made.resource.is_whole(there):
         return None
-    sent = hash_bytes(encode_body(narrow(made.body, known)))
+    sent = hash_bytes(encode_body(there))
     return Step(row, made.resource.name, document, sent, made.is_masked)
 
 
@@ -210,12 +212,12 @@ def _leave(lane: Lane, row: Delivery, mask: dict[str, Any] | None, *, is_hidden:
 
 def _render_due(
     uow: UnitOfWork, rendering: Rendering, due: Sequence[Delivery]
-) -> tuple[dict[Key, Rendered], list[Delivery]]:
+) -> tuple[dict[CanonicalId, Rendered], list[Delivery]]:
     """Render the entities anew; where that differs from what was desired, the desired state is set right first.
 
     What turns out to go away, or to stay after all, is left out: it is due as what it is now.
     """
-    rendered: dict[Key, Rendered] = {}
+    rendered: dict[CanonicalId, Rendered] = {}
     current = {row.id: row for row in due}
     is_deletion = any(row.desired is None for row in due)  # all of a batch or none
     for kind in {row.kind for row in due}:
@@ -228,7 +230,7 @@ def _render_due(
         )
         for row in stale:
             current[row.id] = uow.delivery(row.target, row.id) or row
-        rendered |= made
+        rendered |= {row.id: made[row.key] for row in rows if row.key in made}
     return rendered, [row for row in current.values() if (row.desired is None) == is_deletion]
 
 
@@ -275,6 +277,7 @@ def _attempt(lane: Lane, step: Step, told_by: InstitutionState | None, sequence:
         time=told_by.recorded_at if told_by else row.updated_at,
         delivery_key=_delivery_key(row, step.sent),
         may_create=step.again is None,
+        is_resent=row.confirmed is None and row.confirmed_body is not None,
     )
     return Attempt(row, command, step.sent, lane.new_id(), step.again)
 

@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from bridge.domain.changes import Change, Operation
-from bridge.domain.entities import KIND_RANK, Kind
+from bridge.domain.entities import KIND_RANK, MAPPED_KINDS, Kind
 from bridge.domain.events import NEVER_LOGGED, Event, event_subject, event_type
 from bridge.domain.ids import CanonicalId, Key, canonical_id, name_uuid
 from bridge.domain.records import Header
@@ -166,9 +166,13 @@ def _shown_by(change: Change, subjects: Mapping[Kind, Collection[Key]]) -> Itera
     """The other entities whose bodies may show it."""
     match change.kind:
         case Kind.INSTITUTION if change.operation is Operation.UPDATED:  # its name stands beside the groups'
-            yield from ((Kind.GROUP, key) for key in sorted(subjects[Kind.GROUP]) if key[0] == change.key[0])
+            for kind in (Kind.GROUP, Kind.TEACHING):
+                yield from ((kind, key) for key in sorted(subjects[kind]) if key[0] == change.key[0])
+        case Kind.GROUP:
+            yield Kind.TEACHING, change.key
         case Kind.MEMBERSHIP:
             yield Kind.GROUP, change.key[:2]
+            yield Kind.TEACHING, change.key[:2]
         case Kind.AFFILIATION:
             yield Kind.PERSON, (change.key[1],)
         case _:
@@ -271,7 +275,7 @@ def _data(identity: str, change: Change) -> dict[str, object]:
 
 def affected(uow: UnitOfWork, municipality: str, detection: Detection) -> Mapping[Kind, set[Key]]:
     """Every entity whose view may have changed: the changed ones and those that show them."""
-    subjects: dict[Kind, set[Key]] = {kind: set() for kind in Kind if kind is not Kind.CONTRIBUTION}
+    subjects: dict[Kind, set[Key]] = {kind: set() for kind in MAPPED_KINDS}
     for change in detection.changes:
         subjects[change.kind].add(change.key)
         if change.kind is Kind.MEMBERSHIP:
@@ -281,4 +285,6 @@ def affected(uow: UnitOfWork, municipality: str, detection: Detection) -> Mappin
     subjects[Kind.PERSON].update((user_id,) for user_id in detection.people)
     worn = uow.entities_by_person(municipality, Kind.AFFILIATION, detection.hiding) if detection.hiding else ()
     subjects[Kind.AFFILIATION].update(row.key for row in worn if row.body is not None)
+    subjects[Kind.TEACHING] |= subjects[Kind.GROUP]
+    subjects[Kind.MUNICIPALITY] |= {(municipality,)} if subjects[Kind.INSTITUTION] else set()
     return subjects

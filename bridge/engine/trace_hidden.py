@@ -53,7 +53,7 @@ def shown_remote_id(kind: Kind, row: Delivery | None, user_id: str, heard: Seque
 
     Of somebody who is gone nothing is left to compare with, so only an id that can be of nobody's is shown.
     """
-    if row is None or row.remote_id is None or kind is Kind.GROUP:
+    if row is None or row.remote_id is None or kind in (Kind.GROUP, Kind.TEACHING):
         return None
     if row.remote_id in (user_id, row.id) or _UUID.fullmatch(row.remote_id):
         return row.remote_id

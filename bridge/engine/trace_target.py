@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from bridge.domain.entities import Kind
+from bridge.domain.entities import DERIVED, Kind, Role
 from bridge.domain.ids import CanonicalId, Key, TargetId
 from bridge.engine.breaker import is_paused
 from bridge.engine.desire import Rendering
@@ -23,6 +23,7 @@ from bridge.mapping.explain import Explanation, explain, named_ids
 from bridge.ports import Reader, TargetState
 
 _CONFIRMING = ("delivered", "unchanged")
+_EMPLOYEE = Role.EMPLOYEE.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +106,12 @@ def _others(reader: Reader, case: Case, rendering: Rendering, person: Whereabout
         row = reader.delivery(rendering.target, one.id)
         if one.id not in ties and one.id != person.id and row is not None and row.confirmed is not None:
             yield _whereabouts(reader, case, rendering, row.kind, row.key)
-    if Kind.GROUP in kinds:
-        for key in sorted({tie.key[:2] for tie in ties.values() if tie.kind is Kind.MEMBERSHIP}):
-            yield _whereabouts(reader, case, rendering, Kind.GROUP, key)
+    joined = sorted({tie.key[:2] for tie in ties.values() if tie.kind is Kind.MEMBERSHIP})
+    employers = {tie.key[0] for tie in ties.values() if tie.kind is Kind.AFFILIATION and _EMPLOYEE in tie.key}
+    for kind in (Kind.GROUP, Kind.TEACHING):
+        for key in joined if kind in kinds else ():
+            if kind is Kind.GROUP or key[0] in employers:
+                yield _whereabouts(reader, case, rendering, kind, key)
 
 
 def _whereabouts(reader: Reader, case: Case, rendering: Rendering, kind: Kind, key: Key) -> Whereabouts:
@@ -124,8 +128,8 @@ def _whereabouts(reader: Reader, case: Case, rendering: Rendering, kind: Kind, k
     why = why_not(decision, rendering, kind, _absence(reader, case, kind, key), withheld)
     kept = _kept(case) if kind is Kind.PERSON else None
     told = sentence(what, row, rendering.target, confirmed_at, why, kept)
-    if kind is Kind.GROUP and state_of(row) in ("there", "changing"):
-        told += _membership(case, rendering, view, there)
+    if kind in (Kind.GROUP, Kind.TEACHING) and state_of(row) in ("there", "changing"):
+        told += _membership(case, rendering, kind, key, view, there)
     return Whereabouts(
         kind=kind.value,
         what=what,
@@ -158,9 +162,12 @@ def _there(reader: Reader, rendering: Rendering, kind: Kind, view: Mapping[str, 
     return {str(i) for i, digest in reader.desired_hashes(rendering.target, wanted).items() if digest is not None}
 
 
-def _membership(case: Case, rendering: Rendering, view: Mapping[str, Any] | None, there: Collection[str]) -> str:
-    person = rendering.scope.id(Kind.PERSON, (case.user_id,))
-    named = named_ids(rendering.mapping, Kind.GROUP, view) if view is not None else set()
+def _membership(
+    case: Case, rendering: Rendering, kind: Kind, key: Key, view: Mapping[str, Any] | None, there: Collection[str]
+) -> str:
+    employment = (Kind.AFFILIATION, (key[0], case.user_id, _EMPLOYEE))
+    person = rendering.scope.id(*((Kind.PERSON, (case.user_id,)) if kind is Kind.GROUP else employment))
+    named = named_ids(rendering.mapping, kind, view) if view is not None else set()
     if person not in named:
         return " The mapping does not name this person in it."
     is_there = person in there
@@ -172,7 +179,7 @@ def _membership(case: Case, rendering: Rendering, view: Mapping[str, Any] | None
 
 def _absence(reader: Reader, case: Case, kind: Kind, key: Key) -> str | None:
     """Why there is nothing to send, whatever the target: None where there is something."""
-    row = reader.entities(case.municipality, kind, [key]).get(key)
+    row = reader.entities(case.municipality, DERIVED.get(kind, kind), [key]).get(key)
     if row is not None and row.body is not None:
         return None
     if kind is not Kind.PERSON:

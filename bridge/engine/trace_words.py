@@ -114,5 +114,7 @@ def label(kind: Kind, key: Key, user_id: str) -> str:
             return f"what {key[0]} says of the person"
         case Kind.GROUP:
             return f"group {key[1]} at {key[0]}"
+        case Kind.TEACHING:
+            return f"the teaching of group {key[1]} at {key[0]}"
         case _:
             return f"{kind} {key[0]}"

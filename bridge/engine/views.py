@@ -10,11 +10,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bridge.domain.entities import ROLE_RANK, Affiliation, Contribution, Entity, Kind, Person, Role
+from bridge.domain.entities import DERIVED, ROLE_RANK, Affiliation, Contribution, Entity, Kind, Person, Role
 from bridge.domain.ids import CanonicalId, Key, canonical_id, join_key, split_key
 from bridge.domain.privacy import united, visible
 from bridge.engine.codec import decode_entity, public_fields
 from bridge.engine.merge import SourceTimes, merge
+from bridge.engine.scan import living_rows
 from bridge.engine.words import protected_users, protection, words
 from bridge.mapping import Ref
 from bridge.ports import EntityRow, Reader
@@ -28,6 +29,7 @@ class Scope:
 
     municipality: str
     institutions: frozenset[str] | None = None
+    name: str = ""
 
     def has(self, institution: str) -> bool:
         return self.institutions is None or institution in self.institutions
@@ -41,14 +43,17 @@ class Scope:
 
 def views(reader: Reader, scope: Scope, kind: Kind, keys: Collection[Key]) -> dict[Key, dict[str, Any]]:
     """Build the views of those entities that live and are in scope; the others are left out."""
-    rows = {
-        key: row for key, row in reader.entities(scope.municipality, kind, keys).items() if row.body is not None
-    }
+    if kind is Kind.MUNICIPALITY:
+        return _municipality_views(reader, scope, keys)
+    stored = reader.entities(scope.municipality, DERIVED.get(kind, kind), keys)
+    rows = {key: row for key, row in stored.items() if row.body is not None}
     if kind is Kind.PERSON:
         return _person_views(reader, scope, rows)
     inside = {key: row for key, row in rows.items() if scope.has(key[0])}
     if kind is Kind.GROUP:
         return _group_views(reader, scope, inside)
+    if kind is Kind.TEACHING:
+        return _teaching_views(reader, scope, inside)
     if kind is Kind.AFFILIATION:
         hidden = protected_users(reader, scope.municipality, {key[1] for key in inside})
         return {
@@ -69,6 +74,8 @@ def _linked_view(scope: Scope, entity: Entity) -> dict[str, Any]:
     view["id"] = scope.id(entity.kind, entity.key)
     number = (entity.key[0],)
     match entity.kind:
+        case Kind.INSTITUTION:
+            view |= {"municipality": scope.ref(Kind.MUNICIPALITY, (scope.municipality,))}
         case Kind.AFFILIATION:
             view |= {"person": scope.ref(Kind.PERSON, (entity.key[1],))}
         case Kind.MEMBERSHIP:
@@ -130,15 +137,14 @@ def _person_view(
     initials = {"short_name": None} if person.protected else {}  # they are made of the name
     view["affiliations"] = [public_fields(one) | initials for one in ordered]
     view["institutions"] = sorted({one.institution_number for one in heard})
+    schools = (one.institution_number for one in ordered if one.role is Role.STUDENT)
+    view["enrolments"] = [scope.ref(Kind.INSTITUTION, (number,)) for number in schools]
     return view
 
 
 def _group_views(reader: Reader, scope: Scope, rows: Mapping[Key, EntityRow]) -> dict[Key, dict[str, Any]]:
     """Members are references to persons, by role too; the school's name stands beside the group's."""
-    found: dict[Key, list[tuple[str, list[str]]]] = defaultdict(list)
-    for row in reader.entities_by_other(scope.municipality, Kind.MEMBERSHIP, [join_key(key) for key in rows]):
-        fields = public_fields(_entity(row))
-        found[split_key(row.other or "")].append((row.key[2], fields["kinds"]))
+    found = _members(reader, scope, rows)
     schools = reader.entities(scope.municipality, Kind.INSTITUTION, {(key[0],) for key in rows})
     built: dict[Key, dict[str, Any]] = {}
     for key, row in rows.items():
@@ -154,3 +160,42 @@ def _group_views(reader: Reader, scope: Scope, rows: Mapping[Key, EntityRow]) ->
         )
         built[key] = view
     return built
+
+
+def _members(reader: Reader, scope: Scope, groups: Collection[Key]) -> Mapping[Key, list[tuple[str, list[str]]]]:
+    """The user ids of groups' members, each with the kinds of affiliation that give the membership."""
+    found: dict[Key, list[tuple[str, list[str]]]] = defaultdict(list)
+    for row in reader.entities_by_other(scope.municipality, Kind.MEMBERSHIP, [join_key(key) for key in groups]):
+        found[split_key(row.other or "")].append((row.key[2], public_fields(_entity(row))["kinds"]))
+    return found
+
+
+# ---------------------------------------------------------------- what is derived
+
+
+def _municipality_views(reader: Reader, scope: Scope, keys: Collection[Key]) -> dict[Key, dict[str, Any]]:
+    """The municipality itself is there as long as one of its institutions is in scope."""
+    key = (scope.municipality,)
+    rows = living_rows(reader, scope.municipality, Kind.INSTITUTION)
+    if key not in keys or not any(scope.has(row.key[0]) for row in rows):
+        return {}
+    name = scope.name or scope.municipality
+    return {key: {"id": scope.id(Kind.MUNICIPALITY, key), "municipality_code": scope.municipality, "name": name}}
+
+
+def _teaching_views(reader: Reader, scope: Scope, rows: Mapping[Key, EntityRow]) -> dict[Key, dict[str, Any]]:
+    """A group with its employees as what they are at its school, and without its other members."""
+    members = _members(reader, scope, rows)
+    taught = {key: sorted(user for user, kinds in members[key] if Role.EMPLOYEE in kinds) for key in rows}
+    groups = _group_views(reader, scope, {key: row for key, row in rows.items() if taught[key]})
+    return {
+        key: {name: value for name, value in view.items() if name not in ("members", "students")}
+        | {
+            "id": scope.id(Kind.TEACHING, key),
+            "group": scope.ref(Kind.GROUP, key),
+            "employees": [
+                scope.ref(Kind.AFFILIATION, (key[0], user, Role.EMPLOYEE.value)) for user in taught[key]
+            ],
+        }
+        for key, view in groups.items()
+    }

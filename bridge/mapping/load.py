@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from bridge.domain.entities import KEY_FIELDS, PUBLISHED_KINDS, VALUE_FIELDS, Address, Kind
+from bridge.domain.entities import DERIVED, KEY_FIELDS, MAPPED_KINDS, VALUE_FIELDS, Address, Kind
 from bridge.domain.errors import MappingError
 from bridge.mapping.rules import Node, Resource, Rule, TargetMapping
 
@@ -20,12 +20,14 @@ _VERBS = frozenset(
 _NUMBER_FIELDS = frozenset({"civil_registration_number"})
 _REFERENCES = frozenset({"institution", "person"})
 _RELATIONS: dict[Kind, frozenset[str]] = {
-    Kind.INSTITUTION: frozenset(),
+    Kind.MUNICIPALITY: frozenset({"name"}),
+    Kind.INSTITUTION: frozenset({"municipality"}),
     Kind.GROUP: frozenset({"institution", "institution_name", "members", "students", "employees"}),
-    Kind.PERSON: frozenset({"kind", "kinds", "affiliations", "institutions"}),
+    Kind.PERSON: frozenset({"kind", "kinds", "affiliations", "institutions", "enrolments"}),
     Kind.AFFILIATION: frozenset({"institution", "person", "kind"}),
     Kind.GUARDIANSHIP: frozenset({"institution", "child", "contact"}),
     Kind.MEMBERSHIP: frozenset({"institution", "group", "person"}),
+    Kind.TEACHING: frozenset({"institution", "institution_name", "group", "employees"}),
 }
 """What a view offers beside the entity's own fields (`bridge.engine.views`)."""
 
@@ -45,7 +47,8 @@ _PARTS: dict[str, frozenset[str]] = {
 
 def view_fields(kind: Kind) -> frozenset[str]:
     """Name what a mapping may look at in an entity of this kind, parts by dotted path."""
-    own = {name for name in (*KEY_FIELDS[kind], *VALUE_FIELDS[kind]) if name != "role"}
+    values = VALUE_FIELDS[DERIVED.get(kind, kind)] if kind is not Kind.MUNICIPALITY else ()
+    own = {name for name in (*KEY_FIELDS[kind], *values) if name != "role"}
     names = own | _RELATIONS[kind] | {"id"}
     paths = {name for name in names if name not in _PARTS and name != "affiliations"}
     paths |= {f"{name}.{part}" for name in names & _PARTS.keys() for part in _PARTS[name]}
@@ -115,7 +118,7 @@ class _Reader:
     def _resource(self, name: str, raw: Any) -> Resource:
         at = f"resources.{name}"
         table = self._table(raw, at, {"entity", "when", "fields"})
-        names = [kind.value for kind in PUBLISHED_KINDS]
+        names = [kind.value for kind in MAPPED_KINDS]
         if table.get("entity") not in names:
             raise self._wrong(f"{at}.entity", f"one of {', '.join(names)}")
         kind = Kind(str(table["entity"]))

@@ -75,7 +75,7 @@ class Resource:
 
     def is_whole(self, body: Mapping[str, Any]) -> bool:
         """Whether every field that is required of the body itself is there, references included."""
-        return all(n in body for n, rule in self.fields.items() if isinstance(rule, Rule) and rule.required)
+        return _is_whole(self.fields, body)
 
     def leaves(self) -> Iterator[tuple[str, Rule]]:
         """Yield every rule with its dotted place in the body."""
@@ -98,6 +98,10 @@ class TargetMapping:
     def kinds(self) -> frozenset[Kind]:
         return frozenset(resource.kind for resource in self.resources)
 
+    def names(self, kind: Kind, field: str) -> bool:
+        """Whether a body of this kind may show this field of the view."""
+        return any(field in _reads(resource.fields) for resource in self.resources if resource.kind is kind)
+
     def render(self, kind: Kind, view: Mapping[str, Any]) -> tuple[Resource, dict[str, Any]] | None:
         """Render with the first resource of this kind that takes the entity; None when none does."""
         for resource in self.resources:
@@ -119,6 +123,20 @@ def _leaves(node: Node | Mapping[str, Node], at: str) -> Iterator[tuple[str, Rul
         case _:
             for name, child in node.items():
                 yield from _leaves(child, f"{at}.{name}" if at else name)
+
+
+def _is_whole(fields: Mapping[str, Node], body: Any) -> bool:
+    """What is required within an object is required; an element of a list may be left out as a whole."""
+    if not isinstance(body, Mapping):
+        return not any(rule.required for name, rule in _leaves(fields, "") if "[]" not in name)
+    return all(
+        _is_whole(node, body.get(name)) if isinstance(node, dict) else name in body or not _is_required(node)
+        for name, node in fields.items()
+    )
+
+
+def _is_required(node: Node) -> bool:
+    return isinstance(node, Rule) and node.required
 
 
 def _reads(node: Node) -> set[str]:

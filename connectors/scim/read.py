@@ -7,7 +7,18 @@ from typing import Any
 
 from bridge.connector import ContractBroken, Remote, TargetUnavailable, differing_fields
 from bridge.domain.ids import CanonicalId
-from connectors.scim.wire import CANONICAL_ID, Json, Resource, Settled, Wire, content, etag_of, id_of, refuse
+from connectors.scim.wire import (
+    CANONICAL_ID,
+    Json,
+    Request,
+    Resource,
+    Settled,
+    Wire,
+    content,
+    etag_of,
+    id_of,
+    refuse,
+)
 
 _PAGE = 100
 _INCOMPLETE = "read_back_incomplete"
@@ -20,6 +31,16 @@ def read_resources(wire: Wire, name: str, resource: Resource) -> Iterator[Remote
     totalResults only: where it changes meanwhile, or is not what was read, something may have slipped between two
     pages. Raises `TargetUnavailable` then, and `TargetError` for every answer that is no page.
     """
+    for id_, one in _resources(wire, resource):
+        yield _remote(name, id_, one)
+
+
+def read_all(wire: Wire, resource: Resource) -> Iterator[Json]:
+    """Yield each resource of an endpoint as it is there. Raises as `read_resources` does."""
+    return (one for _, one in _resources(wire, resource))
+
+
+def _resources(wire: Wire, resource: Resource) -> Iterator[tuple[str, Json]]:
     seen: set[str] = set()
     total: int | None = None
     start = 1  # counted from 1, as RFC 7644 does
@@ -29,8 +50,7 @@ def read_resources(wire: Wire, name: str, resource: Resource) -> Iterator[Remote
             raise TargetUnavailable(_INCOMPLETE)
         total = told
         new = {id_: one for id_, one in page if id_ not in seen}
-        for id_, one in new.items():
-            yield _remote(name, id_, one)
+        yield from new.items()
         seen.update(new)
         start += len(page)
         if not new:
@@ -41,7 +61,8 @@ def read_resources(wire: Wire, name: str, resource: Resource) -> Iterator[Remote
 
 def _page(wire: Wire, resource: Resource, start: int) -> tuple[int, list[tuple[str, Json]]]:
     """How many there are in all, and those of one page with their ids."""
-    answer = wire.send("GET", resource.endpoint, startIndex=str(start), count=str(_PAGE))
+    query = {"startIndex": str(start), "count": str(_PAGE)}
+    answer = wire.send(Request("GET", resource.endpoint, query=query))
     refuse(answer)
     if answer.status >= 500:
         raise TargetUnavailable(f"status_{answer.status}")

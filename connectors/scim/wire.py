@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, NoReturn
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, TypeVar
 from urllib.parse import quote
 
 from pydantic import Field
@@ -24,6 +24,8 @@ from bridge.connector import (
 )
 
 AWAY = frozenset({408, 429, 502, 503, 504})
+GONE = (404, 410)
+STALE = (412, 428)
 # RFC 7644 table 9, without what speaks of PATCH and filters: no other word of a refusal is passed on.
 SCIM_TYPES = ("uniqueness", "mutability", "invalidSyntax", "invalidValue", "invalidVers", "sensitive")
 CANONICAL_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")  # UUIDv5
@@ -49,62 +51,86 @@ class Settled(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Request:
+    """One request that a command needs; whoever carries it out decides whether alone or with others."""
+
+    method: str
+    path: str
+    body: Json | None = field(default=None, repr=False)
+    etag: str | None = None
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+_T = TypeVar("_T")
+Asking = Generator[Request, HttpResponse, _T]
+"""What yields the requests that it needs one after the other, is sent the answers, and returns what it found."""
+Steps = Asking[Outcome]
+
+
+@dataclass(frozen=True, slots=True)
 class Wire:
-    """One service provider, asked in SCIM's media type. `resources` are the mapping's, by name."""
+    """One service provider, asked in SCIM's media type.
+
+    `probe` raises when our credential is refused at all. `uses_etags`: whether If-Match means anything there.
+    """
 
     http: Http
-    resources: Mapping[str, Resource]
+    probe: Callable[[], None]
+    uses_etags: Callable[[], bool] = lambda: True
 
-    def send(
-        self, method: str, path: str, body: Json | None = None, etag: str | None = None, **query: str
-    ) -> HttpResponse:
+    def send(self, request: Request) -> HttpResponse:
+        """Return whatever comes back. Raises `TargetUnavailable` when nothing does."""
+        body = request.body
         headers = {"Accept": "application/scim+json, application/json"}
         headers |= {} if body is None else {"Content-Type": "application/scim+json"}
-        headers |= {} if etag is None else {"If-Match": etag}
-        data = None if body is None else json.dumps(body, ensure_ascii=False).encode()
-        return self.http.request(method, path, headers=headers, params=query or None, body=data)
+        headers |= {"If-Match": request.etag} if request.etag is not None and self.uses_etags() else {}
+        data = None if body is None else encode(body)
+        params = dict(request.query) or None
+        return self.http.request(request.method, request.path, headers=headers, params=params, body=data)
 
-    def probe(self) -> None:
-        """Read the service provider configuration (RFC 7644 §4) and, as that may be public, one user."""
-        answer = self.send("GET", "/ServiceProviderConfig")
-        refuse(answer)
-        if answer.status >= 500:
-            raise TargetUnavailable(f"status_{answer.status}")
-        if answer.status != 200 or content(answer) is None:
-            raise ContractBroken("GET /ServiceProviderConfig does not answer as RFC 7644 §4 says")
-        users = self.resources["User"].endpoint
-        answer = self.send("GET", users, count="1")
-        refuse(answer)
-        if answer.status >= 300 and answer.status not in (404, 501):
-            raise ContractBroken(f"GET {users} answers {answer.status}")
+    def ask(self, request: Request) -> HttpResponse:
+        """Return an answer that speaks of this request only. Raises `TargetError` for any other."""
+        return self.judged(self.send(request))
 
-    def check(self, answer: HttpResponse) -> None:
-        """Return on success; else say what the status means for this command, or for the target."""
+    def judged(self, answer: HttpResponse) -> HttpResponse:
         if answer.status == 403:
             self.probe()  # refused there too: it is our credential, not this entity
-            raise Settled(Rejected("forbidden", status=answer.status))
-        if answer.status >= 300:
+        else:
             refuse(answer)
-            settle(answer)
+        return answer
 
-    def look_up(self, resource: Resource, name: str, value: str) -> list[Json]:
-        """Return the resources that have this value (RFC 7644 §3.4.2.2).
+    def carry_out(self, steps: Steps) -> Outcome:
+        """Carry out one command, alone."""
+        try:
+            return self.finish(steps, next(steps))
+        except StopIteration as end:
+            outcome: Outcome = end.value
+            return outcome
 
-        A server that does not know the filter may answer with everybody, so each resource is looked at.
-        """
-        answer = self.send("GET", resource.endpoint, filter=f"{name} eq {json.dumps(value)}")
-        if answer.status in (404, 405, 501) or (content(answer) or {}).get("scimType") == "invalidFilter":
-            raise ContractBroken(
-                f"GET {resource.endpoint} by {name} answers {answer.status}: see base_url; a server that cannot "
-                "be searched needs before_create: post"
-            )
-        self.check(answer)
-        page = content(answer) or {}
-        resources = page.get("Resources", [] if page.get("totalResults") == 0 else None)
-        if not isinstance(resources, list):
-            raise Settled(replace(NOT_SCIM, status=answer.status))
-        fold = str.casefold if name == "userName" else str  # RFC 7643 §4.1.1: not caseExact
-        return [r for r in resources if isinstance(r, dict) and fold(str(r.get(name, ""))) == fold(value)]
+    def finish(self, steps: Steps, request: Request) -> Outcome:
+        """Carry out one command to its end, from this request on."""
+        return self.go_on(steps, self.ask(request))
+
+    def go_on(self, steps: Steps, answer: HttpResponse) -> Outcome:
+        """Carry out the rest of a command, from this answer on."""
+        try:
+            while True:
+                answer = self.ask(steps.send(answer))
+        except StopIteration as end:
+            outcome: Outcome = end.value
+            return outcome
+
+
+def encode(body: Json) -> bytes:
+    return json.dumps(body, ensure_ascii=False).encode()
+
+
+def check(answer: HttpResponse) -> None:
+    """Return on success; else say what the status means for this command."""
+    if answer.status == 403:
+        raise Settled(Rejected("forbidden", status=answer.status))
+    if answer.status >= 300:
+        settle(answer)
 
 
 def refuse(answer: HttpResponse) -> None:

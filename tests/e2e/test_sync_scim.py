@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from scim2_models import Context, Group, PatchOp
 
 from bridge.testing.aula_receiver import AulaReceiver
 from bridge.testing.faulty_proxy import FaultyProxy, SeenRequest
@@ -26,6 +27,7 @@ from tests.support.world import (
 )
 
 PLATFORM, AULA = f"{MUNICIPALITY}/platform", f"{MUNICIPALITY}/aula"
+DISCOVERY = ("/ServiceProviderConfig", "/ResourceTypes")
 METHODS = {"created": "POST", "updated": "PUT", "deleted": "DELETE"}
 Objects = dict[str, dict[str, Any]]
 
@@ -141,9 +143,14 @@ def test_the_scim_server_is_sent_what_the_plan_said(passes: list[Pass], number: 
     steps = it.plan["targets"][PLATFORM]
     planned = Counter((METHODS[step["operation"]], f"/{step['resource']}s") for step in steps)
     writes = [seen for seen in it.scim if seen.method != "GET"]
-    assert Counter((seen.method, "/" + seen.path.split("/")[1]) for seen in writes) == planned
+    # Of a group whose members change only who comes and goes is told.
+    sent = Counter((seen.method.replace("PATCH", "PUT"), "/" + seen.path.split("/")[1]) for seen in writes)
+    assert sent == planned
+    asked = [seen for seen in it.scim if seen.method == "GET"]
+    told = [seen.path for seen in asked if seen.path in DISCOVERY]
+    assert told == (list(DISCOVERY) if writes else [])
     # A group has no unique name, so each new one is looked for before it is made; nothing else is asked.
-    lookups = [parse_qs(urlsplit(seen.path).query)["filter"][0] for seen in it.scim if seen.method == "GET"]
+    lookups = [parse_qs(urlsplit(seen.path).query)["filter"][0] for seen in asked if seen.path not in DISCOVERY]
     assert sorted(lookups) == sorted(
         f'externalId eq "{canonical_id(MUNICIPALITY, "group", *step["key"])}"'
         for step in steps
@@ -153,7 +160,26 @@ def test_the_scim_server_is_sent_what_the_plan_said(passes: list[Pass], number: 
     planned_ids = {
         canonical_id(MUNICIPALITY, step["kind"], *step["key"]) for step in steps if step["operation"] != "deleted"
     }
-    assert {json.loads(seen.body)["externalId"] for seen in it.scim if seen.body} == planned_ids
+    of_remote = {one["id"]: key for key, one in {**it.users, **it.groups}.items()}
+    assert {_subject(seen, of_remote) for seen in writes if seen.body} == planned_ids
+
+
+def _subject(seen: SeenRequest, of_remote: Mapping[str, str]) -> str:
+    """Whom a write is about: a PATCH names only where it lives."""
+    if seen.method == "PATCH":
+        return of_remote[seen.path.rpartition("/")[2]]
+    return str(json.loads(seen.body)["externalId"])
+
+
+def test_who_comes_and_goes_is_all_that_is_told_of_members(passes: list[Pass]) -> None:
+    patches = [json.loads(seen.body) for seen in passes[1].scim if seen.method == "PATCH"]
+    assert patches
+    for body in patches:
+        PatchOp[Group].model_validate(body, scim_ctx=Context.RESOURCE_PATCH_REQUEST)
+        replaced = {operation["path"] for operation in body["Operations"] if operation["op"] == "replace"}
+        assert replaced <= {"displayName"}
+    longest = max(len(seen.body) for seen in passes[1].scim if seen.method == "PATCH")
+    assert longest < max(len(seen.body) for seen in passes[0].scim if seen.path.startswith("/Groups"))
 
 
 @EVERY_PASS

@@ -32,6 +32,7 @@ def make_target(url: str, token: str, folder: Path, **config: Any) -> Iterator[S
         "9999", None, http, lambda path: path.read_text(), lambda: pytest.fail("no clock"), Path.read_bytes
     )
     assert connector.target is not None
+    config = {"discovery": "off", **config}  # what is asked is told by the test, and by it alone
     made = connector.target(ScimConfig(base_url=url, token_file=secret, **config), services)
     assert isinstance(made, ScimTarget)
     yield made

@@ -33,7 +33,7 @@ from tests.support.engine import (
     teacher,
 )
 
-SCOPED = tuple(kind for kind in Kind if kind is not Kind.PERSON)
+SCOPED = tuple(kind for kind in ENTITY_TYPES if kind is not Kind.PERSON)
 EVENING = MORNING + timedelta(hours=12)
 Days = list[tuple[str, list[Record]]]
 DAYS = st.lists(st.tuples(st.sampled_from([SCHOOL, OTHER_SCHOOL]), schools()), min_size=1, max_size=5)

@@ -1,0 +1,104 @@
+"""What a service provider has already is found by a filter, in a list that is read once, or at its own path."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from bridge.connector import ContractBroken, Delivered
+from connectors.scim.wire import GONE, NOT_SCIM, Asking, Json, Request, Resource, Settled, check, content
+
+
+class Finder(Protocol):
+    """How resources are found. `is_key`: externalId names one at most, so a create cannot double."""
+
+    is_key: bool
+
+    def find(self, resource: Resource, name: str, value: str, *, is_fresh: bool) -> Asking[list[Json]]:
+        """Return the resources that have this value; `is_fresh`: as they are now, not as we knew them."""
+        ...
+
+    def made(self, resource: Resource, body: Json, outcome: Delivered) -> None:
+        """Learn what has come into being."""
+        ...
+
+
+def has(name: str, value: str, found: Json) -> bool:
+    fold = str.casefold if name == "userName" else str  # RFC 7643 §4.1.1: not caseExact
+    return fold(str(found.get(name, ""))) == fold(value)
+
+
+class ByFilter:
+    """RFC 7644 §3.4.2.2. A server that does not know the filter may answer with all, so each one is looked at."""
+
+    is_key = False
+
+    def find(self, resource: Resource, name: str, value: str, *, is_fresh: bool) -> Asking[list[Json]]:
+        answer = yield Request("GET", resource.endpoint, query={"filter": f"{name} eq {json.dumps(value)}"})
+        if answer.status in (404, 405, 501) or (content(answer) or {}).get("scimType") == "invalidFilter":
+            raise ContractBroken(
+                f"GET {resource.endpoint} by {name} answers {answer.status}: see base_url; a server that cannot "
+                "be searched needs search: list, or before_create: post"
+            )
+        check(answer)
+        page = content(answer) or {}
+        resources = page.get("Resources", [] if page.get("totalResults") == 0 else None)
+        if not isinstance(resources, list):
+            raise Settled(replace(NOT_SCIM, status=answer.status))
+        return [one for one in resources if isinstance(one, dict) and has(name, value, one)]
+
+    def made(self, resource: Resource, body: Json, outcome: Delivered) -> None:
+        """Nothing is remembered."""
+
+
+_KEPT = ("id", "externalId", "userName", "displayName")
+
+
+@dataclass(slots=True)
+class ByList:
+    """For a server without a filter: an endpoint is read whole, once, and what we make is added to it.
+
+    Only what tells resources apart is kept of them. `read` yields all that an endpoint has, or raises
+    `TargetError`.
+    """
+
+    read: Callable[[Resource], Iterable[Json]]
+    is_key: bool = field(default=False, init=False)
+    _lists: dict[str, list[Json]] = field(default_factory=dict, init=False)
+
+    def find(self, resource: Resource, name: str, value: str, *, is_fresh: bool) -> Asking[list[Json]]:
+        if is_fresh or resource.endpoint not in self._lists:
+            self._lists[resource.endpoint] = [_kept(one) for one in self.read(resource)]
+        yield from ()
+        return [one for one in self._lists[resource.endpoint] if has(name, value, one)]
+
+    def made(self, resource: Resource, body: Json, outcome: Delivered) -> None:
+        if resource.endpoint in self._lists:
+            self._lists[resource.endpoint].append(_kept({**body, "id": outcome.remote_id}))
+
+
+class ByPath:
+    """For a server whose id is our externalId: what has it lives at its own path; nothing else is looked for."""
+
+    is_key = True
+
+    def find(self, resource: Resource, name: str, value: str, *, is_fresh: bool) -> Asking[list[Json]]:
+        if name != "externalId":
+            return []
+        answer = yield Request("GET", resource.path(value))
+        if answer.status in GONE:
+            return []
+        check(answer)
+        found = content(answer)
+        if found is None:
+            raise Settled(replace(NOT_SCIM, status=answer.status))
+        return [{**found, "id": value}] if has(name, value, found) else []
+
+    def made(self, resource: Resource, body: Json, outcome: Delivered) -> None:
+        """Nothing is remembered."""
+
+
+def _kept(one: Json) -> dict[str, Any]:
+    return {name: one[name] for name in _KEPT if name in one}
