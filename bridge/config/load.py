@@ -43,7 +43,7 @@ from bridge.config.sections import (
 from bridge.connector import Connector
 from bridge.domain.errors import ConfigError, MappingError
 from bridge.domain.ids import TargetId
-from bridge.mapping import TargetMapping, load_mapping
+from bridge.mapping import TargetMapping, load_mapping, require_purposes
 
 _CREDENTIAL = "credential:"
 
@@ -194,9 +194,11 @@ class _Loader:
         if name is None:
             raise self._error((*at, "mapping"), "missing; name a preset or a path to a .yaml file")
         try:
-            return load_mapping(name, self._folder)
+            mapping = load_mapping(name, self._folder)
+            require_purposes(mapping)
         except MappingError as error:
             raise self._error((*at, "mapping"), str(error)) from error
+        return mapping
 
     def _state_folder(self, folder: Path) -> Path:
         path = self._folder / folder

@@ -68,7 +68,7 @@ def _masked(
     fields: Collection[str],
     view: Mapping[str, Any],
 ) -> dict[str, Any] | None:
-    resource = next((one for one in rendering.mapping.resources if one.name == row.resource), None)
+    resource = next((one for one in rendering.mapping.resources_of(view) if one.name == row.resource), None)
     body = resource.remade(known, fields, view) if resource else None
     if body is None:
         return None

@@ -72,7 +72,8 @@ def _refusal(fate: ResourceFate, withheld: Collection[str]) -> str:
 def _condition(one: Condition) -> str:
     if one.allowed is None or one.found is None:
         return f"what its rule for {one.field} allows (its values may be personal and are not shown)"
-    return f"{one.field}: {listed(one.allowed)} (there is {listed(one.found)})"
+    but = "all but " if one.is_excluded else ""
+    return f"{one.field}: {but}{listed(one.allowed)} (there is {listed(one.found)})"
 
 
 def _missing(one: FieldFate, withheld: Collection[str]) -> str:

@@ -9,20 +9,26 @@ expressions:
     codes     translate the value by this table; what is not in it is left out
     default   instead of an absent value
     required  true: without a value the entity is not sent at all
-    format    "{}" is the value; for texts around it
-    when      on a resource: {view field: allowed values}; on a field likewise
+    format    "{}" is the value, "{institution_name}" another field of the view; for texts around them
+    when      on a resource or a field: {view field: value or values}, or {view field: {not: value or values}}
     join      several `from` fields, or a list, as one text with this between
-    purpose   why the target needs it (for the record of processing)
+    purpose   why the target needs it (for the record of processing); personal data is not sent without
     legal_basis  needed where the value is a CPR number
 
 A YAML list with one element repeats it for each value that its `from` yields.
+
+`extends: scim/core` (a preset or a file) begins with all of another mapping and changes what it names: tables are
+gone through key by key, null removes. A rule with `from` or `const` is a whole new rule, any other changes the
+verbs that it names. `institutions: {"101001": {resources: ...}}` does the same for what belongs to one school.
 """
 
-from bridge.mapping.load import load_mapping, presets
+from bridge.mapping.load import load_mapping, require_purposes
 from bridge.mapping.references import field_names, narrow, references, resolve
-from bridge.mapping.rules import Ref, Resource, Rule, TargetMapping, look_up
+from bridge.mapping.rules import Choice, Ref, Resource, Rule, TargetMapping, look_up
+from bridge.mapping.source import presets
 
 __all__ = [
+    "Choice",
     "Ref",
     "Resource",
     "Rule",
@@ -33,5 +39,6 @@ __all__ = [
     "narrow",
     "presets",
     "references",
+    "require_purposes",
     "resolve",
 ]

@@ -8,9 +8,9 @@ from enum import StrEnum
 from typing import Any
 
 from bridge.domain.entities import Kind
-from bridge.mapping.load import view_fields
 from bridge.mapping.references import narrow, references
-from bridge.mapping.rules import Node, Ref, Resource, Rule, TargetMapping, look_up
+from bridge.mapping.rules import Choice, Node, Ref, Resource, Rule, TargetMapping, look_up
+from bridge.mapping.view import view_fields
 
 SHOWN = frozenset(
     {"kind", "kinds", "institution_number", "institutions", "protected", "roles", "type", "relation", "custody"}
@@ -41,11 +41,15 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A `when` that is not met: what it allows and what there is, None where that may be personal."""
+    """A `when` that is not met: what it allows and what there is, None where that may be personal.
+
+    `is_excluded`: it allows all but these.
+    """
 
     field: str
     allowed: tuple[str, ...] | None
     found: tuple[str, ...] | None
+    is_excluded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,7 @@ def explain(
     """
     fates: list[ResourceFate] = []
     is_decided = False
-    for resource in mapping.resources:
+    for resource in mapping.resources_of(view):
         if resource.kind is kind:
             fate = ResourceFate(resource.name, Result.EARLIER) if is_decided else _fate(resource, view, there)
             is_decided = is_decided or fate.result in (Result.TAKEN, Result.REFERENCE)
@@ -122,7 +126,7 @@ def places(body: Mapping[str, Any], fields: Mapping[str, Node]) -> set[str]:
 
 def unnamed(resource: Resource) -> tuple[str, ...]:
     """Name the view fields that a resource does not name: parts where it names others of the same field."""
-    named = {source for _, rule in resource.leaves() for source in rule.sources}
+    named = {source for _, rule in resource.leaves() for source in rule.reads}
     tops = {name.partition(".")[0] for name in named}
     left = view_fields(resource.kind) - named
     return tuple(sorted({name if name.partition(".")[0] in tops else name.partition(".")[0] for name in left}))
@@ -161,18 +165,19 @@ def _places(node: Node | Mapping[str, Node], body: Any, at: str) -> Iterator[str
 # ---------------------------------------------------------------- why
 
 
-def _unmet(when: Mapping[str, frozenset[Any]] | None, view: Mapping[str, Any]) -> tuple[Condition, ...]:
+def _unmet(when: Mapping[str, Choice] | None, view: Mapping[str, Any]) -> tuple[Condition, ...]:
     return tuple(
-        _condition(path, allowed, view)
-        for path, allowed in (when or {}).items()
-        if Resource("", Kind.PERSON, {path: allowed}, {}).render(view) is None
+        _condition(path, choice, view)
+        for path, choice in (when or {}).items()
+        if Resource("", Kind.PERSON, {path: choice}, {}).render(view) is None
     )
 
 
-def _condition(path: str, allowed: frozenset[Any], view: Mapping[str, Any]) -> Condition:
+def _condition(path: str, choice: Choice, view: Mapping[str, Any]) -> Condition:
     if not _may_be_told(path):
         return Condition(path, None, None)
-    return Condition(path, tuple(sorted(map(_text, allowed))), tuple(map(_text, _values(view, path))))
+    shown = tuple(sorted(map(_text, choice.values)))
+    return Condition(path, shown, tuple(map(_text, _values(view, path))), choice.is_excluded)
 
 
 def _may_be_told(path: str) -> bool:
@@ -214,7 +219,7 @@ def _field(place: str, rule: Rule, view: Mapping[str, Any], sent: Container[str]
     conditions = _unmet(rule.when, view)
     values = [value for source in rule.sources for value in _values(view, source)]
     unknown = [value for value in values if rule.codes is not None and str(value) not in rule.codes]
-    is_told = all(map(_may_be_told, rule.sources))
+    is_told = all(map(_may_be_told, rule.reads))
     return FieldFate(
         place,
         rule.sources,

@@ -1,225 +1,201 @@
-"""Mapping files become rules, and every mistake in one becomes a sentence with its place and what is allowed."""
+"""Mapping files become rules, and every mistake in one becomes a sentence with its line and what is allowed."""
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import fields
-from importlib import resources
+import re
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from bridge.domain.entities import DERIVED, KEY_FIELDS, MAPPED_KINDS, VALUE_FIELDS, Address, Kind
+from bridge.domain.entities import MAPPED_KINDS, Kind
 from bridge.domain.errors import MappingError
-from bridge.mapping.rules import Node, Resource, Rule, TargetMapping
+from bridge.mapping.rules import Choice, Node, Resource, Rule, TargetMapping
+from bridge.mapping.source import At, Source, dotted, overlaid, presets, read_source
+from bridge.mapping.view import is_number, is_personal, view_fields
+
+__all__ = ["load_mapping", "presets", "require_purposes", "view_fields"]
 
 _VERBS = frozenset(
     {"from", "const", "codes", "default", "required", "format", "when", "join", "purpose", "legal_basis"}
 )
-_NUMBER_FIELDS = frozenset({"civil_registration_number"})
-_REFERENCES = frozenset({"institution", "person"})
-_RELATIONS: dict[Kind, frozenset[str]] = {
-    Kind.MUNICIPALITY: frozenset({"name"}),
-    Kind.INSTITUTION: frozenset({"municipality"}),
-    Kind.GROUP: frozenset({"institution", "institution_name", "members", "students", "employees"}),
-    Kind.PERSON: frozenset({"kind", "kinds", "affiliations", "institutions", "enrolments"}),
-    Kind.AFFILIATION: frozenset({"institution", "person", "kind"}),
-    Kind.GUARDIANSHIP: frozenset({"institution", "child", "contact"}),
-    Kind.MEMBERSHIP: frozenset({"institution", "group", "person"}),
-    Kind.TEACHING: frozenset({"institution", "institution_name", "group", "employees"}),
-}
-"""What a view offers beside the entity's own fields (`bridge.engine.views`)."""
-
-
-_CODE, _PHONE = frozenset({"value", "source"}), frozenset({"number", "protected"})
-_PARTS: dict[str, frozenset[str]] = {
-    "type": _CODE,
-    "roles": _CODE,
-    "relation": _CODE,
-    "address": frozenset(part.name for part in fields(Address)),
-    "home_phone": _PHONE,
-    "work_phone": _PHONE,
-    "mobile_phone": _PHONE,
-}
-"""Fields with parts: a mapping names a part, never the whole, so that nothing leaves unnamed."""
-
-
-def view_fields(kind: Kind) -> frozenset[str]:
-    """Name what a mapping may look at in an entity of this kind, parts by dotted path."""
-    values = VALUE_FIELDS[DERIVED.get(kind, kind)] if kind is not Kind.MUNICIPALITY else ()
-    own = {name for name in (*KEY_FIELDS[kind], *values) if name != "role"}
-    names = own | _RELATIONS[kind] | {"id"}
-    paths = {name for name in names if name not in _PARTS and name != "affiliations"}
-    paths |= {f"{name}.{part}" for name in names & _PARTS.keys() for part in _PARTS[name]}
-    if "affiliations" in names:
-        paths |= {f"affiliations.{path}" for path in view_fields(Kind.AFFILIATION) - _REFERENCES - {"id"}}
-    return frozenset(paths)
+_NAMED = re.compile(r"\{([^{}]*)\}")
 
 
 def load_mapping(name: str, base: Path | None = None) -> TargetMapping:
     """Load a preset of this distribution (``scim/core``) or a file (a path that ends in .yaml, below `base`).
 
-    Raises `MappingError` that names the file, the place and what is allowed there.
+    Raises `MappingError` that names the file, the line, the place and what is allowed there.
     """
-    text, where = _read(name, base)
-    try:
-        raw = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise MappingError(f"{where}{line}: this is not readable as YAML") from error
-    return _Reader(where).mapping(raw, hashlib.sha256(text).hexdigest())
+    source = read_source(name, base)
+    return _Reader(source).mapping()
 
 
-def _read(name: str, base: Path | None) -> tuple[bytes, str]:
-    if name.endswith((".yaml", ".yml")):
-        path = (base or Path()) / name
-        try:
-            return path.read_bytes(), str(path)
-        except OSError as error:
-            raise MappingError(f"{path}: the mapping file cannot be read ({error.strerror})") from error
-    preset = resources.files("mappings").joinpath(f"{name}.yaml")
-    if not preset.is_file():
-        raise MappingError(
-            f"mapping {name!r} is no preset; known are: {', '.join(presets())}; or give a path to a .yaml file"
-        )
-    return preset.read_bytes(), f"mappings/{name}.yaml"
-
-
-def presets() -> list[str]:
-    """Name the mapping files that come with this distribution."""
-    root = resources.files("mappings")
-    return sorted(
-        f"{folder.name}/{file.name.removesuffix('.yaml')}"
-        for folder in root.iterdir()
-        if folder.is_dir()
-        for file in folder.iterdir()
-        if file.name.endswith(".yaml")
-    )
+def require_purposes(mapping: TargetMapping) -> None:
+    """Refuse a mapping that sends personal data without a reason (GDPR article 5(1)(b)). Raises `MappingError`."""
+    for resources in (mapping.resources, *mapping.schools.values()):
+        for resource in resources:
+            for place, rule in resource.leaves():
+                is_told = any(is_personal(resource.kind, path) for path in rule.reads)
+                if is_told and not (rule.purpose or "").strip():
+                    raise MappingError(
+                        f"{rule.where}: resources.{resource.name}.fields.{place}: expected a purpose: this "
+                        "is personal data, and the record of processing must say why the target needs it"
+                    )
 
 
 class _Reader:
     """Turns parsed YAML into rules, and every mistake into one sentence with its place."""
 
-    def __init__(self, where: str) -> None:
-        self._where = where
+    def __init__(self, source: Source) -> None:
+        self._source = source
 
-    def mapping(self, raw: Any, digest: str) -> TargetMapping:
-        top = self._table(raw, "the file", {"mapping", "purpose", "resources"})
-        listed = self._table(top.get("resources"), "resources", None)
+    def mapping(self) -> TargetMapping:
+        top = self._table(self._source.raw, (), {"mapping", "purpose", "resources", "institutions"})
+        resources = self._resources(top)
         return TargetMapping(
-            name=str(top.get("mapping", self._where)),
-            purpose=self._text(top.get("purpose"), "purpose"),
-            resources=tuple(self._resource(name, value) for name, value in listed.items()),
-            digest=digest,
+            name=str(top.get("mapping", self._source.where)),
+            purpose=self._text(top.get("purpose"), ("purpose",)),
+            resources=resources,
+            digest=self._source.digest,
+            schools=self._schools(top.get("institutions", {}), resources),
         )
 
+    def _resources(self, top: dict[str, Any]) -> tuple[Resource, ...]:
+        listed = self._table(top.get("resources"), ("resources",), None)
+        return tuple(self._resource(name, value) for name, value in listed.items())
+
+    def _schools(self, raw: Any, known: tuple[Resource, ...]) -> dict[str, tuple[Resource, ...]]:
+        """What single schools have otherwise: the same resources, or fewer, in the same order."""
+        schools: dict[str, tuple[Resource, ...]] = {}
+        kinds = {resource.name: resource.kind for resource in known}
+        for number, own in self._table(raw, ("institutions",), None).items():
+            at = ("institutions", number)
+            table = self._table(own, at, {"resources"})
+            for name in self._table(table.get("resources"), (*at, "resources"), None):
+                if name not in kinds:
+                    raise self._wrong((*at, "resources", name), f"one of {', '.join(kinds)}")
+            laid = _Reader(overlaid(self._source, table, at))
+            resources = laid._resources(laid._table(laid._source.raw, (), None))
+            for resource in resources:
+                if resource.kind is not kinds[resource.name]:
+                    raise self._wrong(
+                        (*at, "resources", resource.name, "entity"), "the entity that it is elsewhere"
+                    )
+            schools[number] = resources
+        return schools
+
     def _resource(self, name: str, raw: Any) -> Resource:
-        at = f"resources.{name}"
+        at = ("resources", name)
         table = self._table(raw, at, {"entity", "when", "fields"})
         names = [kind.value for kind in MAPPED_KINDS]
         if table.get("entity") not in names:
-            raise self._wrong(f"{at}.entity", f"one of {', '.join(names)}")
+            raise self._wrong((*at, "entity"), f"one of {', '.join(names)}")
         kind = Kind(str(table["entity"]))
-        fields = self._table(table.get("fields"), f"{at}.fields", None)
+        fields = self._table(table.get("fields"), (*at, "fields"), None)
         return Resource(
             name=name,
             kind=kind,
-            when=self._when(table.get("when", {}), f"{at}.when", kind),
-            fields={key: self._node(value, f"{at}.fields.{key}", kind) for key, value in fields.items()},
+            when=self._when(table.get("when", {}), (*at, "when"), kind),
+            fields={key: self._node(value, (*at, "fields", key), kind) for key, value in fields.items()},
         )
 
-    def _node(self, raw: Any, at: str, kind: Kind) -> Node:
+    def _node(self, raw: Any, at: At, kind: Kind) -> Node:
         if isinstance(raw, list):
             if len(raw) != 1:
                 raise self._wrong(at, "a list with exactly one element, the template")
-            return [self._node(raw[0], f"{at}[]", kind)]
+            return [self._node(raw[0], (*at, "[]"), kind)]
         if not isinstance(raw, dict) or not raw:
             raise self._wrong(at, "a rule such as {from: user_id}, an object or a list")
         if "from" in raw or "const" in raw:
             return self._rule(raw, at, kind)
-        return {str(key): self._node(value, f"{at}.{key}", kind) for key, value in raw.items()}
+        return {str(key): self._node(value, (*at, key), kind) for key, value in raw.items()}
 
-    def _rule(self, raw: dict[str, Any], at: str, kind: Kind) -> Rule:
+    def _rule(self, raw: dict[str, Any], at: At, kind: Kind) -> Rule:
         self._table(raw, at, _VERBS)
         if ("from" in raw) == ("const" in raw):
             raise self._wrong(at, "either from or const")
         sources = self._sources(raw.get("from"), at) if "from" in raw else ()
         if len(sources) > 1 and "join" not in raw:
             raise self._wrong(at, "join, because from names several fields")
-        for name in sources:
+        text = self._word(raw, "format", at)
+        named = tuple(dict.fromkeys(name for name in _NAMED.findall(text or "") if name))
+        for name in (*sources, *named):
             self._known(name, at, kind)
-        is_number = any(_NUMBER_FIELDS & set(source.split(".")) for source in sources)
-        if is_number and not (self._word(raw, "legal_basis", at) or "").strip():
+        if any(map(is_number, (*sources, *named))) and not (self._word(raw, "legal_basis", at) or "").strip():
             raise self._wrong(at, "a legal_basis, because this is a CPR number (databeskyttelsesloven § 11)")
         return Rule(
             sources=sources,
             const=raw.get("const"),
             codes=self._codes(raw.get("codes"), at),
             default=raw.get("default"),
-            required=self._flag(raw.get("required", False), f"{at}.required"),
-            format=self._word(raw, "format", at),
-            when=self._when(raw["when"], f"{at}.when", kind) if "when" in raw else None,
+            required=self._flag(raw.get("required", False), (*at, "required")),
+            format=text,
+            named=named,
+            when=self._when(raw["when"], (*at, "when"), kind) if "when" in raw else None,
             join=self._word(raw, "join", at),
             purpose=self._word(raw, "purpose", at),
             legal_basis=self._word(raw, "legal_basis", at),
+            where=self._source.place(at),
         )
 
-    def _sources(self, raw: Any, at: str) -> tuple[str, ...]:
+    def _sources(self, raw: Any, at: At) -> tuple[str, ...]:
         listed = raw if isinstance(raw, list) else [raw]
         if not listed or not all(isinstance(name, str) for name in listed):
-            raise self._wrong(f"{at}.from", "the name of a field, or a list of names")
+            raise self._wrong((*at, "from"), "the name of a field, or a list of names")
         return tuple(listed)
 
-    def _word(self, raw: dict[str, Any], verb: str, at: str) -> str | None:
+    def _word(self, raw: dict[str, Any], verb: str, at: At) -> str | None:
         value = raw.get(verb)
         if value is not None and not isinstance(value, str):
-            raise self._wrong(f"{at}.{verb}", "a text")
+            raise self._wrong((*at, verb), "a text")
         return value
 
-    def _flag(self, raw: Any, at: str) -> bool:
+    def _flag(self, raw: Any, at: At) -> bool:
         if not isinstance(raw, bool):
             raise self._wrong(at, "true or false")
         return raw
 
-    def _codes(self, raw: Any, at: str) -> dict[str, Any] | None:
+    def _codes(self, raw: Any, at: At) -> dict[str, Any] | None:
         if raw is None:
             return None
-        return {str(key): value for key, value in self._table(raw, f"{at}.codes", None).items()}
+        return {str(key): value for key, value in self._table(raw, (*at, "codes"), None).items()}
 
-    def _known(self, path: str, at: str, kind: Kind) -> None:
+    def _known(self, path: str, at: At, kind: Kind) -> None:
         """A misspelt field would silently send nothing."""
         known = view_fields(kind)
         if path not in known:
-            raise MappingError(
-                f"{self._where}: {at}: a {kind} has no field {path!r}; there are {', '.join(sorted(known))}"
-            )
+            raise self._error(at, f"a {kind} has no field {path!r}; there are {', '.join(sorted(known))}")
 
-    def _when(self, raw: Any, at: str, kind: Kind) -> dict[str, frozenset[Any]]:
+    def _when(self, raw: Any, at: At, kind: Kind) -> dict[str, Choice]:
         table = self._table(raw, at, None)
         for path in table:
-            self._known(path, f"{at}.{path}", kind)
-        allowed = {path: value if isinstance(value, list) else [value] for path, value in table.items()}
-        for path, values in allowed.items():
-            if any(isinstance(value, (list, dict)) for value in values):
-                raise self._wrong(f"{at}.{path}", "a value or a list of values")
-        return {path: frozenset(values) for path, values in allowed.items()}
+            self._known(path, (*at, path), kind)
+        return {path: self._choice(value, (*at, path)) for path, value in table.items()}
 
-    def _table(self, raw: Any, at: str, allowed: frozenset[str] | set[str] | None) -> dict[str, Any]:
+    def _choice(self, raw: Any, at: At) -> Choice:
+        """A value, a list of values, or {not: ...} for all but these."""
+        is_excluded = isinstance(raw, dict)
+        told = self._table(raw, at, {"not"}).get("not") if is_excluded else raw
+        values = told if isinstance(told, list) else [told]
+        if not values or any(isinstance(value, (list, dict)) for value in values):
+            raise self._wrong(at, "a value, a list of values, or {not: a value or a list of values}")
+        return Choice(frozenset(values), is_excluded)
+
+    def _table(self, raw: Any, at: At, allowed: frozenset[str] | set[str] | None) -> dict[str, Any]:
         if not isinstance(raw, dict):
             raise self._wrong(at, "a table of keys and values")
         unknown = [str(key) for key in raw if allowed is not None and key not in allowed]
         if unknown:
-            raise MappingError(
-                f"{self._where}: {at}: unknown key {unknown[0]!r}; allowed are {', '.join(sorted(allowed or ()))}"
-            )
+            known = ", ".join(sorted({*(allowed or ())} | ({"extends"} if not at else set())))
+            raise self._error((*at, unknown[0]), f"unknown key {unknown[0]!r}; allowed are {known}", shown=at)
         return raw
 
-    def _text(self, raw: Any, at: str) -> str:
+    def _text(self, raw: Any, at: At) -> str:
         if not isinstance(raw, str) or not raw.strip():
             raise self._wrong(at, "a text that says why the target needs this data")
         return raw.strip()
 
-    def _wrong(self, at: str, expected: str) -> MappingError:
-        return MappingError(f"{self._where}: {at}: expected {expected}")
+    def _wrong(self, at: At, expected: str) -> MappingError:
+        return self._error(at, f"expected {expected}")
+
+    def _error(self, at: At, message: str, shown: At | None = None) -> MappingError:
+        return MappingError(f"{self._source.place(at)}: {dotted(at if shown is None else shown)}: {message}")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bridge.domain.entities import Kind
+
+_PLACES = re.compile(r"\{([^{}]*)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +21,25 @@ class Ref:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """Some values of a field, or all but these; numbers and texts are the same (a level is "3")."""
+
+    values: frozenset[Any]
+    is_excluded: bool = False
+
+    def admits(self, found: Any) -> bool:
+        """Whether a value, or one of a list, is chosen; of what is excluded none may be there."""
+        known = self.values | {str(value) for value in self.values if type(value) is int}
+        is_there = any(one in known for one in (found if isinstance(found, list) else [found]))
+        return is_there is not self.is_excluded
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
-    """One leaf: where a value comes from and what is done to it."""
+    """One leaf: where a value comes from and what is done to it. `named` are fields that its format names.
+
+    `where` is the file and line that it stands in.
+    """
 
     sources: tuple[str, ...] = ()
     const: Any = None
@@ -27,10 +47,17 @@ class Rule:
     default: Any = None
     required: bool = False
     format: str | None = None
-    when: Mapping[str, frozenset[Any]] | None = None
+    named: tuple[str, ...] = ()
+    when: Mapping[str, Choice] | None = None
     join: str | None = None
     purpose: str | None = None
     legal_basis: str | None = None
+    where: str = field(default="", compare=False)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The fields of a view whose values may be in the body."""
+        return (*self.sources, *self.named)
 
 
 Node = Rule | dict[str, "Node"] | list["Node"]
@@ -42,7 +69,7 @@ class Resource:
 
     name: str
     kind: Kind
-    when: Mapping[str, frozenset[Any]]
+    when: Mapping[str, Choice]
     fields: dict[str, Node]
 
     def render(self, view: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -84,12 +111,26 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class TargetMapping:
-    """A whole mapping file. `digest` changes whenever anything in it does."""
+    """A whole mapping file. `digest` changes whenever anything in it, or in what it extends, does.
+
+    `schools` are the resources of single institutions that have them otherwise: the same or fewer, in one order.
+    """
 
     name: str
     purpose: str
     resources: tuple[Resource, ...]
     digest: str
+    schools: Mapping[str, tuple[Resource, ...]] = field(default_factory=dict)
+
+    def resources_of(self, view: Mapping[str, Any]) -> tuple[Resource, ...]:
+        """The resources by which an entity is rendered: those of its school.
+
+        Somebody at several schools is rendered by those of the school that speaks for them: where their role ranks
+        highest, of several such schools the one with the lowest number.
+        """
+        if not self.schools:
+            return self.resources
+        return self.schools.get(speaks_for(view) or "", self.resources)
 
     def rank(self, resource: str) -> int:
         """The place of a resource in the order of creation."""
@@ -98,13 +139,14 @@ class TargetMapping:
     def kinds(self) -> frozenset[Kind]:
         return frozenset(resource.kind for resource in self.resources)
 
-    def names(self, kind: Kind, field: str) -> bool:
+    def names(self, kind: Kind, name: str) -> bool:
         """Whether a body of this kind may show this field of the view."""
-        return any(field in _reads(resource.fields) for resource in self.resources if resource.kind is kind)
+        everyone = (self.resources, *self.schools.values())
+        return any(name in _reads(one.fields) for resources in everyone for one in resources if one.kind is kind)
 
     def render(self, kind: Kind, view: Mapping[str, Any]) -> tuple[Resource, dict[str, Any]] | None:
         """Render with the first resource of this kind that takes the entity; None when none does."""
-        for resource in self.resources:
+        for resource in self.resources_of(view):
             if resource.kind is kind and (body := resource.render(view)) is not None:
                 return resource, body
         return None
@@ -142,7 +184,7 @@ def _is_required(node: Node) -> bool:
 def _reads(node: Node) -> set[str]:
     """The fields of a view that a node looks at."""
     rules = [rule for _, rule in _leaves(node, "")]
-    return {path.partition(".")[0] for rule in rules for path in (*rule.sources, *(rule.when or ()))}
+    return {path.partition(".")[0] for rule in rules for path in (*rule.reads, *(rule.when or ()))}
 
 
 # ---------------------------------------------------------------- rendering
@@ -204,7 +246,7 @@ def _value(rule: Rule, view: Mapping[str, Any], index: int | None) -> tuple[Any,
     if value is None or value in ("", []):
         value = rule.default
     elif rule.format is not None:
-        value = rule.format.replace("{}", str(value))
+        value = _formatted(rule, value, view)
     if value is None and rule.required:
         raise _RequiredMissing
     return value, value is not None
@@ -224,18 +266,34 @@ def _join(rule: Rule, view: Mapping[str, Any]) -> str | None:
     return (rule.join or "").join(parts) or None
 
 
+def _formatted(rule: Rule, value: Any, view: Mapping[str, Any]) -> str:
+    """The text of a format with the value at {} and fields at their names; what is absent leaves nothing."""
+    text, *rest = _PLACES.split(rule.format or "")
+    for name, after in zip(rest[::2], rest[1::2], strict=True):
+        found = look_up(view, name) if name else value
+        shown = found if isinstance(found, list) else [found]
+        text += ", ".join(str(one) for one in shown if one is not None) + after
+    return text.strip()
+
+
 def _translate(codes: Mapping[str, Any], value: Any) -> Any:
     if isinstance(value, list):
         return [codes[str(v)] for v in value if str(v) in codes]
     return codes.get(str(value))
 
 
-def _matches(when: Mapping[str, frozenset[Any]], view: Mapping[str, Any]) -> bool:
-    for path, allowed in when.items():
-        value = look_up(view, path)
-        if not any(v in allowed for v in (value if isinstance(value, list) else [value])):
-            return False
-    return True
+def _matches(when: Mapping[str, Choice], view: Mapping[str, Any]) -> bool:
+    return all(choice.admits(look_up(view, path)) for path, choice in when.items())
+
+
+def speaks_for(view: Mapping[str, Any]) -> str | None:
+    """The institution that an entity belongs to; of a person, the one of their best affiliation."""
+    own = view.get("institution_number")
+    if own is None and view.get("affiliations"):
+        own = view["affiliations"][0].get("institution_number")
+    if own is None and view.get("institutions"):
+        own = view["institutions"][0]
+    return None if own is None else str(own)
 
 
 def look_up(view: Any, path: str) -> Any:

@@ -13,7 +13,7 @@ from bridge.domain.entities import Kind
 from bridge.mapping import Ref, Resource, Rule, TargetMapping, narrow, presets
 from bridge.mapping.explain import Condition, Explanation, Fate, FieldFate, Result, explain, named_ids, unnamed
 from bridge.mapping.load import load_mapping
-from bridge.mapping.rules import Node
+from bridge.mapping.rules import Choice, Node
 from tests.support.engine import STEADY, mapping_of
 
 REFS = [Ref(Kind.PERSON, name) for name in ("p1", "p2", "p3")]
@@ -156,7 +156,9 @@ _PATHS = ("given_name", "email", "kind", "kinds", "institutions", "affiliations.
 _TEXTS = st.sampled_from(["student", "employee", "x", ""])
 _TABLES = st.dictionaries(_TEXTS, st.sampled_from(["A", "B"]), max_size=2)
 _WHENS = st.dictionaries(
-    st.sampled_from(["kind", "kinds", "email"]), st.frozensets(_TEXTS, min_size=1, max_size=2), max_size=1
+    st.sampled_from(["kind", "kinds", "email"]),
+    st.builds(Choice, st.frozensets(_TEXTS, min_size=1, max_size=2), st.booleans()),
+    max_size=1,
 )
 _RULES = st.one_of(
     st.builds(

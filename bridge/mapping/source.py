@@ -1,0 +1,197 @@
+"""Mapping files as they are written: read with the line of everything, and laid over what they extend."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bridge.domain.errors import MappingError
+
+At = tuple[str, ...]
+"""The way to a value: keys, and [] for the element of a list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A mapping before it is checked: plain values, and for each place the file and line that gave it.
+
+    `digest` changes with anything in any file of the chain.
+    """
+
+    where: str
+    raw: Any
+    marks: Mapping[At, str] = field(repr=False)
+    digest: str
+
+    def place(self, at: At) -> str:
+        """File and line of a place, or of the nearest around it that has one."""
+        return next((self.marks[at[:n]] for n in range(len(at), -1, -1) if at[:n] in self.marks), self.where)
+
+
+def read_source(name: str, base: Path | None = None, chain: tuple[str, ...] = ()) -> Source:
+    """Read a preset or a file with all that it extends. Raises `MappingError`."""
+    text, where, folder = _read(name, base)
+    if where in chain:
+        raise MappingError(
+            f"{where}: extends itself, by way of {', '.join(chain[chain.index(where) + 1 :]) or 'itself'}"
+        )
+    own = _parsed(text, where)
+    if not isinstance(own.raw, dict) or "extends" not in own.raw:
+        return own
+    parent = own.raw.pop("extends")
+    if not isinstance(parent, str) or not parent:
+        raise MappingError(
+            f"{own.place(('extends',))}: extends: expected the name of a preset or the path of a file"
+        )
+    try:
+        under = read_source(parent, folder, (*chain, where))
+    except MappingError as error:
+        raise MappingError(f"{own.place(('extends',))}: extends: {error}") from error
+    marks = dict(under.marks)
+    raw = _laid_over(under.raw, own.raw, (), own.marks, marks)
+    return Source(where, raw, marks, hashlib.sha256(f"{under.digest} {own.digest}".encode()).hexdigest())
+
+
+def overlaid(under: Source, raw: Any, at: At) -> Source:
+    """The mapping with the table at this place laid over its resources: what one school has otherwise."""
+    marks = dict(under.marks)
+    own = {place[len(at) :]: mark for place, mark in under.marks.items() if place[: len(at)] == at}
+    return Source(under.where, _laid_over(under.raw, raw, (), own, marks), marks, under.digest)
+
+
+def presets() -> list[str]:
+    """Name the mapping files that come with this distribution."""
+    root = resources.files("mappings")
+    return sorted(
+        f"{folder.name}/{file.name.removesuffix('.yaml')}"
+        for folder in root.iterdir()
+        if folder.is_dir()
+        for file in folder.iterdir()
+        if file.name.endswith(".yaml")
+    )
+
+
+def _read(name: str, base: Path | None) -> tuple[bytes, str, Path | None]:
+    if name.endswith((".yaml", ".yml")):
+        path = (base or Path()) / name
+        try:
+            return path.read_bytes(), str(path), path.parent
+        except OSError as error:
+            raise MappingError(f"{path}: the mapping file cannot be read ({error.strerror})") from error
+    preset = resources.files("mappings").joinpath(f"{name}.yaml")
+    if not preset.is_file():
+        raise MappingError(
+            f"mapping {name!r} is no preset; known are: {', '.join(presets())}; or give a path to a .yaml file"
+        )
+    return preset.read_bytes(), f"mappings/{name}.yaml", None
+
+
+# ---------------------------------------------------------------- YAML
+
+
+class _Yaml(yaml.SafeLoader):
+    """Keys are texts as they are written, and 0751 is no octal number."""
+
+
+def _keyed_by_text(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[str, Any]:
+    return {str(key.value): loader.construct_object(value, deep=True) for key, value in node.value}
+
+
+def _number(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Any:
+    text = str(node.value)
+    return text if re.fullmatch(r"0\d+", text) else loader.construct_yaml_int(node)
+
+
+_Yaml.add_constructor("tag:yaml.org,2002:map", _keyed_by_text)
+_Yaml.add_constructor("tag:yaml.org,2002:int", _number)
+
+
+def _parsed(text: bytes, where: str) -> Source:
+    marks: dict[At, str] = {}
+    try:
+        node = yaml.compose(text, Loader=_Yaml)
+        _mark(node, (), where, marks)
+        raw = yaml.load(text, Loader=_Yaml)  # noqa: S506 - a subclass of SafeLoader
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise MappingError(f"{where}{line}: this is not readable as YAML") from error
+    return Source(where, raw, marks, hashlib.sha256(text).hexdigest())
+
+
+def _mark(node: Any, at: At, where: str, marks: dict[At, str]) -> None:
+    """Write down the line of each key and element; refuse a key that stands twice (YAML would take the last)."""
+    match node:
+        case yaml.MappingNode():
+            seen: set[str] = set()
+            for key, value in node.value:
+                name, line = str(key.value), f"{where}:{key.start_mark.line + 1}"
+                if name in seen:
+                    raise MappingError(f"{line}: {dotted((*at, name))}: this key stands twice")
+                seen.add(name)
+                marks[(*at, name)] = line
+                _mark(value, (*at, name), where, marks)
+        case yaml.SequenceNode():
+            for value in node.value:
+                marks.setdefault((*at, "[]"), f"{where}:{value.start_mark.line + 1}")
+                _mark(value, (*at, "[]"), where, marks)
+        case _:
+            return
+
+
+def dotted(at: At) -> str:
+    """A place as people read it: ``resources.User.fields.emails[].value``."""
+    return ".".join(at).replace(".[]", "[]") or "the file"
+
+
+# ---------------------------------------------------------------- laying over
+
+
+def _laid_over(under: Any, over: Any, at: At, own: Mapping[At, str], marks: dict[At, str]) -> Any:
+    """Return what is under with what is over it: tables key by key, null removes, everything else replaces.
+
+    A rule that says where its value comes from is a whole new rule; one that does not changes the verbs it names.
+    """
+    if _is_list_of_one_table(under) and _is_list_of_one_table(over):
+        return [_laid_over(under[0], over[0], (*at, "[]"), own, marks)]
+    if not (isinstance(under, dict) and isinstance(over, dict)) or _is_new_rule(over):
+        _take_marks(at, own, marks)
+        return _without_nulls(over)
+    merged = dict(under)
+    for key, value in over.items():
+        here = (*at, key)
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = _laid_over(merged.get(key), value, here, own, marks)
+            if here in own:
+                marks[here] = own[here]
+    return merged
+
+
+def _take_marks(at: At, own: Mapping[At, str], marks: dict[At, str]) -> None:
+    for place in [place for place in marks if place[: len(at)] == at]:
+        del marks[place]
+    marks.update({place: mark for place, mark in own.items() if place[: len(at)] == at})
+
+
+def _is_new_rule(over: Any) -> bool:
+    return isinstance(over, dict) and ("from" in over or "const" in over)
+
+
+def _is_list_of_one_table(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict)
+
+
+def _without_nulls(value: Any) -> Any:
+    """To remove what is not there is to leave it out; but a rule may well say `const: null` of its own."""
+    if isinstance(value, dict) and not _is_new_rule(value):
+        return {key: _without_nulls(child) for key, child in value.items() if child is not None}
+    return value
