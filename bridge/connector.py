@@ -390,6 +390,8 @@ class ReadsBack(Protocol):
     def read_back(self, resources: Collection[str]) -> Iterator[Remote]:
         """Yield everything that the target has of these resources of the mapping, ours or not, each once.
 
+        Where two of these live at the same place and nobody can tell which one it is, it is yielded as each.
+
         It is read as it is yielded, a page at a time, and changes nothing. What is not yielded counts as missing,
         so an answer that may not be whole must raise. Raises `TargetError`, as `apply` does.
         """

@@ -135,7 +135,7 @@ class _Comparison:
         self._reading.read += 1
         identity = self._places.get((remote.resource, remote.remote_id)) or self._named(remote)
         if identity is None:
-            self._reading.foreign += 1
+            self._reading.foreign += remote.id not in self._known  # ours, under another name of the same place
         elif self._is_here(identity, remote):
             self._seen.add(identity)
             self._compare(reader, identity, remote)

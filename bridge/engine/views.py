@@ -21,6 +21,7 @@ from bridge.mapping import Ref
 from bridge.ports import EntityRow, Reader
 
 Subject = tuple[Kind, Key]
+_MAIN_ROLES = ("leader", "teacher", "pedagogue")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def _linked_view(scope: Scope, entity: Entity) -> dict[str, Any]:
         case Kind.INSTITUTION:
             view |= {"municipality": scope.ref(Kind.MUNICIPALITY, (scope.municipality,))}
         case Kind.AFFILIATION:
-            view |= {"person": scope.ref(Kind.PERSON, (entity.key[1],))}
+            view |= {"person": scope.ref(Kind.PERSON, (entity.key[1],)), "main_role": _main_role(view["roles"])}
         case Kind.MEMBERSHIP:
             view |= {
                 "person": scope.ref(Kind.PERSON, (entity.key[2],)),
@@ -93,6 +94,12 @@ def _linked_view(scope: Scope, entity: Entity) -> dict[str, Any]:
     if entity.kind is not Kind.INSTITUTION:
         view["institution"] = scope.ref(Kind.INSTITUTION, number)
     return view
+
+
+def _main_role(roles: list[dict[str, str]]) -> str | None:
+    """The one role, where a target knows only one: who leads or teaches does that whatever else they do."""
+    told = [role["value"] for role in roles]
+    return next((one for one in (*_MAIN_ROLES, *told) if one in told), None)
 
 
 def _person_views(reader: Reader, scope: Scope, rows: Mapping[Key, EntityRow]) -> dict[Key, dict[str, Any]]:

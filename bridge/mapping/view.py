@@ -13,7 +13,7 @@ _RELATIONS: dict[Kind, frozenset[str]] = {
     Kind.INSTITUTION: frozenset({"municipality"}),
     Kind.GROUP: frozenset({"institution", "institution_name", "members", "students", "employees"}),
     Kind.PERSON: frozenset({"kind", "kinds", "affiliations", "institutions", "enrolments"}),
-    Kind.AFFILIATION: frozenset({"institution", "person", "kind"}),
+    Kind.AFFILIATION: frozenset({"institution", "person", "kind", "main_role"}),
     Kind.GUARDIANSHIP: frozenset({"institution", "child", "contact"}),
     Kind.MEMBERSHIP: frozenset({"institution", "group", "person"}),
     Kind.TEACHING: frozenset({"institution", "institution_name", "group", "employees"}),
@@ -44,7 +44,9 @@ def view_fields(kind: Kind) -> frozenset[str]:
     paths = {name for name in names if name not in _PARTS and name != "affiliations"}
     paths |= {f"{name}.{part}" for name in names & _PARTS.keys() for part in _PARTS[name]}
     if "affiliations" in names:
-        paths |= {f"affiliations.{path}" for path in view_fields(Kind.AFFILIATION) - _REFERENCES - {"id"}}
+        paths |= {
+            f"affiliations.{path}" for path in view_fields(Kind.AFFILIATION) - _REFERENCES - {"id", "main_role"}
+        }
     return frozenset(paths)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from bridge.connector import ContractBroken, Remote, TargetUnavailable, differing_fields
@@ -24,28 +25,34 @@ _PAGE = 100
 _INCOMPLETE = "read_back_incomplete"
 
 
-def read_resources(wire: Wire, name: str, resource: Resource) -> Iterator[Remote]:
-    """Yield each resource once (RFC 7644 §3.4.2.4), with no more than a page in memory.
+def read_resources(wire: Wire, names: Sequence[str], resource: Resource, key: str = "id") -> Iterator[Remote]:
+    """Yield each resource once for each name that it may have, with no more than a page in memory.
+
+    What is not one of ours comes once only. `key` is what it goes by there: its id, or our externalId.
 
     A server may give fewer a page than it is asked for, and repeat some. That the pages are all there is told by
     totalResults only: where it changes meanwhile, or is not what was read, something may have slipped between two
     pages. Raises `TargetUnavailable` then, and `TargetError` for every answer that is no page.
     """
-    for id_, one in _resources(wire, resource):
-        yield _remote(name, id_, one)
+    for id_, one in _resources(wire, resource, key):
+        remote = _remote(names[0], id_, one)
+        yield remote
+        if remote.id is not None:
+            yield from (replace(remote, resource=name) for name in names[1:])
 
 
 def read_all(wire: Wire, resource: Resource) -> Iterator[Json]:
     """Yield each resource of an endpoint as it is there. Raises as `read_resources` does."""
-    return (one for _, one in _resources(wire, resource))
+    return (one for _, one in _resources(wire, resource, "id"))
 
 
-def _resources(wire: Wire, resource: Resource) -> Iterator[tuple[str, Json]]:
+def _resources(wire: Wire, resource: Resource, key: str) -> Iterator[tuple[str, Json]]:
+    """Page by page (RFC 7644 §3.4.2.4)."""
     seen: set[str] = set()
     total: int | None = None
     start = 1  # counted from 1, as RFC 7644 does
     while total is None or len(seen) < total:
-        told, page = _page(wire, resource, start)
+        told, page = _page(wire, resource, start, key)
         if total not in (None, told):
             raise TargetUnavailable(_INCOMPLETE)
         total = told
@@ -59,7 +66,7 @@ def _resources(wire: Wire, resource: Resource) -> Iterator[tuple[str, Json]]:
         raise TargetUnavailable(_INCOMPLETE)
 
 
-def _page(wire: Wire, resource: Resource, start: int) -> tuple[int, list[tuple[str, Json]]]:
+def _page(wire: Wire, resource: Resource, start: int, key: str) -> tuple[int, list[tuple[str, Json]]]:
     """How many there are in all, and those of one page with their ids."""
     query = {"startIndex": str(start), "count": str(_PAGE)}
     answer = wire.send(Request("GET", resource.endpoint, query=query))
@@ -72,14 +79,14 @@ def _page(wire: Wire, resource: Resource, start: int) -> tuple[int, list[tuple[s
     total, found = page.get("totalResults"), page.get("Resources", [])
     if not isinstance(total, int) or isinstance(total, bool) or not isinstance(found, list):
         raise ContractBroken(f"GET {resource.endpoint} does not answer with a list as RFC 7644 §3.4.2 says")
-    return total, [(_id(resource, one), one) for one in found]
+    return total, [(_id(resource, one, key), one) for one in found]
 
 
-def _id(resource: Resource, found: Any) -> str:
+def _id(resource: Resource, found: Any, key: str) -> str:
     try:
-        return id_of(found if isinstance(found, dict) else None)
+        return id_of({"id": found.get(key)} if isinstance(found, dict) else None)
     except Settled as none:
-        raise ContractBroken(f"GET {resource.endpoint} lists something without an id") from none
+        raise ContractBroken(f"GET {resource.endpoint} lists something without {key}") from none
 
 
 def _remote(name: str, remote_id: str, found: Json) -> Remote:

@@ -89,10 +89,14 @@ class ScimTarget:
 
     def read_back(self, resources: Collection[str]) -> Iterator[Remote]:
         """Yield all that the server has of these resources; see `read_resources` for what it raises."""
+        living: dict[Resource, list[str]] = {}
         for name in resources:
             if name not in self._resources:
                 raise ContractBroken(f"the mapping sends {name}, but `resources` does not say where it lives")
-            yield from read_resources(self._wire, name, self._resources[name])
+            living.setdefault(self._resources[name], []).append(name)
+        key = "externalId" if self._ways.search == "path" else "id"
+        for resource, names in living.items():
+            yield from read_resources(self._wire, names, resource, key)
 
     def differing(self, resource: str, sent: Json, found: Json) -> tuple[str, ...]:
         return differing(sent, found)

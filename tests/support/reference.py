@@ -55,9 +55,11 @@ class Reference:
     municipality: str
     institutions: dict[str, str | None] = field(default_factory=dict)
     groups: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
+    guarded: set[str] = field(default_factory=set)  # who has anything protected, a number only perhaps
     said: dict[str, list[Said]] = field(default_factory=lambda: defaultdict(list))
     affiliations: dict[tuple[str, str, str], dict[str, Any]] = field(default_factory=dict)
     members: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
+    ties: dict[tuple[str, str], set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
     guardianships: dict[tuple[str, str, str], dict[str, Any]] = field(default_factory=dict)
 
     # ------------------------------------------------------------ as SCIM
@@ -220,11 +222,12 @@ def _record(
     for group in [*groups, *([main] if main else [])]:
         day.groups.setdefault((number, group), {"name": group})
         day.members[number, group].add(user)
+        day.ties[number, group].add((user, kind[tag]))
     told = day.affiliations.setdefault(at, {"roles": set()})
     told["roles"] |= set(_texts(role, "Role"))
     if at not in newest or time > newest[at]:
         newest[at] = time
-        told |= {"level": _text(role, "Level"), "main_group": main}
+        told |= {"level": _text(role, "Level"), "main_group": main, "short_name": _text(role, "ShortName")}
     for contact in role:
         if _name(contact) == "ContactPerson":
             person = next(child for child in contact if _name(child) == "Person")
@@ -244,6 +247,8 @@ def _say(day: Reference, number: str, person: ET.Element, role: str, time: datet
     assert user
     assert given
     assert family
+    if any(part.get("protected") == "true" for part in person.iter()):
+        day.guarded.add(user)
     age = -time.timestamp() if time > _NEVER else 0.0
     day.said[user].append(
         Said(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.domain.changes import Operation
-from bridge.domain.entities import Contribution, Entity, Kind, Membership, Person, Phone
+from bridge.domain.entities import ENTITY_TYPES, Contribution, Entity, Kind, Membership, Person, Phone
 from bridge.domain.ids import Key
 from bridge.domain.records import Header, Quarantined, Record
 from bridge.engine.detect import Detection, detect
