@@ -36,9 +36,9 @@ class Clock:
         return self.at
 
 
-def services(folder: Path, clock: Clock, shelf: MemoryShelf) -> Services:
+def services(clock: Clock, shelf: MemoryShelf, municipality: str = TOWN) -> Services:
     return Services(
-        TOWN, None, _no_http, lambda path: path.read_text(), clock, Path.read_bytes, shelf=lambda: shelf
+        municipality, None, _no_http, lambda path: path.read_text(), clock, Path.read_bytes, shelf=lambda: shelf
     )
 
 
@@ -53,9 +53,11 @@ def config(folder: Path, **settings: Any) -> OneRosterConfig:
     return OneRosterConfig(**{"public_url": URL, "clients": (client,), **settings})
 
 
-def make_target(folder: Path, clock: Clock, shelf: MemoryShelf, **settings: Any) -> OneRosterTarget:
+def make_target(
+    folder: Path, clock: Clock, shelf: MemoryShelf, municipality: str = TOWN, **settings: Any
+) -> OneRosterTarget:
     assert connector.target is not None
-    made = connector.target(config(folder, **settings), services(folder, clock, shelf))
+    made = connector.target(config(folder, **settings), services(clock, shelf, municipality))
     assert isinstance(made, OneRosterTarget)
     return made
 

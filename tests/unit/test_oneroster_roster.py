@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.connector import Command
+from bridge.connector import Command, Shelved
 from bridge.domain.entities import Kind
+from bridge.domain.errors import StoreUnavailable
 from bridge.mapping import Ref, load_mapping, resolve
 from bridge.testing.memory_shelf import MemoryShelf
 from connectors.oneroster.objects import Roster
@@ -48,7 +49,7 @@ class Desk:
 
     def __init__(self, settings: RosterSettings = SETTINGS) -> None:
         self.clock = Clock()
-        self.shelf = MemoryShelf(self.clock)
+        self.shelf: MemoryShelf = MemoryShelf(self.clock)
         self.settings = settings
 
     def tell(self, *commands: Command) -> None:
@@ -323,6 +324,37 @@ def test_nonsense_in_a_document_breaks_nothing(desk: Desk) -> None:
     assert roster.classes[0].grades == ("7",)
     assert (roster.users[0].given_name, roster.users[0].grades, roster.users[0].user_ids) == ("", ("07",), ())
     assert roster.enrollments[0].end is None
+
+
+class _Busy(MemoryShelf):
+    """Somebody puts something on it in the middle of the first readings."""
+
+    def __init__(self, clock: Clock, interruptions: int) -> None:
+        super().__init__(clock)
+        self.interruptions = interruptions
+
+    def all(self, collection: str, *, after: int = 0) -> Iterator[Shelved]:
+        rows = list(super().all(collection, after=after))
+        if collection == "org" and self.interruptions:
+            self.interruptions -= 1
+            shelve(self, [school(), user(f"anna{self.interruptions}")])
+        return iter(rows)
+
+
+def test_a_roster_is_never_half_of_one_state_and_half_of_another(desk: Desk) -> None:
+    desk.shelf = _Busy(desk.clock, 3)
+    assert len(desk.roster().users) == 3
+
+
+def test_a_shelf_that_never_rests_is_no_roster_at_all(desk: Desk) -> None:
+    desk.shelf = _Busy(desk.clock, 1000)
+    with pytest.raises(StoreUnavailable):
+        desk.roster()
+
+
+def test_an_identifier_of_a_school_may_be_any(desk: Desk) -> None:
+    desk.tell(school(identifier="DK-101001"), user("anna"))
+    assert [one.org for one in desk.roster().users[0].roles] == [org_id()]
 
 
 # ---------------------------------------------------------------- whatever happens
