@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +21,7 @@ from connectors.oneroster.objects import Roster
 from connectors.oneroster.roster import RosterSettings, compose
 from connectors.oneroster.shelving import shelve
 from connectors.oneroster.years import Calendar
+from tests.support.engine import mapping_of
 from tests.support.oneroster import (
     OTHER,
     PUPIL,
@@ -39,6 +42,7 @@ from tests.support.oneroster import (
     user_id,
 )
 
+ROOT = Path(__file__).parents[2]
 SETTINGS = RosterSettings(municipality=TOWN, district_name="Prøveby")
 YEAR = {"beginDate": "2026-08-01", "lastDate": "2027-07-31"}
 LAST_YEAR = {"beginDate": "2025-08-01", "lastDate": "2026-07-31"}
@@ -491,3 +495,43 @@ def test_the_preset_makes_documents_that_a_roster_is_made_of(desk: Desk) -> None
     assert {org.name for org in roster.orgs} == {"Skolen", OTHER, "Prøveby"}
     assert "0101011234" not in repr(roster)
     assert "2001" not in repr(roster)
+
+
+def test_the_lines_for_demographics_and_parents_are_what_a_roster_understands(desk: Desk) -> None:
+    page = (ROOT / "docs" / "how-to" / "oneroster.md").read_text(encoding="utf-8")
+    shown = page.partition("## Demographics and parents")[2].partition("\n## ")[0].replace("…", "tests")
+    lines = [line.removeprefix("    ") for line in shown.splitlines() if line.startswith("    ")]
+    middle = next(number for number, line in enumerate(lines) if line.startswith("#"))
+    birth, parents = yaml.safe_load("\n".join(lines[:middle])), yaml.safe_load("\n".join(lines[middle:]))
+    preset = yaml.safe_load((ROOT / "mappings" / "oneroster" / "core.yaml").read_text(encoding="utf-8"))
+    preset["resources"]["user"]["fields"] |= birth["user"]["fields"]
+    preset["resources"]["user"] |= parents["user"]
+    preset["resources"]["agent"] = parents["agent"]
+    mapping = mapping_of(yaml.safe_dump(preset, sort_keys=False, allow_unicode=True))
+    desk.tell(school())
+    for told, kinds in ((user("anna"), ["student"]), (user("mor"), ["contact"])):
+        worn = [{"kind": "student", "institution_number": SCHOOL, "roles": []}] if "student" in kinds else []
+        view = {
+            "user_id": told.key[0],
+            "kinds": kinds,
+            "birth_date": "2019-04-01",
+            "gender": "K",
+            "affiliations": worn,
+        }
+        made = mapping.render(Kind.PERSON, {"id": told.id, **view})
+        assert made is not None
+        desk.tell(replace(told, document=made[1]))
+    ids = {one: one for one in (org_id(), user_id("anna"), user_id("mor"))}
+    tie = {
+        "child": Ref(Kind.PERSON, user_id("anna")),
+        "contact": Ref(Kind.PERSON, user_id("mor")),
+        "institution": Ref(Kind.INSTITUTION, org_id()),
+        "relation": {"value": "mother"},
+    }
+    made = mapping.render(Kind.GUARDIANSHIP, {"id": agent("anna", "mor").id, **tie})
+    assert made is not None
+    desk.tell(replace(agent("anna", "mor"), document=resolve(made[1], ids)))
+    users = {one.username: one for one in desk.roster().users}
+    assert (users["anna"].agents, users["mor"].agents) == ((user_id("mor"),), (user_id("anna"),))
+    assert [one.role for one in users["mor"].roles] == ["parent"]
+    assert {one.sex for one in desk.roster().demographics} == {"female"}
