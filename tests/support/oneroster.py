@@ -175,6 +175,21 @@ def gone(told: Command) -> Command:
     return command(told.resource, told.key, None)
 
 
+TOLD = [
+    school(),
+    school(OTHER),
+    group("1A", grades=["01"], beginDate="2026-08-01", lastDate="2027-07-31"),
+    group("1B", OTHER),
+    user("anna", demographics={"birthDate": "2019-04-01", "sex": "female"}),
+    user("bo", TEACHER, role("aide", "principal", number=OTHER)),
+    user("carl", role("student", "student", number=OTHER)),
+    member("anna", "1A"),
+    member("bo", "1A", role="teacher"),
+    member("carl", "1B", number=OTHER),
+]
+"""Two schools with a class each, a teacher at both, and a pupil in each."""
+
+
 # ---------------------------------------------------------------- who asks
 
 
