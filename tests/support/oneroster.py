@@ -11,7 +11,7 @@ from typing import Any
 
 from starlette.testclient import TestClient
 
-from bridge.connector import Command, Outcome, Services
+from bridge.connector import Command, Outcome, Services, Shelf
 from bridge.domain.changes import Operation
 from bridge.domain.entities import Kind
 from bridge.domain.ids import CanonicalId, Key, canonical_id
@@ -36,7 +36,7 @@ class Clock:
         return self.at
 
 
-def services(clock: Clock, shelf: MemoryShelf, municipality: str = TOWN) -> Services:
+def services(clock: Clock, shelf: Shelf, municipality: str = TOWN) -> Services:
     return Services(
         municipality, None, _no_http, lambda path: path.read_text(), clock, Path.read_bytes, shelf=lambda: shelf
     )
@@ -54,7 +54,7 @@ def config(folder: Path, **settings: Any) -> OneRosterConfig:
 
 
 def make_target(
-    folder: Path, clock: Clock, shelf: MemoryShelf, municipality: str = TOWN, **settings: Any
+    folder: Path, clock: Clock, shelf: Shelf, municipality: str = TOWN, **settings: Any
 ) -> OneRosterTarget:
     assert connector.target is not None
     made = connector.target(config(folder, **settings), services(clock, shelf, municipality))
@@ -199,7 +199,7 @@ class Provider:
 
     target: OneRosterTarget
     clock: Clock
-    shelf: MemoryShelf
+    shelf: Shelf
     path: str = V2
     token: str = field(default="")
 

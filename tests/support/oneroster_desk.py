@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
-from bridge.connector import Command
+from bridge.connector import Command, Shelf, Shelved
 from bridge.testing.memory_shelf import MemoryShelf
 from connectors.oneroster.objects import Roster
 from connectors.oneroster.roster import RosterSettings, compose
@@ -12,6 +14,8 @@ from connectors.oneroster.shelving import shelve
 from tests.support.oneroster import (
     TOWN,
     Clock,
+    school,
+    user,
 )
 
 SETTINGS = RosterSettings(municipality=TOWN, district_name="Prøveby")
@@ -24,7 +28,7 @@ class Desk:
 
     def __init__(self, settings: RosterSettings = SETTINGS) -> None:
         self.clock = Clock()
-        self.shelf: MemoryShelf = MemoryShelf(self.clock)
+        self.shelf: Any = MemoryShelf(self.clock)
         self.settings = settings
 
     def tell(self, *commands: Command) -> None:
@@ -33,6 +37,23 @@ class Desk:
 
     def roster(self) -> Roster:
         return compose(self.shelf, self.settings, self.clock())
+
+
+class BusyShelf:
+    """Somebody puts something on a shelf in the middle of the first readings."""
+
+    def __init__(self, shelf: Shelf, interruptions: int) -> None:
+        self._shelf, self._interruptions = shelf, interruptions
+
+    def version(self) -> int:
+        return self._shelf.version()
+
+    def all(self, collection: str, *, after: int = 0) -> Iterator[Shelved]:
+        rows = list(self._shelf.all(collection, after=after))
+        if collection == "org" and self._interruptions:
+            self._interruptions -= 1
+            shelve(self._shelf, [school(), user(f"anna{self._interruptions}")])
+        return iter(rows)
 
 
 def references(roster: Roster) -> list[tuple[str, str]]:

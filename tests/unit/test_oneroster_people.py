@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import date, timedelta
 
 import pytest
 
-from bridge.connector import Shelved
 from bridge.domain.errors import StoreUnavailable
-from bridge.testing.memory_shelf import MemoryShelf
-from connectors.oneroster.shelving import shelve
 from tests.support.oneroster import (
     OTHER,
     PUPIL,
     TEACHER,
-    Clock,
     agent,
     gone,
     group,
@@ -26,7 +21,7 @@ from tests.support.oneroster import (
     user,
     user_id,
 )
-from tests.support.oneroster_desk import YEAR, Desk, dangling
+from tests.support.oneroster_desk import YEAR, BusyShelf, Desk, dangling
 
 
 @pytest.fixture
@@ -157,28 +152,13 @@ def test_nonsense_in_a_document_breaks_nothing(desk: Desk) -> None:
     assert roster.enrollments[0].end is None
 
 
-class _Busy(MemoryShelf):
-    """Somebody puts something on it in the middle of the first readings."""
-
-    def __init__(self, clock: Clock, interruptions: int) -> None:
-        super().__init__(clock)
-        self.interruptions = interruptions
-
-    def all(self, collection: str, *, after: int = 0) -> Iterator[Shelved]:
-        rows = list(super().all(collection, after=after))
-        if collection == "org" and self.interruptions:
-            self.interruptions -= 1
-            shelve(self, [school(), user(f"anna{self.interruptions}")])
-        return iter(rows)
-
-
 def test_a_roster_is_never_half_of_one_state_and_half_of_another(desk: Desk) -> None:
-    desk.shelf = _Busy(desk.clock, 3)
+    desk.shelf = BusyShelf(desk.shelf, 3)
     assert len(desk.roster().users) == 3
 
 
 def test_a_shelf_that_never_rests_is_no_roster_at_all(desk: Desk) -> None:
-    desk.shelf = _Busy(desk.clock, 1000)
+    desk.shelf = BusyShelf(desk.shelf, 1000)
     with pytest.raises(StoreUnavailable):
         desk.roster()
 
