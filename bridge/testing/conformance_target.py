@@ -30,6 +30,8 @@ from bridge.connector import (
     ReadsBack,
     Rejected,
     Remote,
+    Shelf,
+    Shelved,
     Target,
     TargetUnauthorised,
     TargetUnavailable,
@@ -85,26 +87,13 @@ class ProxiedReceiver:
         return [request.body for request in self._proxy.requests if request.body]
 
 
-class ShelfReceiver(MemoryShelf):
+class ShelfReceiver:
     """A shelf that remembers every document that was put on it."""
 
     def __init__(self) -> None:
-        super().__init__(lambda: _TIME)
+        self._shelf: Shelf = MemoryShelf(lambda: _TIME)
         self._bodies: list[bytes] = []
         self._live: set[tuple[str, str]] = set()
-
-    def put(self, entries: Iterable[Entry]) -> int:
-        told = list(entries)
-        changed = super().put(told)
-        self._bodies += [json.dumps(entry.document).encode() for entry in told]
-        for entry in told:
-            (self._live.discard if entry.is_gone else self._live.add)((entry.collection, entry.id))
-        return changed
-
-    def remove(self, collection: str, ids: Iterable[str]) -> None:
-        told = list(ids)
-        super().remove(collection, told)
-        self._live -= {(collection, one) for one in told}
 
     def bodies(self) -> Sequence[bytes]:
         return list(self._bodies)
@@ -112,6 +101,37 @@ class ShelfReceiver(MemoryShelf):
     def count(self) -> int:
         """How many documents are there and are no mark of something gone."""
         return len(self._live)
+
+    def put(self, entries: Iterable[Entry]) -> int:
+        told = list(entries)
+        changed = self._shelf.put(told)
+        self._bodies += [json.dumps(entry.document).encode() for entry in told]
+        for entry in told:
+            (self._live.discard if entry.is_gone else self._live.add)((entry.collection, entry.id))
+        return changed
+
+    def remove(self, collection: str, ids: Iterable[str]) -> None:
+        told = list(ids)
+        self._shelf.remove(collection, told)
+        self._live -= {(collection, one) for one in told}
+
+    def get(self, collection: str, id: str) -> Shelved | None:  # noqa: A002 - the port's own name
+        return self._shelf.get(collection, id)
+
+    def all(self, collection: str, *, after: int = 0) -> Iterator[Shelved]:
+        return self._shelf.all(collection, after=after)
+
+    def version(self) -> int:
+        return self._shelf.version()
+
+    def forget_gone(self, before: datetime) -> int:
+        return self._shelf.forget_gone(before)
+
+    def note(self, name: str) -> str | None:
+        return self._shelf.note(name)
+
+    def set_note(self, name: str, value: str) -> None:
+        self._shelf.set_note(name, value)
 
 
 @dataclass(frozen=True, slots=True)

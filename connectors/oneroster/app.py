@@ -107,22 +107,16 @@ def _add_token(app: FastAPI, gate: Gate, path: str) -> None:
             return _token_error(401, "invalid_client", {"WWW-Authenticate": 'Basic realm="OneRoster"'})
         form = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
         told = dict(form)
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM or len(told) != len(
-            form
-        ):
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != _FORM or len(told) != len(form):
             return _token_error(400, "invalid_request")
         if told.get("grant_type") != "client_credentials":
             return _token_error(400, "unsupported_grant_type" if "grant_type" in told else "invalid_request")
         made, granted = gate.token(client, told.get("scope", "").split())
         if not granted:
             return _token_error(400, "invalid_scope")
-        seconds = int(gate.lifetime.total_seconds())
-        answer = {
-            "access_token": made,
-            "token_type": "Bearer",
-            "expires_in": seconds,
-            "scope": " ".join(sorted(granted)),
-        }
+        answer: dict[str, Any] = {"access_token": made, "token_type": "Bearer", "scope": " ".join(sorted(granted))}
+        answer["expires_in"] = int(gate.lifetime.total_seconds())
         return JSONResponse(answer, headers={"Cache-Control": "no-store", "Pragma": "no-cache"})
 
     @app.exception_handler(RequestValidationError)

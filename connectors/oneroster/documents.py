@@ -12,20 +12,21 @@ Document = Mapping[str, Any]
 def text(document: Document, name: str) -> str | None:
     """One value as text; None for nothing, and for what is not one value."""
     value = document.get(name)
-    return None if value in (None, "") or isinstance(value, (Mapping, list)) else str(value)
+    if isinstance(value, str):
+        return value or None
+    return None if value is None or isinstance(value, (dict, list)) else str(value)
 
 
 def texts(value: object) -> tuple[str, ...]:
     """One value or a list of them as texts, each once."""
     listed = value if isinstance(value, list) else [value]
-    return tuple(
-        dict.fromkeys(str(one) for one in listed if one not in (None, "") and not isinstance(one, (Mapping, list)))
-    )
+    told = (str(one) for one in listed if one not in (None, "") and not isinstance(one, (dict, list)))
+    return tuple(dict.fromkeys(told))
 
 
 def tables(value: object) -> Iterator[Document]:
     """The elements of a list that have fields."""
-    yield from (one for one in (value if isinstance(value, list) else ()) if isinstance(one, Mapping))
+    yield from (one for one in (value if isinstance(value, list) else ()) if isinstance(one, dict))
 
 
 def day(document: Document, name: str) -> date | None:

@@ -33,10 +33,9 @@ class People:
     @cached_property
     def _at(self) -> dict[str, list[_Place]]:
         """By user, where they are or were anything at a school that we know, in the order of the source."""
-        numbers = {school.identifier: school for school in self._schooling.schools.values()}
         found: dict[str, list[_Place]] = {}
         for row in self._kept["user"].values():
-            held = [(numbers.get(number), role) for number, role in places(row.document)]
+            held = [(self._schooling.school(number), role) for number, role in places(row.document)]
             at = [_Place(s, role, not s.is_gone, self._schooling.since(s)) for s, role in held if s is not None]
             for agent in self._agents[row.id]:
                 school = self._schooling.schools.get(text(agent.document, "school") or "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -57,7 +57,7 @@ class Query:
         """Whether all are wanted, in the order of their ids."""
         return self.matches is None and self.sort == "sourcedId" and not self.is_descending
 
-    def sorted(self, written: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def sorted(self, written: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         """In the order that was asked for; equals, and what has no such value, always in the same order."""
         by_id = sorted(written, key=lambda one: str(one["sourcedId"]))
         return sorted(by_id, key=lambda one: _rank(one, self.sort), reverse=self.is_descending)

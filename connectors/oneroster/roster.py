@@ -6,11 +6,12 @@ The shelf holds, by resource of the mapping, `org`, `class`, `user`, `enrollment
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, time
 from typing import TypeVar
 
-from bridge.connector import Shelf
+from bridge.connector import Shelf, Shelved
+from bridge.domain.errors import StoreUnavailable
 from connectors.oneroster.objects import Object, Roster
 from connectors.oneroster.people import People
 from connectors.oneroster.schooling import RosterSettings, Schooling
@@ -23,22 +24,34 @@ RESOURCES = ("org", "class", "user", "enrollment", "agent")
 ARRIVALS = "arrival"
 """The collection that has the time at which each school came, or came back."""
 
+_TRIES = 5
+
 Told = TypeVar("Told", bound=Object)
 
 
 def compose(shelf: Shelf, settings: RosterSettings, now: datetime) -> Roster:
     """Return the roster as it is now; during one day it changes with the version of the shelf only.
 
-    Left out is what refers to something that is not there at all, and who has no role at any school.
+    Left out is what refers to something that is not there at all, and who has no role at any school. Raises
+    `StoreUnavailable` while the shelf changes faster than it can be read: half of one state and half of the next
+    would be a roster that never was.
     """
-    version = shelf.version()  # read first: what comes meanwhile is told again, not missed
+    for _ in range(_TRIES):
+        version = shelf.version()
+        kept = {name: list(shelf.all(name)) for name in (*RESOURCES, ARRIVALS)}
+        if shelf.version() == version:
+            return _composed(version, kept, settings, now)
+    raise StoreUnavailable("the shelf changes faster than it can be read; it is read again when somebody asks")
+
+
+def _composed(version: int, rows: Mapping[str, list[Shelved]], settings: RosterSettings, now: datetime) -> Roster:
     calendar = Calendar.at(settings.school_year_starts, now)
     oldest = datetime.combine(calendar.today, time(), UTC) - settings.tombstones
     kept = {
-        name: {row.id: row for row in shelf.all(name) if not row.is_gone or row.changed_at >= oldest}
+        name: {row.id: row for row in rows[name] if not row.is_gone or row.changed_at >= oldest}
         for name in RESOURCES
     }
-    arrivals = {row.id: row.changed_at for row in shelf.all(ARRIVALS)}
+    arrivals = {row.id: row.changed_at for row in rows[ARRIVALS]}
     schooling = Schooling(settings, calendar, kept, arrivals, now)
     people = People(schooling, kept)
     return Roster(

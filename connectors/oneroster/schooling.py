@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Literal
 
 from bridge.connector import Shelved
+from bridge.domain.entities import Kind
 from bridge.domain.ids import canonical_id
 from connectors.oneroster.documents import day, text, texts
 from connectors.oneroster.objects import Class, Course, Org, Session
@@ -39,6 +40,10 @@ class RosterSettings:
     school_year_starts: str = "08-01"
     tombstones: timedelta = timedelta(days=90)
 
+    def school_id(self, number: str) -> str:
+        """The sourcedId of a school, whatever the mapping tells as its identifier."""
+        return canonical_id(self.municipality, Kind.INSTITUTION, (number,))
+
     def id(self, kind: str, *key: str) -> str:
         """The sourcedId of something that is made here, the same after every rebuild."""
         return canonical_id(self.municipality, f"oneroster.{kind}", key)
@@ -67,6 +72,10 @@ class Schooling:
     ) -> None:
         self._settings, self._calendar, self._now = settings, calendar, now
         self._orgs, self._groups, self._arrivals = kept["org"], kept["class"], arrivals
+
+    def school(self, number: str) -> Org | None:
+        """The school with this institution number."""
+        return self.schools.get(self._settings.school_id(number))
 
     def since(self, school: Org) -> datetime:
         """When a school came or went: another name changes nothing in what refers to it."""

@@ -74,9 +74,8 @@ class Service:
             fields = parse_fields(request.query_params, self.shapes[collection.kind])
         except BadQuery as error:
             raise Refused(400, error.minor, error.text) from error
-        found = {thing.id: thing for thing in collection.find(self._rosters.current().directory, ())}.get(
-            identifier
-        )
+        directory = self._rosters.current().directory
+        found = next((thing for thing in collection.find(directory, ()) if thing.id == identifier), None)
         if found is None:
             raise _unknown()
         return _answer({collection.kind: select(self._writer.write(found), fields)})
@@ -95,10 +94,9 @@ class Service:
         if query.is_plain:
             listed = tuple(sorted(thing.id for thing in found))
         else:
-            written = [
-                one for one in map(self._writer.write, found) if query.matches is None or query.matches(one)
-            ]
-            listed = tuple(one["sourcedId"] for one in query.sorted(written))
+            written = map(self._writer.write, found)
+            wanted = written if query.matches is None else filter(query.matches, written)
+            listed = tuple(one["sourcedId"] for one in query.sorted(wanted))
         self._listings.keep((snapshot.mark, key), listed)
         return snapshot.mark, listed
 

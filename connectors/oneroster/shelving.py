@@ -59,10 +59,8 @@ def _told(shelf: Shelf, command: Command) -> tuple[list[Entry], Outcome]:
     if command.operation is Operation.DELETED or document is None:
         if kept is None or kept.is_gone:
             return [], Unchanged(command.id)
-        mark = reduced(name, kept.document, command.identity.values())
-        return [Entry(name, command.id, mark, is_gone=True), *_arrival(command, is_gone=True)], Delivered(
-            command.id
-        )
+        mark = Entry(name, command.id, reduced(name, kept.document, command.identity.values()), is_gone=True)
+        return [mark, *_arrival(command, is_gone=True)], Delivered(command.id)
     if not command.may_create and not is_there:
         return [], Unchanged(is_gone=True)
     if _has_foreign_role(command):

@@ -144,9 +144,8 @@ class Gate:
         now = self._now().timestamp()
         if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12 and nonce):
             raise NotAuthorised(presented=True)
-        if abs(now - int(timestamp)) > _WINDOW.total_seconds() or not self._seen.add(
-            (client, timestamp, nonce), now
-        ):
+        is_near = abs(now - int(timestamp)) <= _WINDOW.total_seconds()
+        if not is_near or not self._seen.add((client, timestamp, nonce), now):
             raise NotAuthorised(presented=True)
 
 

@@ -17,7 +17,7 @@ from bridge.engine.guard import GuardPolicy
 from bridge.mapping import load_mapping
 from bridge.testing.memory_shelf import MemoryShelf
 from connectors.stil import FolderConfig, folder
-from tests.support.engine import Bench
+from tests.support.engine import TOWN, Bench
 from tests.support.oneroster import V2, Clock, Provider, make_target, services
 from tests.support.world import DAYS
 
@@ -32,14 +32,14 @@ class Municipality:
     def __init__(self, work: Path) -> None:
         self.clock = Clock()
         shelf = MemoryShelf(self.clock)
-        target = make_target(work, self.clock, shelf)
+        target = make_target(work, self.clock, shelf, TOWN)
         self.provider = Provider(target, self.clock, shelf, V2)
         policy = GuardPolicy(max_deleted_percent=100.0, deletion_grace=timedelta(0))
         self.bench = Bench(mapping=load_mapping("oneroster/core"), policy=policy)
         self.bench.target = target  # type: ignore[assignment]  # a real one
         self.bench.leaving = replace(self.bench.leaving, retention=timedelta(0))
         self.incoming = work / "incoming"
-        self.services = services(work, self.clock, shelf)
+        self.services = services(self.clock, shelf)
 
     def pass_a_day(self, day: Path) -> None:
         assert folder.source is not None

@@ -71,7 +71,7 @@ def test_every_answer_is_one_that_is_named(contract: Any, provider: Provider, pa
     operation = contract[path]["POST" if is_token else "GET"]
     proof = basic("platform", SECRET) if is_token else f"Bearer {provider.token}"
 
-    @settings(max_examples=10, derandomize=True, deadline=None, database=None, suppress_health_check=HealthCheck)
+    @settings(max_examples=8, derandomize=True, deadline=None, database=None, suppress_health_check=HealthCheck)
     @given(operation.as_strategy(generation_mode=mode), st.booleans())
     def each(case: Any, is_known: bool) -> None:
         if is_known and mode is GenerationMode.POSITIVE:

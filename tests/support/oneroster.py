@@ -11,7 +11,7 @@ from typing import Any
 
 from starlette.testclient import TestClient
 
-from bridge.connector import Command, Outcome, Services
+from bridge.connector import Command, Outcome, Services, Shelf
 from bridge.domain.changes import Operation
 from bridge.domain.entities import Kind
 from bridge.domain.ids import CanonicalId, Key, canonical_id
@@ -36,9 +36,9 @@ class Clock:
         return self.at
 
 
-def services(folder: Path, clock: Clock, shelf: MemoryShelf) -> Services:
+def services(clock: Clock, shelf: Shelf, municipality: str = TOWN) -> Services:
     return Services(
-        TOWN, None, _no_http, lambda path: path.read_text(), clock, Path.read_bytes, shelf=lambda: shelf
+        municipality, None, _no_http, lambda path: path.read_text(), clock, Path.read_bytes, shelf=lambda: shelf
     )
 
 
@@ -53,9 +53,11 @@ def config(folder: Path, **settings: Any) -> OneRosterConfig:
     return OneRosterConfig(**{"public_url": URL, "clients": (client,), **settings})
 
 
-def make_target(folder: Path, clock: Clock, shelf: MemoryShelf, **settings: Any) -> OneRosterTarget:
+def make_target(
+    folder: Path, clock: Clock, shelf: Shelf, municipality: str = TOWN, **settings: Any
+) -> OneRosterTarget:
     assert connector.target is not None
-    made = connector.target(config(folder, **settings), services(folder, clock, shelf))
+    made = connector.target(config(folder, **settings), services(clock, shelf, municipality))
     assert isinstance(made, OneRosterTarget)
     return made
 
@@ -173,6 +175,21 @@ def gone(told: Command) -> Command:
     return command(told.resource, told.key, None)
 
 
+TOLD = [
+    school(),
+    school(OTHER),
+    group("1A", grades=["01"], beginDate="2026-08-01", lastDate="2027-07-31"),
+    group("1B", OTHER),
+    user("anna", demographics={"birthDate": "2019-04-01", "sex": "female"}),
+    user("bo", TEACHER, role("aide", "principal", number=OTHER)),
+    user("carl", role("student", "student", number=OTHER)),
+    member("anna", "1A"),
+    member("bo", "1A", role="teacher"),
+    member("carl", "1B", number=OTHER),
+]
+"""Two schools with a class each, a teacher at both, and a pupil in each."""
+
+
 # ---------------------------------------------------------------- who asks
 
 
@@ -182,7 +199,7 @@ class Provider:
 
     target: OneRosterTarget
     clock: Clock
-    shelf: MemoryShelf
+    shelf: Shelf
     path: str = V2
     token: str = field(default="")
 

@@ -232,7 +232,7 @@ def test_a_short_secret_is_refused(tmp_path: Path, clock: Clock) -> None:
     made = config(tmp_path)
     (tmp_path / "secret").write_text("short")
     with pytest.raises(ConfigError, match="openssl rand"):
-        OneRosterTarget(made, services(tmp_path, clock, MemoryShelf(clock)))
+        OneRosterTarget(made, services(clock, MemoryShelf(clock)))
 
 
 @pytest.mark.parametrize(
