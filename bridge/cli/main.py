@@ -29,9 +29,11 @@ from bridge.cli.common import (
     fail,
     open_configured,
 )
+from bridge.cli.disclosures import print_disclosures
 from bridge.cli.history import events, history_app, replay_events, snapshot
 from bridge.cli.holds import holds_app, kept_app
 from bridge.cli.init import SourceKind, write_example
+from bridge.cli.mapping import mapping_app
 from bridge.cli.notices import notices_app, said
 from bridge.cli.printing import line
 from bridge.cli.quarantine import quarantine_app
@@ -68,12 +70,14 @@ app.add_typer(notices_app, name="notices")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(history_app, name="history")
 app.add_typer(reconcile_app, name="reconcile")
+app.add_typer(mapping_app, name="mapping")
 app.add_typer(simulate, name="simulate")
 app.command("trace")(trace_person)
 app.command("resync")(resync_target)
 app.command("events")(events)
 app.command("replay")(replay_events)
 app.command("snapshot")(snapshot)
+app.command("disclosures")(print_disclosures)
 
 Target = Annotated[str | None, typer.Option(help="A target's id, <municipality>/<name>.")]
 

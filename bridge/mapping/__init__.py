@@ -26,6 +26,7 @@ from bridge.mapping.load import load_mapping, require_purposes
 from bridge.mapping.references import field_names, narrow, references, resolve
 from bridge.mapping.rules import Choice, Ref, Resource, Rule, TargetMapping, look_up
 from bridge.mapping.source import presets
+from bridge.mapping.view import is_personal
 
 __all__ = [
     "Choice",
@@ -34,6 +35,7 @@ __all__ = [
     "Rule",
     "TargetMapping",
     "field_names",
+    "is_personal",
     "load_mapping",
     "look_up",
     "narrow",

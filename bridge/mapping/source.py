@@ -14,6 +14,7 @@ import yaml
 
 from bridge.domain.errors import MappingError
 
+_OF_ONE_SCHOOL = 2  # institutions, its number: what is deeper is laid over the resources later
 At = tuple[str, ...]
 """The way to a value: keys, and [] for the element of a list."""
 
@@ -163,11 +164,13 @@ def _laid_over(under: Any, over: Any, at: At, own: Mapping[At, str], marks: dict
         return [_laid_over(under[0], over[0], (*at, "[]"), own, marks)]
     if not (isinstance(under, dict) and isinstance(over, dict)) or _is_new_rule(over):
         _take_marks(at, own, marks)
-        return _without_nulls(over)
+        return over if at[:1] == ("institutions",) else _without_nulls(over)
     merged = dict(under)
     for key, value in over.items():
         here = (*at, key)
-        if value is None:
+        if value is None and here[:1] == ("institutions",) and len(here) > _OF_ONE_SCHOOL:
+            merged[key] = None  # it removes what the school would have otherwise, not what was said of the school
+        elif value is None:
             merged.pop(key, None)
         else:
             merged[key] = _laid_over(merged.get(key), value, here, own, marks)

@@ -187,8 +187,8 @@ def test_what_cannot_be_extended_is_told(files: Files, name: str) -> None:
             "own.yaml:5: institutions.101001.resources.Usr: ",
         ),
         (
-            "resources:\n  User:\n    fields:\n      emails:\n        - value: {from: civil_registration_number}\n",
-            "own.yaml:6: resources.User.fields.emails[].value: expected a legal_basis",
+            "resources:\n  User:\n    fields:\n      x:\n        - value: {from: civil_registration_number}\n",
+            "own.yaml:6: resources.User.fields.x[].value: expected a legal_basis",
         ),
     ],
 )
@@ -234,6 +234,16 @@ def test_a_school_may_send_less_but_no_other_resource_and_no_other_entity(files:
     assert body(own, Kind.GROUP, institution_number="101002") == {"displayName": "1A"}
     refused = files.refusal("institutions: {101001: {resources: {Group: {entity: institution}}}}\n")
     assert "expected the entity that it is elsewhere" in refused
+
+
+def test_what_extends_another_adds_to_what_it_says_of_a_school(files: Files) -> None:
+    files.write("town.yaml", f"extends: base.yaml\n{SCHOOL}")
+    files.write(
+        "own.yaml", "extends: town.yaml\ninstitutions: {101001: {resources: {User: {fields: {grade: null}}}}}\n"
+    )
+    assert body(files.load()) == {"userName": "anna0001", "name": {"givenName": "Anna", "familyName": "Ås"}}
+    files.write("own.yaml", "extends: town.yaml\ninstitutions: {101001: null}\n")
+    assert body(files.load()) == body(files.load("base.yaml"))
 
 
 def test_rules_of_a_school_are_checked_like_all_others(files: Files) -> None:

@@ -1,0 +1,187 @@
+"""Who gets which personal data of whom and why: the record of processing (GDPR article 30) of a configuration.
+
+What is said here is read from what the bridge acts on, mappings and masking, so it cannot be out of date.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+from bridge.config import MunicipalitySettings, Settings, TargetSettings
+from bridge.domain.entities import Address, Kind, Person, Phone, Role
+from bridge.domain.privacy import visible
+from bridge.mapping import Choice, Resource, Rule, TargetMapping, is_personal
+
+ALL = "all"
+_AS_IT_IS, _ALIAS, _LEFT_OUT = "as it is", "the alias instead", "left out"
+_PEOPLE = {
+    Role.STUDENT: "pupils",
+    Role.EMPLOYEE: "employees",
+    Role.EXTERNAL: "external staff",
+    Role.CONTACT: "contact persons",
+    Role.NONE: "people of whom no role is told",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Disclosure:
+    """One field that one recipient gets. `when_protected`: what stands there for somebody who is protected."""
+
+    resource: str
+    field: str
+    sources: tuple[str, ...]
+    people: tuple[str, ...]
+    institutions: str
+    purpose: str
+    legal_basis: str
+    when_protected: str
+    is_personal: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """One target with all that it gets. `is_sent` is False where the target only observes."""
+
+    municipality: str
+    target: str
+    connector: str
+    system: str
+    mapping: str
+    purpose: str
+    institutions: str
+    is_sent: bool
+    retention: str
+    fields: tuple[Disclosure, ...]
+
+
+def disclosures(settings: Settings) -> list[Recipient]:
+    """Return every target that is configured with every field that it may get."""
+    return [_recipient(home, target) for home in settings.municipalities for target in home.targets]
+
+
+def _recipient(home: MunicipalitySettings, target: TargetSettings) -> Recipient:
+    scope = target.institutions if target.institutions is not None else home.institutions
+    return Recipient(
+        municipality=home.code,
+        target=target.name,
+        connector=target.connector.name,
+        system=target.config.system,
+        mapping=target.mapping.name,
+        purpose=target.mapping.purpose,
+        institutions=_listed(scope),
+        is_sent=target.config.discloses,
+        retention=_retention(home, target),
+        fields=tuple(_fields(target.mapping, scope)),
+    )
+
+
+def _retention(home: MunicipalitySettings, target: TargetSettings) -> str:
+    grace, sleep = home.guard.deletion_grace, target.leavers.retention
+    return (
+        f"deleted {grace} after somebody has left the last school; where the platform can put accounts to sleep, "
+        f"they sleep for {sleep} first"
+    )
+
+
+def _listed(numbers: frozenset[str] | None) -> str:
+    return ALL if numbers is None else ", ".join(sorted(numbers))
+
+
+def _fields(mapping: TargetMapping, scope: frozenset[str] | None) -> Iterator[Disclosure]:
+    """Those of the mapping itself, then those of each school in scope that has rules of its own."""
+    own = sorted(number for number in mapping.schools if scope is None or number in scope)
+    if scope is None or scope - mapping.schools.keys():
+        where = _listed(None if scope is None else scope - mapping.schools.keys())
+        yield from _of_resources(
+            mapping.resources, f"{where} but {', '.join(own)}" if own and scope is None else where
+        )
+    for number in own:
+        yield from _of_resources(mapping.schools[number], number)
+
+
+def _of_resources(resources: tuple[Resource, ...], institutions: str) -> Iterator[Disclosure]:
+    for resource in resources:
+        people = _people(resource)
+        for place, rule in resource.leaves():
+            if rule.reads:
+                yield _disclosure(resource, place, rule, people, institutions)
+
+
+def _disclosure(
+    resource: Resource, place: str, rule: Rule, people: tuple[str, ...], institutions: str
+) -> Disclosure:
+    told = any(is_personal(resource.kind, path) for path in rule.reads)
+    return Disclosure(
+        resource=resource.name,
+        field=place,
+        sources=rule.reads,
+        people=people if told else (),
+        institutions=institutions,
+        purpose=rule.purpose or "",
+        legal_basis=rule.legal_basis or "",
+        when_protected=_when_protected(resource.kind, rule.reads) if told else "",
+        is_personal=told,
+    )
+
+
+# ---------------------------------------------------------------- whose, and what protection does to it
+
+
+def _people(resource: Resource) -> tuple[str, ...]:
+    match resource.kind:
+        case Kind.PERSON | Kind.AFFILIATION:
+            at_schools = (Role.STUDENT, Role.EMPLOYEE, Role.EXTERNAL)
+            roles = tuple(Role) if resource.kind is Kind.PERSON else at_schools
+            chosen = [role for role in roles if all(choice.admits(role.value) for choice in _on_roles(resource))]
+            return tuple(_PEOPLE[role] for role in chosen)
+        case Kind.GUARDIANSHIP:
+            return ("pupils", "contact persons")
+        case _:
+            return ("pupils", "employees", "external staff")
+
+
+def _on_roles(resource: Resource) -> list[Choice]:
+    return [choice for path, choice in resource.when.items() if path in ("kind", "kinds")]
+
+
+def _when_protected(kind: Kind, reads: tuple[str, ...]) -> str:
+    if kind is Kind.AFFILIATION and "short_name" in reads:
+        return _LEFT_OUT
+    if kind is not Kind.PERSON:
+        return _AS_IT_IS
+    found = {_masked(path.partition(".")[0]) for path in reads}
+    return next((one for one in (_ALIAS, _LEFT_OUT) if one in found), _AS_IT_IS)
+
+
+def _masked(field: str) -> str:
+    """What the masking makes of a field, found by masking somebody who has all of them."""
+    before, after = _everything(), visible(_everything())
+    if field.startswith("alias_") or not hasattr(before, field):
+        return _AS_IT_IS
+    shown = getattr(after, field)
+    return _AS_IT_IS if shown == getattr(before, field) else _LEFT_OUT if shown is None else _ALIAS
+
+
+@cache
+def _everything() -> Person:
+    phone = Phone("x", protected=True)
+    return Person(
+        user_id="x",
+        given_name="given",
+        family_name="family",
+        protected=True,
+        alias_given_name="alias",
+        alias_family_name="alias",
+        civil_registration_number="x",
+        civil_registration_number_type="x",
+        email="x",
+        birth_date="x",
+        gender="x",
+        photo_id="x",
+        address=Address(),
+        home_phone=phone,
+        work_phone=phone,
+        mobile_phone=phone,
+    )

@@ -1,0 +1,116 @@
+"""`skolebro disclosures`: the municipality's record of processing, for people, spreadsheets and programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from bridge.app.disclosures import Disclosure, Recipient, disclosures
+from bridge.cli.common import CONFIG, Config
+from bridge.cli.printing import plain, print_json
+from bridge.config import load_settings
+from bridge.domain.sheets import inert
+from bridge.registry import Registry
+
+_INTRODUCTION = """# Who gets which personal data, of whom, and why
+
+Printed by `skolebro disclosures` from the configuration that is in force; part of the record of processing (GDPR
+article 30). Under *protected* stands what is sent of somebody whose name and address are protected. Phone numbers that
+are protected by themselves are always left out. What is not listed is never sent."""
+
+
+class Form(StrEnum):
+    MARKDOWN = "markdown"
+    CSV = "csv"
+    JSON = "json"
+
+
+def print_disclosures(
+    config: Config = CONFIG,
+    form: Annotated[Form, typer.Option("--format", help="How it is written.")] = Form.MARKDOWN,
+) -> None:
+    """Print who gets which personal data of whom and why, from the configuration."""
+    recipients = disclosures(load_settings(config, Registry()))
+    match form:
+        case Form.JSON:
+            print_json({"recipients": recipients})
+        case Form.CSV:
+            sys.stdout.write(_csv(recipients))
+        case Form.MARKDOWN:
+            sys.stdout.write("\n".join([_INTRODUCTION, *map(_markdown, recipients)]) + "\n")
+
+
+_COLUMNS = (
+    "municipality",
+    "recipient",
+    "connector",
+    "system",
+    "is_sent",
+    "institutions",
+    "resource",
+    "field",
+    "sources",
+    "people",
+    "is_personal",
+    "purpose",
+    "legal_basis",
+    "when_protected",
+    "retention",
+)
+
+
+def _csv(recipients: Sequence[Recipient]) -> str:
+    made = io.StringIO()
+    writer = csv.writer(made)
+    writer.writerow(_COLUMNS)
+    for recipient in recipients:
+        for one in recipient.fields:
+            writer.writerow(map(inert, _cells(recipient, one)))
+    return made.getvalue()
+
+
+def _cells(recipient: Recipient, one: Disclosure) -> Iterator[str]:
+    yield from (recipient.municipality, recipient.target, recipient.connector, recipient.system)
+    yield from (_yes(recipient.is_sent), one.institutions, one.resource, one.field)
+    yield from (" ".join(one.sources), ", ".join(one.people), _yes(one.is_personal))
+    yield from (one.purpose or recipient.purpose, one.legal_basis, one.when_protected, recipient.retention)
+
+
+def _yes(is_so: bool) -> str:
+    return "yes" if is_so else "no"
+
+
+def _markdown(recipient: Recipient) -> str:
+    is_sent = (
+        "is sent the following" if recipient.is_sent else "is sent NOTHING (it only observes); it would be told"
+    )
+    lines = [
+        "",
+        f"## {_cell(recipient.municipality)}/{_cell(recipient.target)}",
+        "",
+        f"- Recipient: connector `{_cell(recipient.connector)}`, system {_cell(recipient.system or 'not named')}; "
+        f"{is_sent}",
+        f"- Purpose: {_cell(recipient.purpose)} (mapping `{_cell(recipient.mapping)}`)",
+        f"- Institutions: {_cell(recipient.institutions)}",
+        f"- Retention: {_cell(recipient.retention)}",
+        "",
+        "| as | field | from | of whom | institutions | why | legal basis | protected |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for one in recipient.fields:
+        of_whom = ", ".join(one.people) if one.is_personal else "nobody: not personal"
+        cells = (one.resource, one.field, ", ".join(one.sources), of_whom, one.institutions)
+        why = (one.purpose or recipient.purpose, one.legal_basis, one.when_protected)
+        lines.append(f"| {' | '.join(map(_cell, (*cells, *why)))} |")
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    """Nothing in a value ends a cell or a line, or is taken for markup."""
+    return " ".join(plain(text).split()).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
