@@ -21,8 +21,8 @@ from bridge.registry import Registry
 _INTRODUCTION = """# Who gets which personal data, of whom, and why
 
 Printed by `skolebro disclosures` from the configuration that is in force; part of the record of processing (GDPR
-article 30). Under *protected* stands what is sent of somebody whose name and address are protected. Phone numbers that
-are protected by themselves are always left out. What is not listed is never sent."""
+article 30). Under *protected* stands what is sent of somebody with a protected name and address. Phone numbers
+that are protected by themselves are always left out. What is not listed is never sent."""
 
 
 class Form(StrEnum):

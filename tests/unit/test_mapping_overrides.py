@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -305,3 +306,21 @@ def test_every_preset_says_why_it_sends_what(name: str) -> None:
 
 def test_what_is_told_of_an_institution_or_a_groups_own_name_needs_no_purpose(files: Files) -> None:
     require_purposes(files.load("base.yaml"))
+
+
+# ---------------------------------------------------------------- the how-to
+
+_HOW_TO = Path(__file__).parents[2] / "docs" / "how-to" / "mappings.md"
+_EXAMPLES = re.findall(r"```yaml\n(.*?)```", _HOW_TO.read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize("text", _EXAMPLES, ids=lambda text: re.findall("mapping: (.*)", text)[0])
+def test_the_examples_of_the_how_to_are_mappings(files: Files, text: str) -> None:
+    files.write("own.yaml", text)
+    require_purposes(files.load())
+
+
+def test_the_first_example_does_what_it_says(files: Files) -> None:
+    files.write("own.yaml", _EXAMPLES[0])
+    assert (body(files.load(), Kind.GROUP, id="x", name="3A") or {})["displayName"] == "Engskolen 3A"
+    assert body(files.load(), Kind.GROUP, id="x", type={"value": "team"}) is None
