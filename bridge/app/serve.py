@@ -13,13 +13,16 @@ from bridge.app.feeds import make_feed
 from bridge.app.notices import make_notices, unhurried
 from bridge.app.reconcile import reconcilers
 from bridge.config import MunicipalitySettings, explained, secret_reader
+from bridge.connector import HandsOver
 from bridge.domain.errors import ConfigError
 from bridge.engine.asking import GoOn
 from bridge.engine.deliver import deliver
 from bridge.engine.facts import describe_step
 from bridge.engine.feed import Inlet, feed_step
 from bridge.engine.fetch import fetch
+from bridge.engine.handover import HandingOver
 from bridge.engine.intake import Intake
+from bridge.engine.lane import Lane
 from bridge.engine.loop import Stage
 from bridge.engine.notices import tell_holds
 from bridge.engine.publish import publish_step
@@ -90,8 +93,12 @@ def stages(bridge: Bridge, teller: Teller, bus: Bus) -> list[Stage]:
             publish = partial(publish_step, bridge.store, publisher(bridge), code, _WINDOW, bridge.metrics)
             found.append(Stage(f"publish/{code}", publish, timedelta(seconds=5)))
     found += _readings(bridge, teller)
-    lanes = [(f"deliver/{lane.rendering.target}", partial(deliver, lane, teller)) for lane in bridge.lanes()]
-    return found + [Stage(name, step, timedelta(seconds=1)) for name, step in lanes]
+    return found + [_delivery(lane, teller) for lane in bridge.lanes()]
+
+
+def _delivery(lane: Lane, teller: Teller) -> Stage:
+    step = HandingOver(lane).step if isinstance(lane.target, HandsOver) else partial(deliver, lane)
+    return Stage(f"deliver/{lane.rendering.target}", partial(step, teller), timedelta(seconds=1))
 
 
 def _readings(bridge: Bridge, teller: Teller) -> list[Stage]:

@@ -12,6 +12,7 @@ from bridge.domain.ids import TargetId
 from bridge.engine.attention import DAY, Expected, StaleAt, a_day_later, attention, notes, silence
 from bridge.engine.expect import windows
 from bridge.engine.guard import GuardPolicy
+from bridge.engine.handover import waits_for
 from bridge.observe import (
     HoldStatus,
     InstitutionStatus,
@@ -307,6 +308,7 @@ def _target(reader: Reader, target: TargetId, now: datetime, digest: str | None)
         drifted=state.drifted,
         parked=sum(row.state == "parked" for row in reader.drift(target)) if state.drifted else 0,
         foreign=state.foreign,
+        waits_for=waits_for(reader, target),
     )
 
 

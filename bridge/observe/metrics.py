@@ -16,6 +16,7 @@ from bridge.observe.gauges import StatusGauges
 from bridge.observe.labels import (
     AUDIT_KINDS,
     FETCH_RESULTS,
+    HAND_OVERS,
     NOTICE_KINDS,
     NOTICE_RESULTS,
     OUTCOMES,
@@ -52,6 +53,7 @@ class Metrics:
         self._changes = self._counter("changes_detected", "Changes recorded.", "entity", "op")
         self._deliveries = self._counter("deliveries", "What became of each sent entity.", "target", "outcome")
         self._retries = self._counter("retries", "Attempts after the first.", "target")
+        self._hand_overs = self._counter("hand_overs", "All that a target keeps, as a file.", "target", "result")
         self._responses = self._counter("http_responses", "Answers by class.", "target", "code_class")
         self._audit = self._counter("audit_records", "Records added to the audit chain.", "kind")
         self._published = self._counter("publish", "Events given to the broker.", "result")
@@ -98,6 +100,10 @@ class Metrics:
 
     def retried(self, target: str, count: int = 1) -> None:
         self._retries.labels(target).inc(count)
+
+    def handed_over(self, target: str, result: str) -> None:
+        """Count an attempt to hand over: handed_over or failed."""
+        self._hand_overs.labels(target, label(result, HAND_OVERS)).inc()
 
     def responded(self, target: str, status: int) -> None:
         """Count an HTTP answer by its class, 1xx to 5xx; 0 or nonsense is "other"."""
