@@ -14,7 +14,7 @@ from bridge.engine.breaker import is_paused
 from bridge.engine.deliver import deliver
 from bridge.engine.lane import DeliveryWitness, Lane
 from bridge.engine.views import Scope
-from bridge.ports import PARTS, Reader, TargetState
+from bridge.ports import Reader, TargetState
 
 LOOK = timedelta(seconds=10)
 """How long a target that is at rest is left alone before it is asked again whether it is time."""
@@ -83,8 +83,7 @@ def missing_in(reader: Reader, scope: Scope) -> list[str] | None:
 
     A school that is known to have no agreement is not waited for. An empty list: not one has been read yet.
     """
-    rows = [row for row in reader.subscriptions(scope.municipality) if row.institution not in PARTS]
-    agreements = {row.institution: row.agreement for row in rows}
+    agreements = {row.institution: row.agreement for row in reader.subscriptions(scope.municipality)}
     states = [state for state in reader.institution_states() if state.municipality == scope.municipality]
     heard = {state.institution for state in states}
     if scope.institutions is None:

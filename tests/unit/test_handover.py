@@ -168,12 +168,16 @@ class TestAFileLeaves:
         calls = desk.roster.calls
         desk.step()
         assert desk.roster.calls == calls
+        desk.take(group("1A"), pupil("ane"), pupil("bo"), pupil("carl"))
+        while desk.step():
+            pass
+        assert desk.roster.calls == calls + 1
         desk.clock.forward(seconds=LOOK.total_seconds())
         desk.step()
-        assert desk.roster.calls == calls + 1
+        assert desk.roster.calls == calls + 2
         desk.clock.forward(hours=-5)
         desk.step()
-        assert desk.roster.calls == calls + 2, "a clock that was set back stops nothing"
+        assert desk.roster.calls == calls + 3, "a clock that was set back stops nothing"
 
 
 class TestASchoolThatWasNeverHeard:
@@ -210,7 +214,12 @@ class TestASchoolThatWasNeverHeard:
         assert desk.files.puts == []
         assert any(f"until {OTHER_SCHOOL} has been" in one for one in desk.attention())
 
-    def test_was_heard_though_its_agreement_has_ended_since(self, desk: Desk) -> None:
+    @pytest.mark.parametrize("configured", [None, frozenset({SCHOOL})])
+    def test_was_heard_though_its_agreement_has_ended_since(
+        self, desk: Desk, configured: frozenset[str] | None
+    ) -> None:
+        desk.rendering = replace(desk.rendering, scope=Scope(TOWN, configured))
+        desk.refresh()
         desk.subscribe(**{f"_{SCHOOL}": "withdrawn"})
         desk.settle()
         assert len(desk.files.puts) == 1
@@ -227,6 +236,7 @@ class TestASchoolThatWasNeverHeard:
             uow.put_subscriptions([Subscription("265", "265001", "agreed")])
             assert missing_in(uow, desk.rendering.scope) is None
             assert missing_in(uow, Scope("265")) == ["265001"]
+            assert missing_in(uow, Scope("266")) == []
 
 
 # ---------------------------------------------------------------- trouble
@@ -240,7 +250,9 @@ class TestAFailure:
         state = desk.target_state()
         assert (state.failures, state.pause_reason) == (1, "sftp_unreachable")
         assert (len(desk.diary.pauses), desk.diary.files_failed) == (1, 1)
-        assert (desk.step(), desk.roster.calls) == (0, 1), "nobody is called while the target pauses"
+        assert (hand_over(desk.lane, desk.diary), desk.roster.calls) == (0, 1), (
+            "nobody is called while the target pauses"
+        )
         desk.roster.trouble = None
         desk.settle()
         assert len(desk.files.puts) == 1
