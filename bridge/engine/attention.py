@@ -77,6 +77,7 @@ def notes(
     kept: Iterable[Hold] = (),
     expected: Iterable[Window] = (),
     approved: Iterable[Hold] = (),
+    targets: Iterable[TargetStatus] = (),
 ) -> tuple[str, ...]:
     """Return what is good to know and needs nobody; `stored` are the institutions that there are data of.
 
@@ -90,7 +91,8 @@ def notes(
     ]
     told = [f"{_numbers(unused)}: agreed, but not configured; nothing is fetched."] if unused else []
     waiting = [_approved(hold) for hold in approved if agreed_part(hold) is None]
-    return (*told, *waiting, *map(_kept_back, kept), *_expected(expected))
+    served = [f"{row.target} is served at {row.served_at}" for row in targets if row.served_at]
+    return (*told, *waiting, *map(_kept_back, kept), *_expected(expected), *served)
 
 
 def _approved(hold: Hold) -> str:

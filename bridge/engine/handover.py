@@ -13,14 +13,12 @@ from bridge.domain.ids import TargetId
 from bridge.engine.breaker import is_paused
 from bridge.engine.deliver import deliver
 from bridge.engine.lane import DeliveryWitness, Lane
+from bridge.engine.shelf import WAITS
 from bridge.engine.views import Scope
 from bridge.ports import Reader, TargetState
 
 LOOK = timedelta(seconds=10)
 """How long a target that is at rest is left alone before it is asked again whether it is time."""
-
-_WAITS = "skolebro/waits_for"
-"""The note on the target's shelf that says whom it waits for, so that whoever shows the state builds no target."""
 
 
 class HandOverWitness(DeliveryWitness, Protocol):
@@ -67,10 +65,10 @@ def hand_over(lane: Lane, witness: HandOverWitness) -> int:
     with lane.store.read() as reader:
         if not _is_at_rest(reader, lane):
             return 0
-        missing, told = missing_in(reader, lane.rendering.scope), reader.shelf_note(name, _WAITS)
+        missing, told = missing_in(reader, lane.rendering.scope), reader.shelf_note(name, WAITS)
     if (note := json.dumps(missing)) != (told or "null"):
         with lane.store.write() as uow:
-            uow.set_shelf_note(name, _WAITS, note)
+            uow.set_shelf_note(name, WAITS, note)
     if missing is not None:
         return 0
     what, failure = _try(target, name, witness)
@@ -96,7 +94,7 @@ def missing_in(reader: Reader, scope: Scope) -> list[str] | None:
 
 def waits_for(reader: Reader, target: TargetId) -> tuple[str, ...] | None:
     """The schools that a target's file waited for when it was last looked at; None when it waits for none."""
-    note = json.loads(reader.shelf_note(target, _WAITS) or "null")
+    note = json.loads(reader.shelf_note(target, WAITS) or "null")
     return None if note is None else tuple(note)
 
 

@@ -116,6 +116,14 @@ class Teller:
     def hand_over_failed(self, target: str) -> None:
         self._metrics.handed_over(target, "failed")
 
+    # -------------------------------------------------------- serve
+
+    def answered(self, target: str, status: int) -> None:
+        self._metrics.served(target, status)
+
+    def serving_failed(self, target: str, error: Exception) -> None:
+        log.emit(LogEvent.SERVING_FAILED, target=target, error=error)
+
     # -------------------------------------------------------- reconcile
 
     def reconciled(self, before: TargetState, report: Report) -> None:

@@ -46,6 +46,8 @@ class LogEvent(StrEnum):
 
     TARGET_HANDED_OVER = "target.handed_over", "info", "All that a target keeps has left as a whole, as a file."
 
+    SERVING_FAILED = "serving.failed", "error", "What a target serves broke on a request, which got a plain 500."
+
     HISTORY_COMPACTED = "history.compacted", "info", "Events beyond their retention are gone; living states stay."
 
     NOTICE_SENT = "notice.sent", "info", "People were told of holds, or that they have waited long."

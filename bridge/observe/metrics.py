@@ -54,6 +54,7 @@ class Metrics:
         self._deliveries = self._counter("deliveries", "What became of each sent entity.", "target", "outcome")
         self._retries = self._counter("retries", "Attempts after the first.", "target")
         self._hand_overs = self._counter("hand_overs", "All that a target keeps, as a file.", "target", "result")
+        self._served = self._counter("served_requests", "Answers to who fetches.", "target", "code_class")
         self._responses = self._counter("http_responses", "Answers by class.", "target", "code_class")
         self._audit = self._counter("audit_records", "Records added to the audit chain.", "kind")
         self._published = self._counter("publish", "Events given to the broker.", "result")
@@ -107,8 +108,11 @@ class Metrics:
 
     def responded(self, target: str, status: int) -> None:
         """Count an HTTP answer by its class, 1xx to 5xx; 0 or nonsense is "other"."""
-        in_range = HTTPStatus.CONTINUE <= status < 600
-        self._responses.labels(target, f"{status // 100}xx" if in_range else "other").inc()
+        self._responses.labels(target, _code_class(status)).inc()
+
+    def served(self, target: str, status: int) -> None:
+        """Count an answer that a target gave to somebody who fetches from it, by its class."""
+        self._served.labels(target, _code_class(status)).inc()
 
     def audited(self, kind: str, count: int = 1) -> None:
         self._audit.labels(label(kind, AUDIT_KINDS)).inc(count)
@@ -135,3 +139,8 @@ class Metrics:
 
     def _histogram(self, name: str, text: str, buckets: Collection[float], of: str = "target") -> Histogram:
         return Histogram(name, text, (of,), namespace=PREFIX, registry=self.registry, buckets=tuple(buckets))
+
+
+def _code_class(status: int) -> str:
+    in_range = HTTPStatus.CONTINUE <= status < 600
+    return f"{status // 100}xx" if in_range else "other"

@@ -48,9 +48,12 @@ class DropConformance:
 
     @pytest.mark.parametrize("name", _OTHERS)
     def test_a_name_that_is_not_plain_is_refused_and_leaves_nothing(self, drop: Drop, name: str) -> None:
-        for refused in (lambda: drop.put(name, b"x"), lambda: drop.read(name), lambda: drop.delete(name)):
-            with pytest.raises(ValueError, match="plain name"):
-                refused()
+        with pytest.raises(ValueError, match="plain name"):
+            drop.put(name, b"x")
+        with pytest.raises(ValueError, match="plain name"):
+            drop.read(name)
+        with pytest.raises(ValueError, match="plain name"):
+            drop.delete(name)
         assert drop.names() == []
 
     def test_a_large_file_arrives_whole(self, drop: Drop) -> None:
