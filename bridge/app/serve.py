@@ -71,7 +71,7 @@ def web_server(bridge: Bridge, teller: Teller, lanes: Sequence[Lane]) -> WebServ
 
 
 def stages(bridge: Bridge, teller: Teller, bus: Bus, lanes: Sequence[Lane]) -> list[Stage]:
-    """Everything that runs in a loop of its own, `lanes` too. Raises `ConfigError` when a secret is out of reach."""
+    """All that runs in loops of its own, `lanes` too. Raises `ConfigError` when a secret cannot be read."""
     bridge.in_pass.update(municipality.code for municipality in bridge.settings.municipalities)
     found = [Stage("watch", partial(_watch, bridge), timedelta(seconds=5), is_steady=True)]
     notices = make_notices(bridge, teller, _patiently(bridge, teller, "notices"))
