@@ -34,8 +34,9 @@ def run_daemon(bridge: Bridge) -> None:
     bus = serve.bus()
     heart = _Heart(bridge)
     with bridge.alone():
-        loops = [Loop(stage, bus, bridge.clock, heart) for stage in serve.stages(bridge, heart, bus)]
-        web = serve.web_server(bridge)
+        lanes = bridge.lanes()
+        loops = [Loop(stage, bus, bridge.clock, heart) for stage in serve.stages(bridge, heart, bus, lanes)]
+        web = serve.web_server(bridge, heart, lanes)
         if web is not None:
             with explained(bridge.settings.path):
                 web.start()

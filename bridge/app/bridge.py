@@ -13,7 +13,7 @@ from bridge.adapters.state_folder import DATABASE, prepare, sole_use
 from bridge.adapters.store_sql import open_sqlite
 from bridge.app.parts import Parts
 from bridge.config import MunicipalitySettings, Settings
-from bridge.connector import ReadsBack
+from bridge.connector import HandsOver, ReadsBack
 from bridge.domain.errors import SourceUnauthorised, SourceUnavailable
 from bridge.engine.apply import apply_approved, expire
 from bridge.engine.asking import GoOn, always
@@ -25,6 +25,7 @@ from bridge.engine.decide import NotOpen
 from bridge.engine.deliver import deliver
 from bridge.engine.facts import describe_step
 from bridge.engine.fetch import fetch
+from bridge.engine.handover import hand_over
 from bridge.engine.holding import DRIFT, parts_of
 from bridge.engine.intake import Intake
 from bridge.engine.lane import Lane
@@ -191,7 +192,7 @@ class Bridge(Parts):
             thread.join()
         if failed:
             raise failed[0]
-        return problems + self._set_right(lanes, teller)
+        return problems + self._set_right(lanes, teller) + self._hand_over(lanes, teller)
 
     def _set_right(self, lanes: Sequence[Lane], teller: Teller) -> list[str]:
         """Read those targets again that a person has approved to set right, and send what that takes."""
@@ -207,6 +208,19 @@ class Bridge(Parts):
                     "yet; the next sync or the daemon tries again"
                 )
         return problems
+
+    def _hand_over(self, lanes: Sequence[Lane], teller: Teller) -> list[str]:
+        """Let those targets have what they keep that are given all at once."""
+        for lane in lanes:
+            hand_over(lane, teller)
+        names = [lane.rendering.target for lane in lanes if isinstance(lane.target, HandsOver)]
+        with self.store.read() as reader:
+            failed = [state for name in names if (state := reader.target_state(name)).failures]
+        return [
+            f"{state.target} could not be given its files ({state.pause_reason}); what they are made of is kept, "
+            "and the next sync or the daemon tries again"
+            for state in failed
+        ]
 
 
 def _drain(lane: Lane, teller: Teller, failed: list[BaseException]) -> None:

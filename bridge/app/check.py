@@ -8,6 +8,7 @@ from functools import partial
 
 from bridge.app.bridge import Bridge
 from bridge.app.notices import make_notices
+from bridge.app.served import place_of
 from bridge.config import FeedSection, MunicipalitySettings, TargetSettings
 from bridge.connector import Greets, Subscribes
 from bridge.domain.errors import (
@@ -127,7 +128,11 @@ def _probe(
     target: TargetSettings,
     rendering: Rendering,
     is_offline: bool,
-) -> None:
+) -> str | None:
+    """Say where the target is served, if it is."""
     lane = bridge.lane(municipality, target, rendering)
     if not is_offline:
         lane.target.probe()
+    place = place_of(bridge, lane) if target.config.discloses else None
+    hosts = bridge.settings.web.public_hosts
+    return f"works; served at {place}, for {', '.join(hosts) or 'this machine only'}" if place else None

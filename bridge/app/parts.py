@@ -21,7 +21,7 @@ from bridge.config import (
     explained,
     secret_reader,
 )
-from bridge.connector import ConnectorConfig, Describes, Http, Requires, Services, Subscribes
+from bridge.connector import ConnectorConfig, Describes, Drop, DropConfig, Http, Requires, Services, Subscribes
 from bridge.domain.errors import ConfigError
 from bridge.domain.ids import TargetId
 from bridge.engine.asking import GoOn, always
@@ -29,6 +29,7 @@ from bridge.engine.audit import AuditBook
 from bridge.engine.brake import AT_TARGETS
 from bridge.engine.breaker import Breaker
 from bridge.engine.desire import Early, Rendering
+from bridge.engine.drop import AuditedDrop
 from bridge.engine.facts import Describer
 from bridge.engine.guard import GuardPolicy, Limits
 from bridge.engine.intake import Intake
@@ -160,6 +161,7 @@ class Parts:
         assert make is not None  # noqa: S101 - the configuration has checked that it is a target
         retry, at = self.settings.retry, f"municipalities.{municipality.code}.targets.{target.name}"
         services = self._services(municipality, target.institutions, target.id, target.config)
+        services = replace(services, drop=partial(self._drop, rendering, services))
         with explained(self.settings.path, at, target.config):
             built = make(target.config, services)
         if isinstance(built, Requires):
@@ -235,6 +237,12 @@ class Parts:
         if target is None:
             return here
         return replace(here, shelf=partial(StoreShelf, self.store, target, self.clock.now))
+
+    def _drop(self, rendering: Rendering, services: Services, config: DropConfig) -> Drop:
+        from bridge.adapters.drops import open_drop  # few targets leave files
+
+        there = open_drop(config, services.secret, services.credential)
+        return AuditedDrop(there, rendering, self.store, self.book(), self.clock.new_id)
 
     def _shared(self, key: Hashable, make: Callable[[], Any]) -> Any:
         if key not in self.shared:

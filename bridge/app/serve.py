@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -12,14 +12,18 @@ from bridge.app.bridge import Bridge
 from bridge.app.feeds import make_feed
 from bridge.app.notices import make_notices, unhurried
 from bridge.app.reconcile import reconcilers
+from bridge.app.served import applications
 from bridge.config import MunicipalitySettings, explained, secret_reader
+from bridge.connector import HandsOver
 from bridge.domain.errors import ConfigError
 from bridge.engine.asking import GoOn
 from bridge.engine.deliver import deliver
 from bridge.engine.facts import describe_step
 from bridge.engine.feed import Inlet, feed_step
 from bridge.engine.fetch import fetch
+from bridge.engine.handover import HandingOver
 from bridge.engine.intake import Intake
+from bridge.engine.lane import Lane
 from bridge.engine.loop import Stage
 from bridge.engine.notices import tell_holds
 from bridge.engine.publish import publish_step
@@ -29,6 +33,7 @@ from bridge.observe import LogEvent, log
 from bridge.ports import Bus
 from bridge.web.app import WebDeps, create_app
 from bridge.web.health import liveness, readiness
+from bridge.web.served import with_served
 from bridge.web.server import WebServer
 
 _LOOK = timedelta(seconds=5)
@@ -46,8 +51,9 @@ def bus() -> KombuBus:
     return KombuBus()
 
 
-def web_server(bridge: Bridge) -> WebServer | None:
-    """The status page, None when it is switched off."""
+def web_server(bridge: Bridge, teller: Teller, lanes: Sequence[Lane]) -> WebServer | None:
+    """The status page and what targets serve, None when it is switched off. Raises `ConfigError`."""
+    served = applications(bridge, lanes)
     if bridge.settings.web.listen is None:
         return None
     host, _, port = bridge.settings.web.listen.rpartition(":")
@@ -59,11 +65,13 @@ def web_server(bridge: Bridge) -> WebServer | None:
         hold=bridge.hold,
         parts=bridge.parts,
     )
-    return WebServer(create_app(deps), host, int(port))
+    pages = create_app(deps)
+    app = with_served(pages, served, bridge.settings.web.public_hosts, teller) if served else pages
+    return WebServer(app, host, int(port))
 
 
-def stages(bridge: Bridge, teller: Teller, bus: Bus) -> list[Stage]:
-    """Everything that runs in a loop of its own. Raises `ConfigError` when a secret cannot be read."""
+def stages(bridge: Bridge, teller: Teller, bus: Bus, lanes: Sequence[Lane]) -> list[Stage]:
+    """All that runs in loops of its own, `lanes` too. Raises `ConfigError` when a secret cannot be read."""
     bridge.in_pass.update(municipality.code for municipality in bridge.settings.municipalities)
     found = [Stage("watch", partial(_watch, bridge), timedelta(seconds=5), is_steady=True)]
     notices = make_notices(bridge, teller, _patiently(bridge, teller, "notices"))
@@ -90,8 +98,12 @@ def stages(bridge: Bridge, teller: Teller, bus: Bus) -> list[Stage]:
             publish = partial(publish_step, bridge.store, publisher(bridge), code, _WINDOW, bridge.metrics)
             found.append(Stage(f"publish/{code}", publish, timedelta(seconds=5)))
     found += _readings(bridge, teller)
-    lanes = [(f"deliver/{lane.rendering.target}", partial(deliver, lane, teller)) for lane in bridge.lanes()]
-    return found + [Stage(name, step, timedelta(seconds=1)) for name, step in lanes]
+    return found + [_delivery(lane, teller) for lane in lanes]
+
+
+def _delivery(lane: Lane, teller: Teller) -> Stage:
+    step = HandingOver(lane).step if isinstance(lane.target, HandsOver) else partial(deliver, lane)
+    return Stage(f"deliver/{lane.rendering.target}", partial(step, teller), timedelta(seconds=1))
 
 
 def _readings(bridge: Bridge, teller: Teller) -> list[Stage]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import timedelta
 from ipaddress import ip_address
@@ -14,6 +15,8 @@ from bridge.config.notices import NoticeSettings
 from bridge.connector import Connector, ConnectorConfig, Duration
 from bridge.domain.ids import TargetId
 from bridge.mapping import TargetMapping
+
+_HOST_NAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?")
 
 
 def _institutions(value: Any) -> frozenset[str] | None:
@@ -40,6 +43,15 @@ def _loopback(listen: str | None) -> str | None:
     return listen
 
 
+def _host_names(names: list[str]) -> list[str]:
+    for name in names:
+        if not _HOST_NAME.fullmatch(name):
+            raise ValueError(
+                f"{name!r} is no name of a server; write it like skolebro.kommune.example, without a port"
+            )
+    return [name.lower() for name in names]
+
+
 def _positive(span: timedelta | None) -> timedelta | None:
     if span is not None and span <= timedelta(0):
         raise ValueError("should be greater than 0 seconds")
@@ -57,6 +69,7 @@ class WebSection(_Section):
     listen: Annotated[str | None, AfterValidator(_loopback)] = Field(
         default="127.0.0.1:8600", pattern=r"^[^:]+:\d{1,5}$"
     )
+    public_hosts: Annotated[list[str], AfterValidator(_host_names)] = Field(default_factory=list)
 
 
 class LogSection(_Section):

@@ -78,10 +78,28 @@ def step_time(now: datetime, last: datetime | None) -> datetime:
     return at if last is None else max(at, last + timedelta(milliseconds=1))
 
 
+_LONGEST_NAME = 200
+"""Bytes of a name: every file system takes 255, and an unfinished file's is longer."""
+
+
+def is_plain(name: str) -> bool:
+    """Whether this names a file in a folder and nothing else: no path, not hidden, all of it to be seen."""
+    is_short = 0 < len(name.encode(errors="replace")) <= _LONGEST_NAME
+    return is_short and name.isprintable() and not name.startswith(".") and not set(name) & set("/\\")
+
+
+def plain_name(name: str) -> str:
+    """Return the name of a file that is left for others. Raises `ValueError` for one that is not plain."""
+    if not is_plain(name):
+        raise ValueError("a file that is left for others has a plain name: no path, no dot before it, 200 bytes")
+    return name
+
+
 class Drop(Protocol):
     """A folder, here or at an SFTP server, where others look for files.
 
-    All methods raise `TargetUnavailable`, or `TargetUnauthorised` where we may not write.
+    All methods raise `TargetUnavailable`, or `TargetUnauthorised` where we may not write, and `ValueError` for a
+    name that is not plain: with a path, hidden, or longer than 200 bytes.
     """
 
     def put(self, name: str, content: bytes) -> None:
@@ -89,7 +107,7 @@ class Drop(Protocol):
         ...
 
     def names(self) -> list[str]:
-        """The plain names of all files there, sorted; unfinished ones of ours left out."""
+        """The plain names of all files there, sorted: no hidden ones, and none of ours that is not whole."""
         ...
 
     def read(self, name: str) -> bytes | None:

@@ -17,7 +17,7 @@ from bridge.observe import (
     in_words,
     needs_person,
 )
-from bridge.ports import Hold, Subscription
+from bridge.ports import STUCK_AFTER, Hold, Subscription
 
 DAY = timedelta(days=1)
 BACKLOG = timedelta(hours=1)
@@ -77,6 +77,7 @@ def notes(
     kept: Iterable[Hold] = (),
     expected: Iterable[Window] = (),
     approved: Iterable[Hold] = (),
+    targets: Iterable[TargetStatus] = (),
 ) -> tuple[str, ...]:
     """Return what is good to know and needs nobody; `stored` are the institutions that there are data of.
 
@@ -90,7 +91,8 @@ def notes(
     ]
     told = [f"{_numbers(unused)}: agreed, but not configured; nothing is fetched."] if unused else []
     waiting = [_approved(hold) for hold in approved if agreed_part(hold) is None]
-    return (*told, *waiting, *map(_kept_back, kept), *_expected(expected))
+    served = [f"{row.target} is served at {row.served_at}" for row in targets if row.served_at]
+    return (*told, *waiting, *map(_kept_back, kept), *_expected(expected), *served)
 
 
 def _approved(hold: Hold) -> str:
@@ -167,9 +169,14 @@ def _target(row: TargetStatus, now: datetime) -> Iterator[str]:
         yield f"{row.target} refuses our credential: renew it, then run `skolebro deliveries retry`."
     elif row.pause_reason == "contract_broken":
         yield f"{row.target} speaks otherwise than its protocol says: see base_url and path, or ask its vendor."
+    elif row.failures >= STUCK_AFTER and row.due == row.resting:
+        why = f" ({row.pause_reason})" if row.pause_reason else ""
+        yield f"{row.target} failed {row.failures} times in a row{why}: see whether it can be reached."
     elif row.oldest_due_at is not None and now - row.oldest_due_at > BACKLOG:
         since = _ago(now - row.oldest_due_at)
         yield f"{row.target} is behind by {since} with {row.due} due: see whether it answers."
+    if row.waits_for is not None:
+        yield waiting(row.target, row.waits_for)
     if row.imbalance:
         yield f"{row.target}: {abs(row.imbalance)} changes are unaccounted for: report it, with `skolebro status`."
     yield from _drift(row)
@@ -178,6 +185,15 @@ def _target(row: TargetStatus, now: datetime) -> Iterator[str]:
     if row.rejected:
         what = "1 delivery" if row.rejected == 1 else f"{row.rejected} deliveries"
         yield f"{row.target} rejected {what}: see the reason, correct it, then retry."
+
+
+def waiting(target: str, institutions: Sequence[str]) -> str:
+    """Say that a file waits for institutions that were never read, for any where none is named."""
+    who = _some(institutions) if institutions else "an institution"
+    verb = "have" if len(institutions) > 1 else "has"
+    return (
+        f"Files for target {target} wait until {who} {verb} been read once: one without would look as if all went."
+    )
 
 
 def _drift(row: TargetStatus) -> Iterator[str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from bridge.connector import Command
-from bridge.domain.errors import ContractBroken, TargetError, TargetUnavailable
+from bridge.connector import Command, HandsOver
+from bridge.domain.errors import ContractBroken, StoreError, TargetError, TargetUnavailable
 from bridge.domain.outcomes import Deferred, Outcome, Rejected, status_in
 from bridge.engine.breaker import MANY_DEFERRED, is_paused
 from bridge.engine.confirm import Attempt, confirm, undo
@@ -36,7 +36,8 @@ def deliver(lane: Lane, witness: DeliveryWitness) -> int:
         first = reader.due(name, now, 1)
     if is_paused(state, now) or not first or not _may_go(lane, state, first[0]):
         return 0
-    limit = 1 if state.failures else lane.target.capabilities.max_batch
+    is_kept = isinstance(lane.target, HandsOver)  # then what fails is the hand-over, and this takes no call
+    limit = 1 if state.failures and not is_kept else lane.target.capabilities.max_batch
     with lane.store.write() as uow:
         if state.rendering == lane.rendering.digest:
             looked_at, steps = batch(uow, lane, limit, now)
@@ -77,6 +78,8 @@ def _apply(
                 return outcomes, TargetUnavailable("many_deferred")
     except TargetError as error:
         return outcomes, error
+    except StoreError:  # of the shelf on which the target keeps what it is told
+        raise
     except Exception as error:  # a bug of the connector, which may be anybody's
         witness.crashed(lane.rendering.target, error)
         outcomes.append(Rejected("connector_error"))
@@ -118,6 +121,8 @@ def _next_state(
 ) -> TargetState:
     if failure is not None:
         return lane.breaker.failed(before, failure, now, lane.chance())
+    if isinstance(lane.target, HandsOver):
+        return before  # to be told and kept proves nothing of whoever it is for
     if any(not isinstance(outcome, Deferred) for outcome in outcomes):
         return lane.breaker.worked(before, now)
     return before

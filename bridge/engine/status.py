@@ -12,6 +12,8 @@ from bridge.domain.ids import TargetId
 from bridge.engine.attention import DAY, Expected, StaleAt, a_day_later, attention, notes, silence
 from bridge.engine.expect import windows
 from bridge.engine.guard import GuardPolicy
+from bridge.engine.handover import waits_for
+from bridge.engine.shelf import SERVED
 from bridge.observe import (
     HoldStatus,
     InstitutionStatus,
@@ -102,6 +104,7 @@ def read_status(
                     for window in windows(reader.expected_rolls(code), policy, now)
                 ],
                 approved,
+                rows,
             ),
             set_aside=tuple(map(_set_aside, aside[:_LISTED])),
         )
@@ -307,6 +310,8 @@ def _target(reader: Reader, target: TargetId, now: datetime, digest: str | None)
         drifted=state.drifted,
         parked=sum(row.state == "parked" for row in reader.drift(target)) if state.drifted else 0,
         foreign=state.foreign,
+        waits_for=waits_for(reader, target),
+        served_at=reader.shelf_note(target, SERVED) or None,
     )
 
 

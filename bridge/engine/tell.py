@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from threading import Lock
 
+from bridge.connector import HandedOver
 from bridge.domain.errors import StoreError
 from bridge.domain.outcomes import Outcome, Rejected
 from bridge.engine.detect import Detection
@@ -107,6 +108,21 @@ class Teller:
 
     def resumed(self, before: TargetState) -> None:
         log.emit(LogEvent.TARGET_RESUMED, target=before.target, attempt=before.failures)
+
+    def handed_over(self, target: str, what: HandedOver) -> None:
+        self._metrics.handed_over(target, "handed_over")
+        log.emit(LogEvent.TARGET_HANDED_OVER, target=target, file=what.name, counts=dict(what.counts))
+
+    def hand_over_failed(self, target: str) -> None:
+        self._metrics.handed_over(target, "failed")
+
+    # -------------------------------------------------------- serve
+
+    def answered(self, target: str, status: int) -> None:
+        self._metrics.served(target, status)
+
+    def serving_failed(self, target: str, error: Exception) -> None:
+        log.emit(LogEvent.SERVING_FAILED, target=target, error=error)
 
     # -------------------------------------------------------- reconcile
 

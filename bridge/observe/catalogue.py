@@ -44,6 +44,10 @@ class LogEvent(StrEnum):
     TARGET_UNREAD = "target.unread", "warning", "A target could not be read back; nothing is concluded from that."
     TARGET_RESUMED = "target.resumed", "info", "A paused target takes deliveries again."
 
+    TARGET_HANDED_OVER = "target.handed_over", "info", "All that a target keeps has left as a whole, as a file."
+
+    SERVING_FAILED = "serving.failed", "error", "What a target serves broke on a request, which got a plain 500."
+
     HISTORY_COMPACTED = "history.compacted", "info", "Events beyond their retention are gone; living states stay."
 
     NOTICE_SENT = "notice.sent", "info", "People were told of holds, or that they have waited long."
@@ -87,6 +91,7 @@ class Keys(TypedDict, total=False):
     outcome: str
     reason: str | None
     field: str | None
+    file: str
     error: str | BaseException
     text: str
     where: str
@@ -118,7 +123,7 @@ KEY_TEXTS: Mapping[str, str] = {
     "subject": "what a hold is about: snapshot or target",
     "loop": "name of a loop",
     "count": "how many",
-    "counts": "how many of each <entity>.<operation>",
+    "counts": "how many of each <entity>.<operation>, or of each collection",
     "changes": "changes recorded",
     "quarantined": "records set aside",
     "attempt": "number of the attempt",
@@ -126,6 +131,7 @@ KEY_TEXTS: Mapping[str, str] = {
     "outcome": "code of what became of it",
     "reason": "code of why",
     "field": "name of a field, never its value",
+    "file": "name of a file that was handed over",
     "error": "type name of the error",
     "text": "the error's own text, only where it is one of ours",
     "where": "file and line of the innermost frame of ours",

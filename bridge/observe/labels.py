@@ -13,6 +13,8 @@ OUTCOMES = frozenset({"delivered", "unchanged", "rejected", "deferred", "unknown
 PUBLISH_RESULTS = frozenset({"ack", "closed", "nack", "timeout", "unreachable", "unroutable"})
 AUDIT_KINDS = frozenset(
     {
+        "disclosure.handed_over",
+        "disclosure.handing_over",
         "disclosure.intent",
         "disclosure.outcome",
         "events.replay",
@@ -37,6 +39,7 @@ AUDIT_KINDS = frozenset(
         "trace.read",
     }
 )
+HAND_OVERS = frozenset({"handed_over", "failed"})
 NOTICE_KINDS = frozenset({"opened", "reminder", "test"})
 NOTICE_RESULTS = frozenset({"sent", "failed"})
 AGREEMENTS = frozenset({"agreed", "missing", "withdrawn", "unused"})
@@ -70,7 +73,14 @@ PAUSE_REASONS = frozenset(
         "answer_too_large",
         "connect_failed",
         "connection_lost",
+        "connector_error",
         "contract_broken",
+        "disk_full",
+        "file_cut",
+        "file_too_large",
+        "folder_failed",
+        "folder_missing",
+        "sftp_failed",
         "many_deferred",
         "status_429",
         "status_502",

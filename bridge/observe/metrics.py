@@ -16,6 +16,7 @@ from bridge.observe.gauges import StatusGauges
 from bridge.observe.labels import (
     AUDIT_KINDS,
     FETCH_RESULTS,
+    HAND_OVERS,
     NOTICE_KINDS,
     NOTICE_RESULTS,
     OUTCOMES,
@@ -52,6 +53,8 @@ class Metrics:
         self._changes = self._counter("changes_detected", "Changes recorded.", "entity", "op")
         self._deliveries = self._counter("deliveries", "What became of each sent entity.", "target", "outcome")
         self._retries = self._counter("retries", "Attempts after the first.", "target")
+        self._hand_overs = self._counter("hand_overs", "All that a target keeps, as a file.", "target", "result")
+        self._served = self._counter("served_requests", "Answers to who fetches.", "target", "code_class")
         self._responses = self._counter("http_responses", "Answers by class.", "target", "code_class")
         self._audit = self._counter("audit_records", "Records added to the audit chain.", "kind")
         self._published = self._counter("publish", "Events given to the broker.", "result")
@@ -99,10 +102,17 @@ class Metrics:
     def retried(self, target: str, count: int = 1) -> None:
         self._retries.labels(target).inc(count)
 
+    def handed_over(self, target: str, result: str) -> None:
+        """Count an attempt to hand over: handed_over or failed."""
+        self._hand_overs.labels(target, label(result, HAND_OVERS)).inc()
+
     def responded(self, target: str, status: int) -> None:
         """Count an HTTP answer by its class, 1xx to 5xx; 0 or nonsense is "other"."""
-        in_range = HTTPStatus.CONTINUE <= status < 600
-        self._responses.labels(target, f"{status // 100}xx" if in_range else "other").inc()
+        self._responses.labels(target, _code_class(status)).inc()
+
+    def served(self, target: str, status: int) -> None:
+        """Count an answer that a target gave to somebody who fetches from it, by its class."""
+        self._served.labels(target, _code_class(status)).inc()
 
     def audited(self, kind: str, count: int = 1) -> None:
         self._audit.labels(label(kind, AUDIT_KINDS)).inc(count)
@@ -129,3 +139,8 @@ class Metrics:
 
     def _histogram(self, name: str, text: str, buckets: Collection[float], of: str = "target") -> Histogram:
         return Histogram(name, text, (of,), namespace=PREFIX, registry=self.registry, buckets=tuple(buckets))
+
+
+def _code_class(status: int) -> str:
+    in_range = HTTPStatus.CONTINUE <= status < 600
+    return f"{status // 100}xx" if in_range else "other"

@@ -77,6 +77,8 @@ class TargetStatus:
     `imbalance` is how many of them are lost, which must be none. `is_applied`: its mapping and scope are the
     configured ones. When the target was last read back (`reconciled_at`), so much of ours was otherwise and stayed
     so (`drifted`), of these `parked` is what the target keeps changing back; `foreign` was not ours.
+    What it is to be given as a whole `waits_for` these institutions, which were never read (none named: for the
+    first of all; None: for nobody). `served_at`: the path at our web server from which others fetch.
     """
 
     target: TargetId
@@ -98,6 +100,8 @@ class TargetStatus:
     drifted: int = 0
     parked: int = 0
     foreign: int = 0
+    waits_for: tuple[str, ...] | None = None
+    served_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from bridge.domain.ids import TargetId
+from bridge.domain.shelf import plain_name
 from bridge.engine.shelf import StoreShelf
 from bridge.testing.memory import MemoryStore
 
@@ -25,14 +26,14 @@ class MemoryDrop:
         self.puts: list[tuple[str, bytes]] = []
 
     def put(self, name: str, content: bytes) -> None:
-        self.files[name] = content
+        self.files[plain_name(name)] = content
         self.puts.append((name, content))
 
     def names(self) -> list[str]:
         return sorted(self.files)
 
     def read(self, name: str) -> bytes | None:
-        return self.files.get(name)
+        return self.files.get(plain_name(name))
 
     def delete(self, name: str) -> None:
-        self.files.pop(name, None)
+        self.files.pop(plain_name(name), None)

@@ -8,7 +8,7 @@ import socket
 from threading import Thread
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from bridge.domain.errors import ConfigError
 from bridge.observe import LogEvent, log
@@ -20,7 +20,7 @@ _GRACE = 2
 class WebServer:
     """Serves one application; `start` returns when connections are taken, `stop` when the thread is gone."""
 
-    def __init__(self, app: FastAPI, host: str, port: int) -> None:
+    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
         """`port` 0 takes any free one. Raises `ConfigError` for an address that is not on this machine only."""
         if not _is_loopback(host):
             raise ConfigError(

@@ -16,7 +16,7 @@ import msgspec
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from bridge.connector import Capabilities, Command, SourceFailure
+from bridge.connector import Capabilities, Command, HandedOver, SourceFailure
 from bridge.domain.entities import Code, Entity, Kind, Person, Role
 from bridge.domain.errors import SnapshotInvalid, SourceUnauthorised, SourceUnavailable
 from bridge.domain.ids import CanonicalId, Key, TargetId, canonical_id
@@ -302,6 +302,8 @@ class Diary:
     pauses: list[TargetState] = field(default_factory=list)
     resumptions: list[TargetState] = field(default_factory=list)
     crashes: list[Exception] = field(default_factory=list)
+    files: list[HandedOver] = field(default_factory=list)
+    files_failed: int = 0
 
     def run_ended(self, run: Run, detection: Detection | None) -> None:
         self.runs.append(run)
@@ -317,6 +319,12 @@ class Diary:
 
     def crashed(self, target: str, error: Exception) -> None:
         self.crashes.append(error)
+
+    def handed_over(self, target: str, what: HandedOver) -> None:
+        self.files.append(what)
+
+    def hand_over_failed(self, target: str) -> None:
+        self.files_failed += 1
 
     @property
     def ends(self) -> list[tuple[str, str | None]]:
