@@ -12,14 +12,16 @@ from hypothesis import strategies as st
 
 from bridge.connector import Capabilities
 from bridge.domain.entities import DERIVED, ENTITY_TYPES, PUBLISHED_KINDS, Kind
-from bridge.domain.outcomes import Rejected
+from bridge.domain.outcomes import Delivered, Rejected
 from bridge.domain.records import Header, ImportSource, Record
-from bridge.engine.desire import everything, render
+from bridge.engine.desire import Early, everything, render
 from bridge.engine.guard import GuardPolicy
+from bridge.engine.refresh import announce
 from bridge.engine.views import Scope
 from bridge.mapping import load_mapping, resolve
 from tests.support.engine import (
     LEADER,
+    MORNING,
     OTHER_SCHOOL,
     SCHOOL,
     TEACHER,
@@ -34,6 +36,8 @@ from tests.support.engine import (
 )
 
 MAPPING = load_mapping("egil/ss12000")
+RESOURCES = MAPPING.resources
+EXTENSION = "urn:scim:schemas:extension:sis:school:1.0:User"
 FREE = GuardPolicy(max_deleted_percent=100.0, deletion_grace=timedelta(0))
 CLASS = (group("1A"), pupil("ane"), pupil("bo"))
 
@@ -115,6 +119,28 @@ def test_an_employment_that_does_not_go_there_is_not_named(bench: Bench) -> None
     assert activity(bench)["teachers"] == [identity(bench, Kind.AFFILIATION, SCHOOL, "two", "employee")]
 
 
+def test_a_teacher_who_is_kept_away_takes_the_employment_along(bench: Bench) -> None:
+    """Nothing but the person has changed, and two others show that."""
+    kept = [r if r.name != "Teacher" else replace(r, when={"protected": frozenset({False})}) for r in RESOURCES]
+    bench.rendering = replace(bench.rendering, mapping=replace(MAPPING, resources=tuple(kept), digest="another"))
+    sent(bench, *CLASS, teacher("tea", ["1A"]), teacher("two", ["1A"]))
+    assert sent(bench, *CLASS, teacher("tea", ["1A"], protected=True), teacher("two", ["1A"])) == [
+        ("updated", "Activity"),
+        ("deleted", "Employment"),
+        ("deleted", "Teacher"),
+    ]
+    assert activity(bench)["teachers"] == [identity(bench, Kind.AFFILIATION, SCHOOL, "two", "employee")]
+
+
+def test_a_group_that_has_not_begun_has_no_teaching_yet(bench: Bench) -> None:
+    bench.rendering = replace(bench.rendering, early=Early(timedelta(days=10), bench.clock.now))
+    far = group("1A", from_date=(MORNING + timedelta(days=30)).date().isoformat())
+    assert ("created", "Activity") not in sent(bench, far, *CLASS[1:], teacher("tea", ["1A"]))
+    bench.clock.forward(days=21)
+    announce(bench.store, bench.rendering, bench.clock.now)
+    assert [command.resource for command in bench.drain()] == ["StudentGroup", "Activity"]
+
+
 def test_who_leads_or_teaches_is_told_as_that(bench: Bench) -> None:
     both = teacher("tea", ["1A"], roles=(TEACHER, LEADER))
     sent(bench, *CLASS, both, teacher("two", ["1A"], roles=(replace(TEACHER, value="consultant"),)))
@@ -174,12 +200,35 @@ def test_a_new_name_of_the_municipality_is_told(bench: Bench) -> None:
     assert not bench.drain()
 
 
+def test_a_school_that_gets_its_name_late_has_its_pupils_and_classes_then(bench: Bench) -> None:
+    """Without a name it does not go there, and nothing that is its own."""
+    sent(bench, *CLASS, teacher("tea", ["1A"]), head=header(name=None))
+    assert {*bench.target.documents} == {
+        bench.rendering.scope.id(Kind.MUNICIPALITY, (TOWN,)),
+        *(bench.rendering.scope.id(Kind.PERSON, (user,)) for user in ("ane", "bo", "tea")),
+    }
+    later = header(at=MORNING + timedelta(hours=1), times={"KMD": MORNING})
+    steps = sent(bench, *CLASS, teacher("tea", ["1A"]), head=later)
+    assert [step for step in steps if step[0] == "updated"] == [("updated", "Student")] * 2
+    assert one(bench, Kind.PERSON, "ane")[EXTENSION]["enrolments"] == [identity(bench, Kind.INSTITUTION, SCHOOL)]
+    assert activity(bench)["owner"] == identity(bench, Kind.INSTITUTION, SCHOOL)
+
+
 def test_a_pupil_is_enrolled_at_the_schools_that_the_target_sees(bench: Bench) -> None:
-    extension = "urn:scim:schemas:extension:sis:school:1.0:User"
     sent(bench, *CLASS)
-    assert one(bench, Kind.PERSON, "ane")[extension]["enrolments"] == [identity(bench, Kind.INSTITUTION, SCHOOL)]
+    assert one(bench, Kind.PERSON, "ane")[EXTENSION]["enrolments"] == [identity(bench, Kind.INSTITUTION, SCHOOL)]
     sent(bench, group("2A"), pupil("ane", "2A"), head=header(OTHER_SCHOOL), expected=OTHER_SCHOOL)
-    assert len(one(bench, Kind.PERSON, "ane")[extension]["enrolments"]) == 2
+    assert len(one(bench, Kind.PERSON, "ane")[EXTENSION]["enrolments"]) == 2
+
+
+def test_another_id_of_the_municipality_there_is_told_with_its_schools(bench: Bench) -> None:
+    bench.target.capabilities = Capabilities(references="remote")
+    sent(bench, *CLASS)
+    bench.rendering = replace(bench.rendering, scope=Scope(TOWN, name="Nyby"))
+    bench.refresh()
+    bench.target.script = [Delivered("moved")]
+    assert [command.resource for command in bench.drain()] == ["Organisation", "SchoolUnit"]
+    assert one(bench, Kind.INSTITUTION, SCHOOL)["organisation"] == {"value": "moved"}
 
 
 # ---------------------------------------------------------------- never stored, never published
