@@ -13,7 +13,18 @@ from bridge.mapping.references import narrow, references
 from bridge.mapping.rules import Node, Ref, Resource, Rule, TargetMapping, look_up
 
 SHOWN = frozenset(
-    {"kind", "kinds", "institution_number", "institutions", "protected", "roles", "type", "relation", "custody"}
+    {
+        "kind",
+        "kinds",
+        "institution_number",
+        "institutions",
+        "protected",
+        "roles",
+        "main_role",
+        "type",
+        "relation",
+        "custody",
+    }
 )
 """View fields whose values may be told to anybody; all others may be personal."""
 

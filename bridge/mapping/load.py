@@ -18,7 +18,8 @@ _VERBS = frozenset(
     {"from", "const", "codes", "default", "required", "format", "when", "join", "purpose", "legal_basis"}
 )
 _NUMBER_FIELDS = frozenset({"civil_registration_number"})
-_REFERENCES = frozenset({"institution", "person"})
+_ITS_OWN = frozenset({"id", "institution", "person", "main_role"})
+"""What only the view of an affiliation itself has, not a person's affiliations."""
 _RELATIONS: dict[Kind, frozenset[str]] = {
     Kind.MUNICIPALITY: frozenset({"name"}),
     Kind.INSTITUTION: frozenset({"municipality"}),
@@ -53,7 +54,7 @@ def view_fields(kind: Kind) -> frozenset[str]:
     paths = {name for name in names if name not in _PARTS and name != "affiliations"}
     paths |= {f"{name}.{part}" for name in names & _PARTS.keys() for part in _PARTS[name]}
     if "affiliations" in names:
-        paths |= {f"affiliations.{path}" for path in view_fields(Kind.AFFILIATION) - _REFERENCES - {"id", "main_role"}}
+        paths |= {f"affiliations.{path}" for path in view_fields(Kind.AFFILIATION) - _ITS_OWN}
     return frozenset(paths)
 
 
