@@ -25,6 +25,7 @@ REASONS: Mapping[str, str] = {
     ),
     "changed_meanwhile": "somebody changed it at the platform at the same moment",
     "answer_not_scim": "the platform answered with something that is no SCIM",
+    "bulk_unanswered": "the platform did not say what became of it among many sent at once",
     "answer_is_a_page": "a web page answered in place of the platform: a login or maintenance page",
     "many_deferred": "the platform put off one entity after the other",
     "interrupted": "the bridge was stopped before the answer came",

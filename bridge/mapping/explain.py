@@ -13,7 +13,18 @@ from bridge.mapping.rules import Choice, Node, Ref, Resource, Rule, TargetMappin
 from bridge.mapping.view import view_fields
 
 SHOWN = frozenset(
-    {"kind", "kinds", "institution_number", "institutions", "protected", "roles", "type", "relation", "custody"}
+    {
+        "kind",
+        "kinds",
+        "institution_number",
+        "institutions",
+        "protected",
+        "roles",
+        "main_role",
+        "type",
+        "relation",
+        "custody",
+    }
 )
 """View fields whose values may be told to anybody; all others may be personal."""
 

@@ -7,7 +7,8 @@ from dataclasses import fields
 from bridge.domain.entities import DERIVED, KEY_FIELDS, VALUE_FIELDS, Address, Kind
 
 NUMBERS = frozenset({"civil_registration_number"})
-_REFERENCES = frozenset({"institution", "person"})
+_ITS_OWN = frozenset({"id", "institution", "person", "main_role"})
+"""What only the view of an affiliation itself has, not a person's affiliations."""
 _RELATIONS: dict[Kind, frozenset[str]] = {
     Kind.MUNICIPALITY: frozenset({"name"}),
     Kind.INSTITUTION: frozenset({"municipality"}),
@@ -44,9 +45,7 @@ def view_fields(kind: Kind) -> frozenset[str]:
     paths = {name for name in names if name not in _PARTS and name != "affiliations"}
     paths |= {f"{name}.{part}" for name in names & _PARTS.keys() for part in _PARTS[name]}
     if "affiliations" in names:
-        paths |= {
-            f"affiliations.{path}" for path in view_fields(Kind.AFFILIATION) - _REFERENCES - {"id", "main_role"}
-        }
+        paths |= {f"affiliations.{path}" for path in view_fields(Kind.AFFILIATION) - _ITS_OWN}
     return frozenset(paths)
 
 

@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -161,14 +160,11 @@ def test_types_are_created_in_order(line: Line) -> None:
     assert set(posts) == set(range(len(ENDPOINTS)))
 
 
-def test_deletions_come_last_and_in_reverse(line: Line) -> None:
+def test_deletions_come_last(line: Line) -> None:
     writes = [seen for seen in line.passes[1].seen if seen.method != "GET"]
     gone = [seen for seen in writes if seen.method == "DELETE"]
-    assert gone
+    assert gone  # all of one kind on this day; how the kinds follow each other test_egil_target.py tells
     assert {seen.method for seen in writes[: -len(gone)]} == {"POST", "PUT"}
-    places = [ENDPOINTS.index(_endpoint(seen)) for seen in gone]
-    assert all(one >= two for one, two in pairwise(places))
-    assert len(set(places)) >= 2
 
 
 @EVERY_PASS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -27,7 +27,7 @@ from bridge.engine.leavers import Leaving
 from bridge.engine.plan import Step, differing, plan
 from bridge.engine.refresh import announce
 from bridge.engine.words import protected_users
-from bridge.mapping import TargetMapping
+from bridge.mapping import TargetMapping, load_mapping
 from bridge.ports import KeptPerson
 from tests.support.deliveries import AWAY
 from tests.support.engine import OTHER_SCHOOL, PLATFORM, SCHOOL, TARGET, TOWN, Bench, mapping_of, schools
@@ -141,13 +141,23 @@ def shown(bench: Bench) -> set[CanonicalId]:
     ]
     with bench.store.read() as reader:
         hidden = protected_users(reader, TOWN, {row.key[0] for row in tried})
-    known = {row.id: set(bench.target.documents.get(row.id, {}).values()) for row in tried if row.key[0] in hidden}
+    known = {row.id: set(texts(bench.target.documents.get(row.id, {}))) for row in tried if row.key[0] in hidden}
     return {identity for identity, values in known.items() if values & REAL}
+
+
+def texts(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list):
+        for one in value:
+            yield from texts(one)
+    elif isinstance(value, str):
+        yield value
 
 
 def agree(days: Sequence[Day], capabilities: Capabilities, policy: GuardPolicy, leaving: Leaving) -> int:
     """Live through the days; before each sync it is planned. Returns how many steps were compared."""
-    bench = Bench(capabilities=capabilities, policy=policy, mapping=MAPPINGS[0])
+    bench = Bench(capabilities=capabilities, policy=policy, mapping=days[0].mapping)
     bench.leaving = leaving
     compared = 0
     for day in days:
@@ -191,3 +201,15 @@ def test_on_some_courses_of_days(
     days: list[Day], capabilities: Capabilities, policy: GuardPolicy, leaving: Leaving
 ) -> None:
     agree(days, capabilities, policy, leaving)
+
+
+SCHOOL_PROFILE = load_mapping("egil/ss12000")
+"""One that sends kinds that are derived from others, and bodies that cannot do without what they refer to."""
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
+@given(st.lists(DAYS, min_size=1, max_size=4), CAPABILITIES, POLICIES, LEAVING)
+def test_where_one_entity_is_sent_in_more_than_one_way(
+    days: list[Day], capabilities: Capabilities, policy: GuardPolicy, leaving: Leaving
+) -> None:
+    agree([replace(day, mapping=SCHOOL_PROFILE) for day in days], capabilities, policy, leaving)

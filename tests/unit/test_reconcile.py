@@ -89,6 +89,13 @@ class TestReading:
 
 
 class TestResync:
+    def test_tells_all_and_says_so(self, town: Town) -> None:
+        """A target that is sent only what differs must not take what was confirmed for what is there."""
+        resync(town.store, town.book, TARGET, "anna", town.clock.at)
+        assert {command.is_resent for command in town.drain()} == {True}
+        town.take(group("1A"), pupil("ane", given_name="Ny"), pupil("bo"), teacher("tea"))
+        assert {command.is_resent for command in town.drain()} == {False}
+
     def test_forgets_nobody_who_leaves_before_it_is_sent(self, town: Town) -> None:
         resync(town.store, town.book, TARGET, "anna", town.clock.at)
         gone = next(iter(key for key in town.entities(Kind.PERSON)))

@@ -16,8 +16,21 @@ from bridge.domain.ids import TargetId
 from bridge.domain.outcomes import Deferred, Rejected
 from bridge.engine.trace import trace
 from bridge.engine.trace_words import REASONS
+from bridge.mapping import load_mapping
 from bridge.ports import Drift, KeptPerson
-from tests.support.engine import MORNING, SCHOOL, TARGET, TOWN, Bench, header, key_id, parent, pupil, teacher
+from tests.support.engine import (
+    MORNING,
+    SCHOOL,
+    TARGET,
+    TOWN,
+    Bench,
+    group,
+    header,
+    key_id,
+    parent,
+    pupil,
+    teacher,
+)
 from tests.support.trace import ANE, EVERYTHING, asked, filled, person_of, target_of
 
 
@@ -223,3 +236,22 @@ def test_a_target_that_is_not_configured_any_more_is_told() -> None:
         rendering = replace(bench.rendering, target=other)
         found = trace(reader, bench.book, TOWN, "ane", [rendering], bench.clock.now())
     assert f"The person is at {TARGET} too." in found.notes
+
+
+class TestTheTeachingOfAGroup:
+    @pytest.fixture
+    def school(self) -> Bench:
+        bench = Bench(mapping=load_mapping("egil/ss12000"))
+        bench.take(group("1A"), pupil("ane"), teacher("bo", ["1A"]))
+        bench.drain()
+        return bench
+
+    def test_is_told_of_who_teaches(self, school: Bench) -> None:
+        told = {one.what: one.sentence for one in target_of(school, "bo").others}
+        assert told[f"the teaching of group 1A at {SCHOOL}"].endswith("The person is named in it.")
+        assert told[f"group 1A at {SCHOOL}"].endswith("The mapping does not name this person in it.")
+
+    def test_is_not_told_of_a_pupil(self, school: Bench) -> None:
+        told = {one.what: one.sentence for one in target_of(school, "ane").others}
+        assert f"the teaching of group 1A at {SCHOOL}" not in told
+        assert told[f"group 1A at {SCHOOL}"].endswith("The person is named in it.")
