@@ -24,6 +24,7 @@ from bridge.domain.errors import (
     SnapshotInvalid,
     SourceUnauthorised,
     SourceUnavailable,
+    TargetGone,
     TargetUnauthorised,
     TargetUnavailable,
 )
@@ -73,6 +74,7 @@ __all__ = [
     "SourceUnavailable",
     "Subscribes",
     "Target",
+    "TargetGone",
     "TargetUnauthorised",
     "TargetUnavailable",
     "Unchanged",

@@ -39,6 +39,7 @@ from bridge.cli.printing import line
 from bridge.cli.quarantine import quarantine_app
 from bridge.cli.reconcile import reconcile_app, resync_target
 from bridge.cli.simulate import simulate
+from bridge.cli.target import target_app
 from bridge.cli.trace import trace_person
 from bridge.domain.errors import BridgeError, ConfigError, MappingError, SourceError, StoreError
 from bridge.domain.ids import CanonicalId, TargetId
@@ -71,6 +72,7 @@ app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(history_app, name="history")
 app.add_typer(reconcile_app, name="reconcile")
 app.add_typer(mapping_app, name="mapping")
+app.add_typer(target_app, name="target")
 app.add_typer(simulate, name="simulate")
 app.command("trace")(trace_person)
 app.command("resync")(resync_target)

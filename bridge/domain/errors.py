@@ -86,6 +86,10 @@ class ContractBroken(TargetError):
     """The target speaks otherwise than its protocol says."""
 
 
+class TargetGone(TargetError):
+    """The target wants nothing more from us: nothing is sent until a person switches it on again."""
+
+
 class StoreError(BridgeError):
     """The state cannot be read or written."""
 

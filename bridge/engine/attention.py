@@ -167,6 +167,11 @@ def _asked(hold: HoldStatus) -> tuple[str, str]:
 def _target(row: TargetStatus, now: datetime) -> Iterator[str]:
     if row.pause_reason == "unauthorised":
         yield f"{row.target} refuses our credential: renew it, then run `skolebro deliveries retry`."
+    elif row.pause_reason == "gone":
+        yield (
+            f"{row.target} wants no more events (410) and gets none: ask its vendor, "
+            f"then run `skolebro target resume {row.target}`."
+        )
     elif row.pause_reason == "contract_broken":
         yield f"{row.target} speaks otherwise than its protocol says: see base_url and path, or ask its vendor."
     elif row.failures >= STUCK_AFTER and row.due == row.resting:

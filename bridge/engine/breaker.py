@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
-from bridge.domain.errors import ContractBroken, TargetError, TargetUnauthorised, TargetUnavailable
+from bridge.domain.errors import ContractBroken, TargetError, TargetGone, TargetUnauthorised, TargetUnavailable
+from bridge.domain.ids import TargetId
 from bridge.engine.retry import RetryPolicy
 from bridge.ports import TargetState, UnitOfWork
 
@@ -13,6 +14,8 @@ MANY_DEFERRED = 5
 _PATIENCE = RetryPolicy(base=timedelta(seconds=2), ceiling=timedelta(minutes=10))
 _PERSON = RetryPolicy(base=timedelta(minutes=5), ceiling=timedelta(hours=1))
 _SHORTEST = timedelta(seconds=1)
+_NEVER = datetime(9999, 1, 1, tzinfo=UTC)
+GONE = "gone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +26,13 @@ class Breaker:
     person: RetryPolicy = _PERSON
 
     def failed(self, state: TargetState, error: TargetError, now: datetime, chance: float) -> TargetState:
-        """Return the state after the target as a whole failed. At least half of the wait is certain."""
+        """Return the state after the target as a whole failed. At least half of the wait is certain.
+
+        One that is gone pauses until a person resumes it.
+        """
         failures = state.failures + 1
+        if isinstance(error, TargetGone):
+            return replace(state, failures=failures, paused_until=_NEVER, pause_reason=reason_of(error))
         asked = error.retry_after if isinstance(error, TargetUnavailable) else None
         policy = self.patience if isinstance(error, TargetUnavailable) else self.person
         wait = max(policy.wait(failures, asked, 0.5 + chance / 2), _SHORTEST)
@@ -42,6 +50,8 @@ def reason_of(error: TargetError) -> str:
             return "unauthorised"
         case ContractBroken():
             return "contract_broken"
+        case TargetGone():
+            return GONE
         case TargetUnavailable(reason=reason):
             return reason
         case _:
@@ -57,3 +67,12 @@ def unpause(uow: UnitOfWork) -> None:
     for state in uow.target_states():
         if state.pause_reason in ("unauthorised", "contract_broken"):
             uow.put_target_state(replace(state, paused_until=None))
+
+
+def resume(uow: UnitOfWork, target: TargetId) -> str | None:
+    """End a target's pause, also one that has no end; return the reason for it, None when it did not pause."""
+    state = uow.target_state(target)
+    if state.paused_until is None:
+        return None
+    uow.put_target_state(replace(state, paused_until=None, pause_reason=None))
+    return state.pause_reason

@@ -75,6 +75,7 @@ PAUSE_REASONS = frozenset(
         "connection_lost",
         "connector_error",
         "contract_broken",
+        "gone",
         "disk_full",
         "file_cut",
         "file_too_large",

@@ -15,7 +15,8 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from bridge.connector import ConfigError, Connector, ConnectorConfig, Duration, Services
-from connectors.aula.target import AgreementTarget, ObserveTarget, Signer
+from bridge.webhooks import EventTarget, Signer
+from connectors.aula.target import ObserveTarget
 
 
 class AulaConfig(ConnectorConfig):
@@ -51,7 +52,7 @@ class AulaConfig(ConnectorConfig):
         return self
 
 
-def _target(config: AulaConfig, services: Services) -> AgreementTarget | ObserveTarget:
+def _target(config: AulaConfig, services: Services) -> EventTarget | ObserveTarget:
     if config.mode == "observe" or config.base_url is None or config.secret_file is None:
         return ObserveTarget()
     try:
@@ -65,7 +66,7 @@ def _target(config: AulaConfig, services: Services) -> AgreementTarget | Observe
         ca_file=config.ca_file,
         client_cert=(certificate, key) if certificate and key else None,
     )
-    return AgreementTarget(http, signer, config.path)
+    return EventTarget(http, signer, config.path)
 
 
 connector = Connector("aula", AulaConfig, target=_target, default_mapping="aula/agreement")

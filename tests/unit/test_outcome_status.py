@@ -14,7 +14,7 @@ from bridge.connector import Command, HttpResponse
 from bridge.domain.changes import Operation
 from bridge.domain.ids import CanonicalId
 from bridge.domain.outcomes import Deferred, Delivered, Outcome, Rejected, Unchanged, status_in
-from connectors.aula.target import AgreementTarget, Signer
+from bridge.webhooks import EventTarget, Signer
 from connectors.scim.target import Resource, ScimTarget
 from tests.support.world import webhook_secret
 
@@ -97,7 +97,7 @@ def test_scim(asked: Command, answers: list[tuple[int, bytes]], outcome: Outcome
     ],
 )
 def test_aula(answer: tuple[int, bytes], outcome: Outcome) -> None:
-    target = AgreementTarget(Scripted(answer), Signer(webhook_secret(), lambda: NOW), "/events")
+    target = EventTarget(Scripted(answer), Signer(webhook_secret(), lambda: NOW), "/events")
     (found,) = target.apply([CREATE])
     assert (found, found.status) == (outcome, outcome.status)
 

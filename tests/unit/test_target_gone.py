@@ -1,0 +1,36 @@
+"""A target that wants nothing more gets nothing more, until a person resumes it."""
+
+from __future__ import annotations
+
+import pytest
+
+from bridge.connector import TargetGone
+from bridge.engine.breaker import resume, unpause
+from tests.support.engine import TARGET, Bench, pupil
+
+
+@pytest.fixture
+def bench() -> Bench:
+    bench = Bench()
+    bench.take(pupil("anna"))
+    bench.target.script.append(TargetGone("410"))
+    bench.drain()
+    return bench
+
+
+def test_nothing_is_sent_any_more_whatever_time_passes(bench: Bench) -> None:
+    state = bench.target_state()
+    assert (state.pause_reason, state.failures) == ("gone", 1)
+    bench.clock.forward(days=400)
+    assert bench.drain() == []
+    with bench.store.write() as uow:
+        unpause(uow)  # a sync tries again what a person may have mended; this is not for us to try
+    assert bench.drain() == []
+
+
+def test_no_attempt_is_spent_and_everything_goes_once_it_is_resumed(bench: Bench) -> None:
+    with bench.store.write() as uow:
+        assert resume(uow, TARGET) == "gone"
+        assert resume(uow, TARGET) is None
+    assert [command.identity["user_id"] for command in bench.drain() if command.kind == "person"] == ["anna"]
+    assert bench.target_state().failures == 0
