@@ -118,7 +118,10 @@ class Bringing:
         """PUT over what somebody else made, unless another system or another of our entities claims it."""
         if not self._is_free(found, body):
             return Rejected("taken_by_other")
-        return (yield from put(resource, id_of(found), None, body)) or CHANGED_MEANWHILE
+        replaced = yield from put(resource, id_of(found), None, body)
+        if replaced is None:
+            self.finder.forget(resource)
+        return replaced or CHANGED_MEANWHILE
 
     def _is_free(self, found: Json, body: Json) -> bool:
         theirs = found.get("externalId") or body.get("externalId")
@@ -133,6 +136,7 @@ class Bringing:
             if found is None:
                 return Unchanged()
             remote_id, etag = id_of(found), None
+        self.finder.forget(resource)
         return (yield from delete(resource, remote_id, etag))
 
     def _find(self, resource: Resource, name: str, body: Json, *, is_fresh: bool = False) -> Asking[Json | None]:

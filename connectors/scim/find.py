@@ -24,6 +24,10 @@ class Finder(Protocol):
         """Learn what has come into being."""
         ...
 
+    def forget(self, resource: Resource) -> None:
+        """Learn that something may have gone away."""
+        ...
+
 
 def has(name: str, value: str, found: Json) -> bool:
     fold = str.casefold if name == "userName" else str  # RFC 7643 §4.1.1: not caseExact
@@ -52,6 +56,9 @@ class ByFilter:
     def made(self, resource: Resource, body: Json, outcome: Delivered) -> None:
         """Nothing is remembered."""
 
+    def forget(self, resource: Resource) -> None:
+        """Nothing is remembered."""
+
 
 _KEPT = ("id", "externalId", "userName", "displayName")
 
@@ -78,6 +85,9 @@ class ByList:
         if resource.endpoint in self._lists:
             self._lists[resource.endpoint].append(_kept({**body, "id": outcome.remote_id}))
 
+    def forget(self, resource: Resource) -> None:
+        self._lists.pop(resource.endpoint, None)
+
 
 class ByPath:
     """For a server whose id is our externalId: what has it lives at its own path; nothing else is looked for."""
@@ -97,6 +107,9 @@ class ByPath:
         return [{**found, "id": value}] if has(name, value, found) else []
 
     def made(self, resource: Resource, body: Json, outcome: Delivered) -> None:
+        """Nothing is remembered."""
+
+    def forget(self, resource: Resource) -> None:
         """Nothing is remembered."""
 
 

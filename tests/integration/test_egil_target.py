@@ -151,6 +151,16 @@ class TestAtAServerWithItsOwnIds(_Conformance):
         assert len(listed) == 1
         assert not any("filter" in seen.path for seen in proxy.requests)
 
+    def test_what_was_deleted_is_made_again(
+        self, target: ScimTarget, server: ScimServer, samples: Samples
+    ) -> None:
+        """The list that was read still had it."""
+        for _ in range(2):
+            created = apply(target, samples.create)
+            assert isinstance(created, Delivered)
+            assert isinstance(apply(target, after(created, samples.delete)), Delivered)
+        assert server.resources("/StudentGroups") == []
+
     def test_a_server_without_the_types_is_refused_first(
         self, target: ScimTarget, proxy: FaultyProxy, samples: Samples
     ) -> None:
