@@ -96,6 +96,14 @@ class TestAtAServerWithOurIds(_Conformance):
         update = replace(samples.update, remote_id=None)  # there is no table of ids to lose
         assert apply(target, update) == Delivered(samples.create.id)
 
+    def test_what_is_in_doubt_is_sent_by_the_verbs_of_the_profile_alone(
+        self, target: ScimTarget, server: EgilReceiver, proxy: FaultyProxy, samples: Samples
+    ) -> None:
+        before = len(proxy.requests)
+        doubtful = replace(samples.create, in_doubt=True)
+        assert [apply(target, doubtful), apply(target, doubtful)] == [Delivered(samples.create.id)] * 2
+        assert [seen.method for seen in proxy.requests[before:]] == ["PUT", "POST", "PUT"]
+
     def test_what_is_there_already_is_written_over(
         self, target: ScimTarget, server: EgilReceiver, samples: Samples
     ) -> None:
