@@ -12,7 +12,8 @@ from bridge.domain.entities import Kind
 from bridge.domain.ids import Key
 from bridge.domain.outcomes import Deferred, Delivered, Outcome, Rejected, Unchanged
 from bridge.engine.codec import encode_body
-from bridge.engine.desire import Rendering, referrers
+from bridge.engine.desire import Rendering
+from bridge.engine.referrers import referrers
 from bridge.engine.retry import RetryPolicy
 from bridge.ports import Delivery, UnitOfWork
 
@@ -110,7 +111,8 @@ def _tell_referrers(
 
 def forget_referrers(uow: UnitOfWork, rendering: Rendering, subjects: Mapping[Kind, Collection[Key]]) -> None:
     """Let what refers to these be sent again: they are, or will be, known by another id."""
-    found = [referrers(uow, rendering, kind, keys) for kind, keys in subjects.items()]
+    home, mapping = rendering.scope.municipality, rendering.mapping
+    found = [referrers(uow, home, mapping, kind, keys) for kind, keys in subjects.items()]
     ids = [rendering.scope.id(kind, key) for there in found for kind, keys in there.items() for key in keys]
     uow.forget_confirmed(rendering.target, ids)
 

@@ -7,16 +7,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from bridge.domain.entities import DERIVED, Group, Kind, Role
-from bridge.domain.ids import CanonicalId, Key, TargetId, join_key
+from bridge.domain.entities import DERIVED, Group, Kind
+from bridge.domain.ids import CanonicalId, Key, TargetId
 from bridge.engine.codec import decode_entity, encode_body, hash_bytes
+from bridge.engine.referrers import referrers
 from bridge.engine.scan import living_rows
 from bridge.engine.views import Scope, views
 from bridge.mapping import Resource, TargetMapping, narrow, references
 from bridge.ports import GRACE, URGENT, Delivery, Desired, Reader, Subject, UnitOfWork
 
 _PAGE = 500
-_REFERRED = (Kind.MUNICIPALITY, Kind.INSTITUTION, Kind.PERSON, Kind.GROUP, Kind.AFFILIATION)
+_REFERRED = (Kind.MUNICIPALITY, Kind.INSTITUTION, Kind.PERSON, Kind.GROUP)
 _REFERRERS_LAST = (
     Kind.MUNICIPALITY,
     Kind.INSTITUTION,
@@ -173,15 +174,16 @@ def desire(
     """
     stepped: set[CanonicalId] = set()
     pending = {kind: set(keys) for kind, keys in subjects.items()}
-    kinds = rendering.mapping.kinds()
+    home, kinds = rendering.scope.municipality, rendering.mapping.kinds()
     for kind in (kind for kind in _REFERRERS_LAST if kind in kinds):
         keys = pending.get(kind, set())
-        before = _presence(uow, rendering, kind, keys if kind in _REFERRED else ())
+        is_referred = kind in _REFERRED or (kind is Kind.AFFILIATION and Kind.TEACHING in kinds)
+        before = _presence(uow, rendering, kind, keys if is_referred else ())
         for page in pages(sorted(keys)):
             rows = [occasion.step(row, now) for row in _rows(uow, rendering, kind, page)]
             stepped |= uow.put_desired(rows, now)
         flipped = {key for key, there in _presence(uow, rendering, kind, before).items() if there != before[key]}
-        for referrer, found in referrers(uow, rendering, kind, flipped).items():
+        for referrer, found in referrers(uow, home, rendering.mapping, kind, flipped).items():
             pending.setdefault(referrer, set()).update(found)
     return stepped
 
@@ -256,50 +258,3 @@ def deliveries_of(reader: Reader, target: TargetId, state: str | None = None) ->
     while page := reader.deliveries(target, state, rows[-1].id if rows else None, _PAGE):
         rows += page
     return rows
-
-
-def referrers(reader: Reader, rendering: Rendering, kind: Kind, keys: Collection[Key]) -> dict[Kind, set[Key]]:
-    """What may refer to these entities at the target, of the kinds that go there."""
-    home, kinds = rendering.scope.municipality, rendering.mapping.kinds()
-    match kind:
-        case Kind.MUNICIPALITY if Kind.INSTITUTION in kinds:
-            return {Kind.INSTITUTION: {row.key for row in living_rows(reader, home, Kind.INSTITUTION)}}
-        case Kind.INSTITUTION:
-            return _within(reader, rendering, {number for (number,) in keys})
-        case Kind.PERSON if keys:
-            return _around(reader, home, {key[0] for key in keys}, kinds)
-        case Kind.GROUP if keys:
-            rows = reader.entities_by_other(home, Kind.MEMBERSHIP, [join_key(key) for key in keys])
-            found = {Kind.MEMBERSHIP: {row.key for row in rows}, Kind.TEACHING: set(keys)}
-            return {what: those for what, those in found.items() if what in kinds}
-        case Kind.AFFILIATION if keys and Kind.TEACHING in kinds:
-            staff = {key[:2] for key in keys if key[2] == Role.EMPLOYEE.value}
-            rows = reader.entities_by_person(home, Kind.MEMBERSHIP, {user for _, user in staff})
-            return {Kind.TEACHING: {row.key[:2] for row in rows if (row.key[0], row.key[2]) in staff}}
-        case _:
-            return {}
-
-
-def _within(reader: Reader, rendering: Rendering, schools: Collection[str]) -> dict[Kind, set[Key]]:
-    """What refers to institutions: whatever is theirs, and people where their enrolments are sent."""
-    home, kinds = rendering.scope.municipality, rendering.mapping.kinds()
-    own = kinds & {Kind.GROUP, Kind.AFFILIATION, Kind.GUARDIANSHIP, Kind.MEMBERSHIP, Kind.TEACHING}
-    found = {
-        kind: {key for number in schools for key in reader.hashes(home, number, DERIVED.get(kind, kind))}
-        for kind in own
-    }
-    if rendering.mapping.names(Kind.PERSON, "enrolments"):
-        worn = (key for number in schools for key in reader.hashes(home, number, Kind.AFFILIATION))
-        found[Kind.PERSON] = {(user,) for _, user, role in worn if role == Role.STUDENT.value}
-    return found
-
-
-def _around(reader: Reader, home: str, people: Collection[str], kinds: Collection[Kind]) -> dict[Kind, set[Key]]:
-    found: dict[Kind, set[Key]] = {}
-    for kind in {Kind.AFFILIATION, Kind.GUARDIANSHIP, Kind.MEMBERSHIP}.intersection(kinds):
-        found[kind] = {row.key for row in reader.entities_by_person(home, kind, people)}
-    if Kind.GUARDIANSHIP in kinds:
-        found[Kind.GUARDIANSHIP] |= {row.key for row in reader.entities_by_other(home, Kind.GUARDIANSHIP, people)}
-    if Kind.GROUP in kinds:
-        found[Kind.GROUP] = {row.key[:2] for row in reader.entities_by_person(home, Kind.MEMBERSHIP, people)}
-    return found

@@ -51,16 +51,21 @@ class Bringing:
 
     def _bring(self, resource: Resource, command: Command, body: Json) -> Steps:
         """Write over what is known to be there, look up what may be, POST what is not and may come into being."""
-        if command.remote_id is not None:
-            replaced = yield from self._replace(resource, command, command.remote_id, body)
+        remote_id = command.remote_id or self._likely_id(command, body)
+        if remote_id is not None:
+            replaced = yield from self._replace(resource, command, remote_id, body)
             if replaced is not None:
                 return replaced
         if not command.may_create:
             return (yield from self._still_there(resource, body))
-        found = yield from self._there_already(resource, command, body)
+        found = None if self.finder.is_key else (yield from self._there_already(resource, command, body))
         if found is not None:
             return (yield from self._adopt(resource, found, body))
         return (yield from self._create(resource, body))
+
+    def _likely_id(self, command: Command, body: Json) -> str | None:
+        """Where something is that may be there, if its id needs no look-up."""
+        return _text(body, "externalId") if self.finder.is_key and _is_doubtful(command) else None
 
     def _replace(self, resource: Resource, command: Command, remote_id: str, body: Json) -> Asking[Outcome | None]:
         told = to_tell(command, self.blocks, can_patch=self.can_patch)
@@ -80,11 +85,9 @@ class Bringing:
 
     def _there_already(self, resource: Resource, command: Command, body: Json) -> Asking[Json | None]:
         """Return what the command should be about, although we do not know where it is."""
-        is_doubtful = command.in_doubt or (command.operation is Operation.UPDATED and command.remote_id is None)
-        looks = self.adoption.looks_first
+        is_doubtful, looks = _is_doubtful(command), self.adoption.looks_first
         # Nothing but userName is unique, so any other resource could be made a second time unnoticed.
-        can_double = "userName" not in body and not self.finder.is_key
-        if looks or is_doubtful or can_double:
+        if looks or is_doubtful or "userName" not in body:
             ours = yield from self._find(resource, "externalId", body, is_fresh=is_doubtful)
             if ours is not None:
                 return ours
@@ -118,7 +121,10 @@ class Bringing:
         """PUT over what somebody else made, unless another system or another of our entities claims it."""
         if not self._is_free(found, body):
             return Rejected("taken_by_other")
-        return (yield from put(resource, id_of(found), None, body)) or CHANGED_MEANWHILE
+        replaced = yield from put(resource, id_of(found), None, body)
+        if replaced is None:
+            self.finder.forget(resource)
+        return replaced or CHANGED_MEANWHILE
 
     def _is_free(self, found: Json, body: Json) -> bool:
         theirs = found.get("externalId") or body.get("externalId")
@@ -133,6 +139,7 @@ class Bringing:
             if found is None:
                 return Unchanged()
             remote_id, etag = id_of(found), None
+        self.finder.forget(resource)
         return (yield from delete(resource, remote_id, etag))
 
     def _find(self, resource: Resource, name: str, body: Json, *, is_fresh: bool = False) -> Asking[Json | None]:
@@ -144,6 +151,11 @@ class Bringing:
         if len(matches) > 1:
             raise Settled(Rejected("ambiguous_match", name))
         return matches[0] if matches else None
+
+
+def _is_doubtful(command: Command) -> bool:
+    """Whether it may be there although we do not know where."""
+    return command.in_doubt or (command.operation is Operation.UPDATED and command.remote_id is None)
 
 
 def _text(body: Json, name: str) -> str | None:

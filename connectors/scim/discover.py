@@ -61,7 +61,7 @@ class Discovery:
         """Read all of it anew and, as that may be public, one of the resources. Raises `TargetError`."""
         self._known = None
         self._known = self._read()
-        first = next(iter(self.required), "User")
+        first = next(iter(self.required or self.resources))
         endpoint = self.resources[first].endpoint
         answer = self.wire.send(Request("GET", endpoint, query={"count": "1"}))
         refuse(answer)

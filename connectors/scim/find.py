@@ -1,4 +1,4 @@
-"""What a service provider has already is found by a filter, in a list that is read once, or at its own path."""
+"""What a service provider has already is found by a filter, in a list that is read once, or by its own path."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from bridge.connector import ContractBroken, Delivered
-from connectors.scim.wire import GONE, NOT_SCIM, Asking, Json, Request, Resource, Settled, check, content
+from connectors.scim.wire import NOT_SCIM, Asking, Json, Request, Resource, Settled, check, content
 
 
 class Finder(Protocol):
-    """How resources are found. `is_key`: externalId names one at most, so a create cannot double."""
+    """How resources are found. `is_key`: externalId is the id there, so that a create cannot double."""
 
     is_key: bool
 
@@ -22,6 +22,10 @@ class Finder(Protocol):
 
     def made(self, resource: Resource, body: Json, outcome: Delivered) -> None:
         """Learn what has come into being."""
+        ...
+
+    def forget(self, resource: Resource) -> None:
+        """Learn that something may have gone away."""
         ...
 
 
@@ -52,6 +56,9 @@ class ByFilter:
     def made(self, resource: Resource, body: Json, outcome: Delivered) -> None:
         """Nothing is remembered."""
 
+    def forget(self, resource: Resource) -> None:
+        """Nothing is remembered."""
+
 
 _KEPT = ("id", "externalId", "userName", "displayName")
 
@@ -78,25 +85,23 @@ class ByList:
         if resource.endpoint in self._lists:
             self._lists[resource.endpoint].append(_kept({**body, "id": outcome.remote_id}))
 
+    def forget(self, resource: Resource) -> None:
+        self._lists.pop(resource.endpoint, None)
+
 
 class ByPath:
-    """For a server whose id is our externalId: what has it lives at its own path; nothing else is looked for."""
+    """For a server whose id is our externalId: whatever has it is at its own path, so nobody has to be asked."""
 
     is_key = True
 
     def find(self, resource: Resource, name: str, value: str, *, is_fresh: bool) -> Asking[list[Json]]:
-        if name != "externalId":
-            return []
-        answer = yield Request("GET", resource.path(value))
-        if answer.status in GONE:
-            return []
-        check(answer)
-        found = content(answer)
-        if found is None:
-            raise Settled(replace(NOT_SCIM, status=answer.status))
-        return [{**found, "id": value}] if has(name, value, found) else []
+        yield from ()
+        return [{"id": value, "externalId": value}] if name == "externalId" else []
 
     def made(self, resource: Resource, body: Json, outcome: Delivered) -> None:
+        """Nothing is remembered."""
+
+    def forget(self, resource: Resource) -> None:
         """Nothing is remembered."""
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from scim2_models import Context, Group, PatchOp
+from scim2_models import Context, Group, PatchOp, User
 
 from bridge.testing.aula_receiver import AulaReceiver
 from bridge.testing.faulty_proxy import FaultyProxy, SeenRequest
@@ -169,6 +169,16 @@ def _subject(seen: SeenRequest, of_remote: Mapping[str, str]) -> str:
     if seen.method == "PATCH":
         return of_remote[seen.path.rpartition("/")[2]]
     return str(json.loads(seen.body)["externalId"])
+
+
+@EVERY_PASS
+def test_every_body_at_the_scim_server_is_valid(passes: list[Pass], number: int) -> None:
+    models: dict[str, Any] = {"Users": User, "Groups": Group}
+    contexts = {"POST": Context.RESOURCE_CREATION_REQUEST}
+    for seen in passes[number].scim:
+        if seen.body and seen.method != "PATCH":
+            context = contexts.get(seen.method, Context.RESOURCE_REPLACEMENT_REQUEST)
+            models[seen.path.split("/")[1]].model_validate_json(seen.body, scim_ctx=context)
 
 
 def test_who_comes_and_goes_is_all_that_is_told_of_members(passes: list[Pass]) -> None:

@@ -96,6 +96,14 @@ class TestAtAServerWithOurIds(_Conformance):
         update = replace(samples.update, remote_id=None)  # there is no table of ids to lose
         assert apply(target, update) == Delivered(samples.create.id)
 
+    def test_what_is_in_doubt_is_sent_by_the_verbs_of_the_profile_alone(
+        self, target: ScimTarget, server: EgilReceiver, proxy: FaultyProxy, samples: Samples
+    ) -> None:
+        before = len(proxy.requests)
+        doubtful = replace(samples.create, in_doubt=True)
+        assert [apply(target, doubtful), apply(target, doubtful)] == [Delivered(samples.create.id)] * 2
+        assert [seen.method for seen in proxy.requests[before:]] == ["PUT", "POST", "PUT"]
+
     def test_what_is_there_already_is_written_over(
         self, target: ScimTarget, server: EgilReceiver, samples: Samples
     ) -> None:
@@ -150,6 +158,16 @@ class TestAtAServerWithItsOwnIds(_Conformance):
         listed = [seen for seen in proxy.requests if seen.path.startswith("/StudentGroups?startIndex")]
         assert len(listed) == 1
         assert not any("filter" in seen.path for seen in proxy.requests)
+
+    def test_what_was_deleted_is_made_again(
+        self, target: ScimTarget, server: ScimServer, samples: Samples
+    ) -> None:
+        """The list that was read still had it."""
+        for _ in range(2):
+            created = apply(target, samples.create)
+            assert isinstance(created, Delivered)
+            assert isinstance(apply(target, after(created, samples.delete)), Delivered)
+        assert server.resources("/StudentGroups") == []
 
     def test_a_server_without_the_types_is_refused_first(
         self, target: ScimTarget, proxy: FaultyProxy, samples: Samples
