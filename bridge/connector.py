@@ -433,15 +433,16 @@ class HandedOver:
 class HandsOver(Protocol):
     """A target that is not told entity by entity but given all at once, as a file; optional.
 
-    `apply` keeps what it is told (on its shelf); what leaves the bridge is what `hand_over` makes of it.
+    `apply` keeps what it is told (on its shelf); what leaves the bridge is what `hand_over` makes of it, by
+    `Services.drop`, which writes each file into the audit before it goes.
     """
 
     def hand_over(self) -> HandedOver | None:
         """Hand over what is kept, if anything of it is new and it is time; None when nothing was to be done.
 
-        Called again and again while nothing is due, every school in scope has been heard and none is being read,
-        so what is missing from the shelf is really gone. A kill at any line must do no harm: what was not noted
-        as handed over is handed over again. Raises `TargetError`.
+        Called in the thread of `apply`, again and again while nothing is due, every school in scope has been heard
+        and none is being read, so what is missing from the shelf is really gone. A kill at any line must do no harm:
+        what was not noted as handed over is handed over again. Raises `TargetError`.
         """
         ...
 

@@ -12,7 +12,9 @@ from bridge.adapters.drop_names import STALE, is_unfinished, unfinished
 from bridge.domain.errors import TargetError, TargetUnauthorised, TargetUnavailable
 from bridge.domain.shelf import is_plain, plain_name
 
-_MODE = 0o640  # whoever fetches them is of the folder's group; nobody else is to read them
+_MODE = (
+    0o640  # whatever the service's umask: who fetches them is of the folder's group, and nobody else reads them
+)
 _REASONS = {
     errno.ENOENT: "folder_missing",
     errno.ENOTDIR: "folder_missing",
@@ -75,6 +77,7 @@ class FolderDrop:
 def _write(path: Path, content: bytes) -> None:
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, _MODE)
     with open(file, "wb") as opened:
+        os.fchmod(opened.fileno(), _MODE)
         opened.write(content)
         opened.flush()
         os.fsync(opened.fileno())

@@ -83,7 +83,7 @@ class SftpDrop:
             try:
                 self._write(session, part, content)
                 written_at = session.stat(part).st_mtime or 0
-                _rename(session, part, whole)
+                _rename(session, part, whole, self._path(unfinished(f"{name}.old")))
             except BaseException:
                 with suppress(*_TROUBLE):
                     session.remove(part)
@@ -183,16 +183,25 @@ class SftpDrop:
         )
 
 
-def _rename(session: paramiko.SFTPClient, part: str, whole: str) -> None:
-    """Put a file in the place of an older one; where the server cannot do that at once, the older goes first."""
+def _rename(session: paramiko.SFTPClient, part: str, whole: str, aside: str) -> None:
+    """Put a file in the place of an older one; where the server cannot do that at once, the older steps aside."""
     try:
         session.posix_rename(part, whole)
     except OSError as error:
         if error.errno is not None:  # it knows the word, and says why not
             raise
+        with suppress(OSError):
+            session.remove(aside)
         with suppress(FileNotFoundError):
-            session.remove(whole)
-        session.rename(part, whole)
+            session.rename(whole, aside)
+        try:
+            session.rename(part, whole)
+        except BaseException:
+            with suppress(*_TROUBLE):
+                session.rename(aside, whole)
+            raise
+        with suppress(OSError):
+            session.remove(aside)
 
 
 def _require_time(until: float) -> None:

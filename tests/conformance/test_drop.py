@@ -132,8 +132,12 @@ def test_a_missing_folder_is_an_outage_and_no_empty_folder(drop: Drop, folder: P
 
 
 def test_a_file_in_a_folder_is_for_its_owner_and_group_only(folder: Path) -> None:
-    FolderDrop(folder).put("a", b"x")
-    assert stat.S_IMODE((folder / "a").stat().st_mode) & 0o137 == 0
+    before = os.umask(0o077)
+    try:
+        FolderDrop(folder).put("a", b"x")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((folder / "a").stat().st_mode) == 0o640
 
 
 def test_a_folder_that_is_a_file_is_told_without_its_path(folder: Path) -> None:
@@ -183,6 +187,41 @@ def test_a_server_that_hangs_up_leaves_the_older_file(server: SftpServer, sftp: 
     assert (sftp.names(), sftp.read("a")) == (["a"], b"older")
     sftp.put("a", CONTENT)
     assert sftp.read("a") == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("answers", "kind"),
+    [
+        ([paramiko.SFTP_PERMISSION_DENIED], TargetUnauthorised),
+        ([paramiko.SFTP_OP_UNSUPPORTED, paramiko.SFTP_PERMISSION_DENIED], TargetUnauthorised),
+        ([paramiko.SFTP_FAILURE, paramiko.SFTP_FAILURE], TargetUnavailable),
+    ],
+)
+def test_a_server_that_will_not_rename_keeps_the_older_file(
+    server: SftpServer, sftp: SftpDrop, answers: list[int], kind: type[Exception]
+) -> None:
+    sftp.put("a", b"older")
+    server.renames = answers
+    with pytest.raises(kind):
+        sftp.put("a", b"newer")
+    assert (os.listdir(server.folder), sftp.read("a")) == (["a"], b"older")
+
+
+def test_an_older_file_that_stepped_aside_comes_back_when_the_newer_one_is_refused(
+    server: SftpServer, sftp: SftpDrop
+) -> None:
+    sftp.put("a", b"older")
+    server.has_posix_rename = False
+    server.refuses_new = True
+    with pytest.raises(TargetUnavailable, match="sftp_failed"):
+        sftp.put("a", b"newer")
+    assert (os.listdir(server.folder), sftp.read("a")) == (["a"], b"older")
+
+
+def test_a_server_of_which_nothing_is_known_is_told_nothing(server: SftpServer, place: SftpPlace) -> None:
+    with pytest.raises(TargetUnavailable):
+        SftpDrop(replace(place, known_hosts=paramiko.HostKeys())).put("a", b"x")
+    assert os.listdir(server.folder) == []
 
 
 def test_a_server_that_shows_nobody_its_folder_is_good_enough(server: SftpServer, sftp: SftpDrop) -> None:

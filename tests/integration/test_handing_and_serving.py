@@ -112,7 +112,7 @@ def town(tmp_path: Path) -> Town:
 
 @pytest.fixture
 def bridge(town: Town) -> Iterator[Bridge]:
-    town.arrive("101001", "101002")
+    town.arrive("280555", "101002")
     bridge = town.open()
     with bridge.alone():
         yield bridge
@@ -158,8 +158,8 @@ def test_each_target_has_a_shelf_of_its_own(bridge: Bridge) -> None:
 
 
 def test_a_school_that_was_never_heard_is_named_until_it_is(town: Town) -> None:
-    town.settings["municipalities"][TOWN]["institutions"] = ["101001", "101002"]
-    town.arrive("101001")
+    town.settings["municipalities"][TOWN]["institutions"] = ["280555", "101002"]
+    town.arrive("280555")
     bridge = town.open()
     with bridge.alone():
         bridge.sync()
@@ -202,7 +202,7 @@ def test_an_sftp_server_gets_the_file_by_a_secret_of_the_configuration(town: Tow
             "sftp_known_hosts_file": "known_hosts",
             "sftp_password_file": "password",
         }
-        town.arrive("101001")
+        town.arrive("280555")
         bridge = town.open()
         with bridge.alone():
             assert bridge.sync() == []

@@ -31,7 +31,8 @@ class SftpServer:
     """Shows one folder as `/` (OpenSSH: at its own path) to one user who has the key or the password.
 
     `is_openssh` lets OpenSSH's program see to the files. Of paramiko's own: `has_posix_rename`, `may_list` and
-    `may_write` say what it can, `cut_after` after how many bytes written it hangs up. `hears` False: it takes a
+    `may_write` say what it can, `cut_after` after how many bytes written it hangs up. `renames` are its
+    answers to the next attempts to rename, instead of doing so. `refuses_new`: nothing new gets its name. `hears` False: it takes a
     connection and never says a word.
     """
 
@@ -40,6 +41,8 @@ class SftpServer:
         self.host_key, self.user_key = paramiko.ECDSAKey.generate(), paramiko.ECDSAKey.generate()
         self.has_posix_rename = self.may_list = self.may_write = self.may_enter = self.hears = True
         self.cut_after: int | None = None
+        self.renames: list[int] = []
+        self.refuses_new = False
         self.said: list[str] = []
         self._open: list[paramiko.Transport | socket.socket] = []
 
@@ -187,11 +190,17 @@ class _Files(paramiko.SFTPServerInterface):
         return self._tried(lambda: os.remove(self._path(path)))
 
     def rename(self, old: str, new: str) -> Any:
+        if self._server.renames:
+            return self._server.renames.pop(0)
+        if self._server.refuses_new and old.endswith("a.part"):
+            return paramiko.SFTP_FAILURE
         if os.path.exists(self._path(new)):  # as version 3 of the protocol says
             return paramiko.SFTP_FAILURE
         return self._tried(lambda: os.rename(self._path(old), self._path(new)))
 
     def posix_rename(self, old: str, new: str) -> Any:
+        if self._server.renames:
+            return self._server.renames.pop(0)
         if not self._server.has_posix_rename:
             return paramiko.SFTP_OP_UNSUPPORTED
         return self._tried(lambda: os.replace(self._path(old), self._path(new)))

@@ -18,7 +18,7 @@ from bridge.engine.desire import Early, everything, render
 from bridge.engine.guard import GuardPolicy
 from bridge.engine.refresh import announce
 from bridge.engine.views import Scope
-from bridge.mapping import load_mapping, resolve
+from bridge.mapping import Choice, load_mapping, resolve
 from tests.support.engine import (
     LEADER,
     MORNING,
@@ -111,7 +111,8 @@ def test_an_employment_that_does_not_go_there_is_not_named(bench: Bench) -> None
     """The teacher without whom it cannot be is filtered away; the pupils' class stays."""
     sent(bench, *CLASS, teacher("tea", ["1A"]), teacher("two", ["1A"]))
     kept = [
-        r if r.name != "Teacher" else replace(r, when={"user_id": frozenset({"two"})}) for r in MAPPING.resources
+        replace(r, when={"user_id": Choice(frozenset({"two"}))}) if r.name == "Teacher" else r
+        for r in MAPPING.resources
     ]
     bench.refresh(replace(MAPPING, resources=tuple(kept), digest="another"))
     bench.drain()
@@ -121,7 +122,8 @@ def test_an_employment_that_does_not_go_there_is_not_named(bench: Bench) -> None
 
 def test_a_teacher_who_is_kept_away_takes_the_employment_along(bench: Bench) -> None:
     """Nothing but the person has changed, and two others show that."""
-    kept = [r if r.name != "Teacher" else replace(r, when={"protected": frozenset({False})}) for r in RESOURCES]
+    is_open = {"protected": Choice(frozenset({False}))}
+    kept = [replace(r, when=is_open) if r.name == "Teacher" else r for r in RESOURCES]
     bench.rendering = replace(bench.rendering, mapping=replace(MAPPING, resources=tuple(kept), digest="another"))
     sent(bench, *CLASS, teacher("tea", ["1A"]), teacher("two", ["1A"]))
     assert sent(bench, *CLASS, teacher("tea", ["1A"], protected=True), teacher("two", ["1A"])) == [

@@ -94,7 +94,7 @@ def test_what_cannot_be_meant_is_refused(folder: Path, section: str) -> None:
 
 def test_the_daemon_has_a_loop_for_each_such_target_and_no_other(folder: Path) -> None:
     bridge = open_bridge(load_settings(write(folder), Registry()))
-    names = [stage.name for stage in stages(bridge, bridge.teller, bus())]
+    names = [stage.name for stage in stages(bridge, bridge.teller, bus(), bridge.lanes())]
     assert [name for name in names if name.startswith("reconcile/")] == [f"reconcile/{TARGET}"]
     bridge.store.close()
 
