@@ -441,8 +441,8 @@ class HandsOver(Protocol):
         """Hand over what is kept, if anything of it is new and it is time; None when nothing was to be done.
 
         Called in the thread of `apply`, again and again while nothing is due, every school in scope has been heard
-        and none is being read, so what is missing from the shelf is really gone. A kill at any line must do no harm:
-        what was not noted as handed over is handed over again. Raises `TargetError`.
+        and none is being read, so what is missing from the shelf is really gone. A kill at any line must do no
+        harm: what was not noted as handed over is handed over again. Raises `TargetError`.
         """
         ...
 

@@ -12,9 +12,7 @@ from bridge.adapters.drop_names import STALE, is_unfinished, unfinished
 from bridge.domain.errors import TargetError, TargetUnauthorised, TargetUnavailable
 from bridge.domain.shelf import is_plain, plain_name
 
-_MODE = (
-    0o640  # whatever the service's umask: who fetches them is of the folder's group, and nobody else reads them
-)
+_MODE = 0o640  # whatever our umask: who fetches them is of the folder's group, and nobody else reads them
 _REASONS = {
     errno.ENOENT: "folder_missing",
     errno.ENOTDIR: "folder_missing",

@@ -6,7 +6,7 @@ import errno
 import io
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -41,7 +41,7 @@ class SftpPlace:
     known_hosts: paramiko.HostKeys = field(repr=False)
     key: paramiko.PKey | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
-    silence: timedelta = timedelta(seconds=30)
+    silence: timedelta = timedelta(seconds=20)
     deadline: timedelta = timedelta(minutes=15)
 
     @classmethod
@@ -72,10 +72,10 @@ class SftpPlace:
 
 
 class SftpDrop:
-    """`bridge.domain.shelf.Drop`; each call is a connection of its own."""
+    """`bridge.domain.shelf.Drop`; each call is a connection of its own. `tick` is called while one lasts."""
 
-    def __init__(self, place: SftpPlace) -> None:
-        self._place = place
+    def __init__(self, place: SftpPlace, tick: Callable[[], None] = lambda: None) -> None:
+        self._place, self._tick = place, tick
 
     def put(self, name: str, content: bytes) -> None:
         whole, part = self._path(plain_name(name)), self._path(unfinished(name))
@@ -124,7 +124,7 @@ class SftpDrop:
             file.set_pipelined(True)
             for start in range(0, len(content), _CHUNK):
                 file.write(content[start : start + _CHUNK])
-                _require_time(until)
+                self._require_time(until)
         if session.stat(path).st_size != len(content):
             raise TargetUnavailable("file_cut")
 
@@ -132,10 +132,15 @@ class SftpDrop:
         until, found = monotonic() + self._place.deadline.total_seconds(), io.BytesIO()
         while chunk := file.read(_CHUNK):
             found.write(chunk)
-            _require_time(until)
+            self._require_time(until)
             if found.tell() > _LARGEST:
                 raise TargetUnavailable("file_too_large")
         return found.getvalue()
+
+    def _require_time(self, until: float) -> None:
+        self._tick()
+        if monotonic() > until:
+            raise TargetUnavailable("timeout")
 
     def _clean(self, session: paramiko.SFTPClient, before: float) -> None:
         """Remove what was left unfinished long ago, by the server's clock, under names that do not come again."""
@@ -152,6 +157,7 @@ class SftpDrop:
         client = paramiko.SSHClient()
         try:
             self._log_in(client)
+            self._tick()
             session = client.open_sftp()
             channel = session.get_channel()
             if channel is not None:
@@ -202,11 +208,6 @@ def _rename(session: paramiko.SFTPClient, part: str, whole: str, aside: str) -> 
             raise
         with suppress(OSError):
             session.remove(aside)
-
-
-def _require_time(until: float) -> None:
-    if monotonic() > until:
-        raise TargetUnavailable("timeout")
 
 
 def _is_file(one: paramiko.SFTPAttributes) -> bool:

@@ -10,8 +10,16 @@ from bridge.connector import Drop, DropConfig
 from bridge.domain.errors import ConfigError
 
 
-def open_drop(config: DropConfig, secret: Callable[[Path], str], credential: Callable[[Path], bytes]) -> Drop:
-    """Make the drop of a configuration; nobody is called yet. Raises `ConfigError` for a bad secret or URL."""
+def open_drop(
+    config: DropConfig,
+    secret: Callable[[Path], str],
+    credential: Callable[[Path], bytes],
+    tick: Callable[[], None] = lambda: None,
+) -> Drop:
+    """Make the drop of a configuration; nobody is called yet. `tick` is called while a file is on its way.
+
+    Raises `ConfigError` for a bad secret or URL.
+    """
     if config.drop_folder is not None:
         return FolderDrop(config.drop_folder)
     if config.sftp_url is None or config.sftp_known_hosts_file is None:
@@ -25,4 +33,4 @@ def open_drop(config: DropConfig, secret: Callable[[Path], str], credential: Cal
         key=credential(key) if key is not None else None,
         password=secret(password) if password is not None else None,
     )
-    return SftpDrop(place)
+    return SftpDrop(place, tick)

@@ -241,7 +241,10 @@ class Parts:
     def _drop(self, rendering: Rendering, services: Services, config: DropConfig) -> Drop:
         from bridge.adapters.drops import open_drop  # few targets leave files
 
-        there = open_drop(config, services.secret, services.credential)
+        def tick() -> None:  # a large file on a slow line is no loop that hangs
+            self.pulse[f"deliver/{rendering.target}"] = self.clock.monotonic()
+
+        there = open_drop(config, services.secret, services.credential, tick)
         return AuditedDrop(there, rendering, self.store, self.book(), self.clock.new_id)
 
     def _shared(self, key: Hashable, make: Callable[[], Any]) -> Any:

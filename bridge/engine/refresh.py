@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from bridge.domain.entities import Kind
-from bridge.domain.ids import Key
+from bridge.domain.ids import Key, TargetId
 from bridge.engine.audit import AuditBook
 from bridge.engine.desire import (
     Occasion,
@@ -23,6 +23,7 @@ from bridge.engine.desire import (
 from bridge.engine.guard import MAPPING_REMOVES, OTHER_SYSTEM, GuardPolicy
 from bridge.engine.holding import TARGET, in_place_of, still_agreed
 from bridge.engine.scan import living_rows
+from bridge.engine.shelf import SERVED
 from bridge.ports import HELD, Delivery, Desired, Hold, Reader, Store, UnitOfWork
 
 _UNSETTLED = ("open", "approved")
@@ -59,7 +60,7 @@ def refresh(
             _hold(uow, rendering, gone, len(known), reasons, book, now())
             return False
         if last is not None and system_of(last) != rendering.system:
-            uow.forget_shelf(rendering.target)  # what was made for the old system, and noted of it
+            _forget_shelf(uow, rendering.target)
         if is_moved:
             _forget(uow, rows, now())
         if last is None or is_moved:
@@ -118,6 +119,14 @@ def _forget(uow: UnitOfWork, rows: list[Delivery], now: datetime) -> None:
             for row in rows
         ]
     )
+
+
+def _forget_shelf(uow: UnitOfWork, target: TargetId) -> None:
+    """What was made for the old system, and noted of it, says nothing of the new one; where it is served stays."""
+    served = uow.shelf_note(target, SERVED)
+    uow.forget_shelf(target)
+    if served is not None:
+        uow.set_shelf_note(target, SERVED, served)
 
 
 def _is_too_much(policy: GuardPolicy, gone: list[Delivery], known: list[Delivery]) -> bool:

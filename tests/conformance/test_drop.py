@@ -287,6 +287,12 @@ def test_a_file_that_takes_too_long_is_given_up_and_the_older_one_stays(place: S
     assert (sftp.names(), sftp.read("a")) == (["a"], b"older")
 
 
+def test_whoever_waits_for_a_large_file_is_told_that_it_goes_on(place: SftpPlace) -> None:
+    ticks: list[bool] = []
+    SftpDrop(place, lambda: ticks.append(True)).put("a", CONTENT)
+    assert len(ticks) > len(CONTENT) // 32_768
+
+
 # ---------------------------------------------------------------- configuration
 
 

@@ -206,6 +206,7 @@ def test_an_sftp_server_gets_the_file_by_a_secret_of_the_configuration(town: Tow
         bridge = town.open()
         with bridge.alone():
             assert bridge.sync() == []
+        assert f"deliver/{FILES}" in bridge.pulse, "a slow line is no loop that hangs"
         bridge.store.close()
     assert len(users((there / FILE).read_bytes())) > 5
 

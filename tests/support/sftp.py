@@ -32,8 +32,8 @@ class SftpServer:
 
     `is_openssh` lets OpenSSH's program see to the files. Of paramiko's own: `has_posix_rename`, `may_list` and
     `may_write` say what it can, `cut_after` after how many bytes written it hangs up. `renames` are its
-    answers to the next attempts to rename, instead of doing so. `refuses_new`: nothing new gets its name. `hears` False: it takes a
-    connection and never says a word.
+    answers to the next attempts to rename, instead of doing so. `refuses_new`: nothing new gets its name.
+    `hears` False: it takes a connection and never says a word.
     """
 
     def __init__(self, folder: Path, *, is_openssh: bool = False) -> None:

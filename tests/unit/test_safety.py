@@ -19,7 +19,7 @@ from bridge.domain.shelf import Entry
 from bridge.engine.audit import verify
 from bridge.engine.deliver import deliver
 from bridge.engine.publish import identifying
-from bridge.engine.shelf import StoreShelf
+from bridge.engine.shelf import SERVED, StoreShelf
 from bridge.engine.status import read_status
 from bridge.engine.views import Scope
 from tests.support.engine import (
@@ -169,12 +169,14 @@ class TestAnotherSystemBehindATarget:
         shelf = StoreShelf(bench.store, TARGET, bench.clock.now)
         shelf.put([Entry("users", "ane", {})])
         shelf.set_note("handed over", "1")
+        shelf.set_note(SERVED, "/targets/101/platform/")
         bench.rendering = replace(bench.rendering, system="/new/folder")
         bench.refresh()
         assert shelf.note("handed over") == "1", "nobody has decided yet"
         bench.decide(bench.holds("open")[0].id, approve=True)
         bench.refresh()
         assert (shelf.get("users", "ane"), shelf.note("handed over"), shelf.version()) == (None, None, 0)
+        assert shelf.note(SERVED) == "/targets/101/platform/"
 
 
 class TestAttention:
