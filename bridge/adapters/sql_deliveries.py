@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import bindparam, case, func, literal_column, select, update
+from sqlalchemy import bindparam, case, delete, func, literal_column, select, update
 
-from bridge.adapters.sql_schema import deliveries, from_stored, ledgers, to_stored
+from bridge.adapters.sql_schema import deliveries, drift, from_stored, ledgers, to_stored
 from bridge.adapters.sql_transaction import CHUNK, SqlPart, StoredRow, chunks
 from bridge.domain.entities import Kind
 from bridge.domain.errors import StoreError
@@ -239,6 +239,11 @@ class SqlDeliveries(SqlPart):
         living = update(deliveries).where(_C.target == target, _C.desired.is_not(None), _IS_IN_CHUNK)
         for chunk in chunks(ids):
             self._tx.run(living.values(confirmed=None), **{CHUNK: chunk})
+
+    def forget_deliveries(self, target: TargetId) -> int:
+        for table in (ledgers, drift):
+            self._tx.run(delete(table).where(table.c.target == target))
+        return self._tx.run(delete(deliveries).where(_C.target == target)).rowcount
 
     def delivery_counts(self, target: TargetId, now: datetime) -> DeliveryCounts:
         is_waiting = _C.next_attempt_at > to_stored(now)

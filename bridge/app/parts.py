@@ -86,6 +86,7 @@ class Parts:
                 target.mapping,
                 target.config.system,
                 Early(target.groups_early, self.clock.now) if target.groups_early is not None else None,
+                in_shadow=target.start == "shadow",
             )
             for target in municipality.targets
         ]

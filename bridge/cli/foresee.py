@@ -84,7 +84,10 @@ def planned(found: Plan, json: bool) -> None:
             console.print(table)
         if found.anyway.get(target):
             line(f"  due anyway, also without the approval: {found.anyway[target]} to send")
-        if target in found.paused:
+        if found.paused.get(target) in ("shadow", "retired"):
+            why = found.paused[target]
+            line(f"! {target} is {'in shadow' if why == 'shadow' else why}: nothing of this is sent")
+        elif target in found.paused:
             line(f"! {target} pauses ({found.paused[target]}): nothing is sent before it answers again")
         for reason, number in sorted(Counter(one.reason for one in found.later.get(target, ())).items(), key=str):
             line(f"  later: {number}, {_LATER.get(reason or '', reason or 'when their time comes')}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,6 +43,7 @@ from bridge.cli.trace import trace_person
 from bridge.domain.errors import BridgeError, ConfigError, MappingError, SourceError, StoreError
 from bridge.domain.ids import CanonicalId, TargetId
 from bridge.engine.audit import verify
+from bridge.engine.breaker import hurry
 from bridge.engine.guard import REJECTED
 from bridge.engine.history import Compacted
 from bridge.engine.notices import tell_holds
@@ -136,7 +136,7 @@ def sync(config: Config = CONFIG, json: Json = False) -> None:
             said(untold(notices))
     status = bridge.status()
     show.synced(status, problems, json)
-    is_open = any(target.due > target.resting or target.rejected for target in status.targets)
+    is_open = any(not one.is_off and (one.due > one.resting or one.rejected) for one in status.targets)
     is_refused = any(
         place.result in ("refused", "failed") and place.reason != REJECTED for place in status.institutions
     )
@@ -251,7 +251,7 @@ def deliveries_retry(
             number += uow.retry_rejected(name, wanted, now)
             if wanted is None:
                 number += uow.wake(name, None, now)
-                uow.put_target_state(replace(uow.target_state(name), paused_until=None))
+                hurry(uow, name)
     show.retried(number, json)
 
 

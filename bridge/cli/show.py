@@ -62,7 +62,7 @@ def synced(now: Status, problems: Sequence[str], json: bool) -> None:
     for problem in problems:
         line(f"! {problem}")
     _targets(now)
-    waiting = sum(target.due - target.resting for target in now.targets)
+    waiting = sum(target.due - target.resting for target in now.targets if not target.is_off)
     if waiting:
         line(f"Not finished: {waiting} deliveries wait; the next sync or the daemon goes on.")
     if not now.is_well or not (waiting or problems):

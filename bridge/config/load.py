@@ -169,6 +169,7 @@ class _Loader:
             leavers=self._section(LeaversSection, shared.leavers or {}, (*at, "leavers")),
             reconcile=self._section(ReconcileSection, shared.reconcile or {}, (*at, "reconcile")),
             groups_early=shared.groups_early,
+            start=shared.start,
         )
 
     def _connector(

@@ -232,6 +232,7 @@ class TargetCommon(_Section):
     leavers: Any = None
     reconcile: Any = None
     groups_early: Annotated[Duration | None, Field(ge=timedelta(0))] = None
+    start: Literal["active", "shadow"] = "active"
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +253,7 @@ class TargetSettings:
     leavers: LeaversSection = field(default_factory=LeaversSection)
     reconcile: ReconcileSection = field(default_factory=ReconcileSection)
     groups_early: timedelta | None = None
+    start: str = "active"
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,8 +91,17 @@ def notes(
     ]
     told = [f"{_numbers(unused)}: agreed, but not configured; nothing is fetched."] if unused else []
     waiting = [_approved(hold) for hold in approved if agreed_part(hold) is None]
-    served = [f"{row.target} is served at {row.served_at}" for row in targets if row.served_at]
-    return (*told, *waiting, *map(_kept_back, kept), *_expected(expected), *served)
+    rows = list(targets)
+    served = [f"{row.target} is served at {row.served_at}" for row in rows if row.served_at and not row.is_off]
+    off = [_off(row) for row in rows if row.is_off]
+    return (*told, *waiting, *map(_kept_back, kept), *_expected(expected), *served, *off)
+
+
+def _off(row: TargetStatus) -> str:
+    if row.pause_reason == "retired":
+        return f"{row.target} is retired: it gets nothing, and keeps what it has ({row.confirmed} entities)."
+    verbs = f"`skolebro target compare {row.target}`, then `skolebro target activate {row.target}`"
+    return f"{row.target} is in shadow: {row.due} entities would be sent. {verbs}."
 
 
 def _approved(hold: Hold) -> str:
@@ -165,6 +174,8 @@ def _asked(hold: HoldStatus) -> tuple[str, str]:
 
 
 def _target(row: TargetStatus, now: datetime) -> Iterator[str]:
+    if row.is_off:
+        return
     if row.pause_reason == "unauthorised":
         yield f"{row.target} refuses our credential: renew it, then run `skolebro deliveries retry`."
     elif row.pause_reason == "gone":

@@ -15,7 +15,11 @@ _PATIENCE = RetryPolicy(base=timedelta(seconds=2), ceiling=timedelta(minutes=10)
 _PERSON = RetryPolicy(base=timedelta(minutes=5), ceiling=timedelta(hours=1))
 _SHORTEST = timedelta(seconds=1)
 _NEVER = datetime(9999, 1, 1, tzinfo=UTC)
-GONE = "gone"
+GONE, SHADOW, RETIRED = "gone", "shadow", "retired"
+OFF = frozenset({SHADOW, RETIRED})
+"""Why a target gets nothing on purpose: it is not switched on yet, or not any more."""
+STANDING = OFF | {GONE}
+"""Pauses that no time and no success ends, only a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,8 @@ class Breaker:
         One that is gone pauses until a person resumes it.
         """
         failures = state.failures + 1
+        if state.pause_reason in STANDING:  # what was under way when it was switched off
+            return replace(state, failures=failures)
         if isinstance(error, TargetGone):
             return replace(state, failures=failures, paused_until=_NEVER, pause_reason=reason_of(error))
         asked = error.retry_after if isinstance(error, TargetUnavailable) else None
@@ -40,6 +46,8 @@ class Breaker:
 
     @staticmethod
     def worked(state: TargetState, now: datetime) -> TargetState:
+        if state.pause_reason in STANDING:
+            return replace(state, failures=0, last_success_at=now)
         return replace(state, failures=0, paused_until=None, pause_reason=None, last_success_at=now)
 
 
@@ -58,6 +66,11 @@ def reason_of(error: TargetError) -> str:
             return "unavailable"
 
 
+def is_off(state: TargetState) -> bool:
+    """Whether a target gets nothing on purpose."""
+    return state.pause_reason in OFF
+
+
 def is_paused(state: TargetState, now: datetime) -> bool:
     return state.paused_until is not None and state.paused_until > now
 
@@ -67,6 +80,20 @@ def unpause(uow: UnitOfWork) -> None:
     for state in uow.target_states():
         if state.pause_reason in ("unauthorised", "contract_broken"):
             uow.put_target_state(replace(state, paused_until=None))
+
+
+def switch_off(uow: UnitOfWork, target: TargetId, reason: str) -> bool:
+    """Let a target get nothing until a person resumes it; return whether that is news. `reason`: one of `OFF`."""
+    state = uow.target_state(target)
+    uow.put_target_state(replace(state, paused_until=_NEVER, pause_reason=reason))
+    return state.pause_reason != reason
+
+
+def hurry(uow: UnitOfWork, target: TargetId) -> None:
+    """End a pause that time would end."""
+    state = uow.target_state(target)
+    if state.pause_reason not in STANDING:
+        uow.put_target_state(replace(state, paused_until=None))
 
 
 def resume(uow: UnitOfWork, target: TargetId) -> str | None:

@@ -39,6 +39,8 @@ def deliver(lane: Lane, witness: DeliveryWitness) -> int:
     is_kept = isinstance(lane.target, HandsOver)  # then what fails is the hand-over, and this takes no call
     limit = 1 if state.failures and not is_kept else lane.target.capabilities.max_batch
     with lane.store.write() as uow:
+        if is_paused(uow.target_state(name), now):  # somebody switched it off meanwhile
+            return 0
         if state.rendering == lane.rendering.digest:
             looked_at, steps = batch(uow, lane, limit, now)
         else:

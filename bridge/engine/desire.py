@@ -48,7 +48,7 @@ class Rendering:
     """How entities look at one target: its scope and its mapping, and which `system` it is.
 
     `early`: how long before they begin groups go there; None: as soon as they are known. `digest` tells when any
-    of these changed.
+    of these changed. `in_shadow`: a target that is new gets nothing until it is switched on.
     """
 
     target: TargetId
@@ -56,6 +56,7 @@ class Rendering:
     mapping: TargetMapping
     system: str = ""
     early: Early | None = None
+    in_shadow: bool = False
 
     @property
     def digest(self) -> str:

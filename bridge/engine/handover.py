@@ -10,10 +10,10 @@ from typing import Protocol
 from bridge.connector import HandedOver, HandsOver
 from bridge.domain.errors import StoreError, TargetError, TargetUnavailable
 from bridge.domain.ids import TargetId
-from bridge.engine.breaker import is_paused
+from bridge.engine.breaker import STANDING, is_off, is_paused
 from bridge.engine.deliver import deliver
 from bridge.engine.lane import DeliveryWitness, Lane
-from bridge.engine.shelf import WAITS
+from bridge.engine.shelf import WAITS, WHOLE
 from bridge.engine.views import Scope
 from bridge.ports import Reader, TargetState
 
@@ -74,6 +74,22 @@ def hand_over(lane: Lane, witness: HandOverWitness) -> int:
     what, failure = _try(target, name, witness)
     _conclude(lane, witness, what, failure)
     return int(what is not None)
+
+
+def may_be_fetched(lane: Lane) -> bool:
+    """Whether others may fetch from a target: it is switched on, and was complete once, so that nobody takes a
+    beginning for all there is. Raises `StoreError`."""
+    name = lane.rendering.target
+    with lane.store.read() as reader:
+        if is_off(reader.target_state(name)):
+            return False
+        if reader.shelf_note(name, WHOLE) is not None:
+            return True
+        is_whole = _is_at_rest(reader, lane) and missing_in(reader, lane.rendering.scope) is None
+    if is_whole:
+        with lane.store.write() as uow:
+            uow.set_shelf_note(name, WHOLE, lane.now().isoformat())
+    return is_whole
 
 
 def missing_in(reader: Reader, scope: Scope) -> list[str] | None:
@@ -144,6 +160,8 @@ def _next_state(
     lane: Lane, before: TargetState, what: HandedOver | None, failure: TargetError | None
 ) -> TargetState:
     now = lane.now()
+    if before.pause_reason in STANDING:
+        return before
     if failure is not None:
         return lane.breaker.failed(before, failure, now, lane.chance())
     if what is not None:

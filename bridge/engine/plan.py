@@ -18,7 +18,7 @@ from bridge.domain.outcomes import Delivered, Outcome
 from bridge.domain.records import Record, Snapshot
 from bridge.engine.apply import apply_approved, expire
 from bridge.engine.brake import operation_of, release
-from bridge.engine.breaker import is_paused, unpause
+from bridge.engine.breaker import SHADOW, is_paused, unpause
 from bridge.engine.codec import decode_body, decode_entity, encode_body
 from bridge.engine.decide import NotOpen, Rule
 from bridge.engine.deliver import deliver
@@ -213,6 +213,8 @@ def _deliver(
         state = uow.target_state(name)
         if is_paused(state, lane.now()):
             paused[name] = state.pause_reason or "unavailable"
+        if state.pause_reason == SHADOW:  # told as what switching it on would send
+            uow.put_target_state(replace(state, paused_until=None, pause_reason=None))
         recorder = _Recorder(lane.target.capabilities, uow, name)
         rehearsed = replace(lane, store=rehearsal, target=recorder)
         while deliver(rehearsed, _SILENT):

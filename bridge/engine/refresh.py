@@ -10,6 +10,7 @@ from datetime import datetime
 from bridge.domain.entities import Kind
 from bridge.domain.ids import Key, TargetId
 from bridge.engine.audit import AuditBook
+from bridge.engine.breaker import SHADOW, switch_off
 from bridge.engine.desire import (
     Occasion,
     Rendering,
@@ -189,6 +190,9 @@ def _is_approved(
 def _settle(uow: UnitOfWork, rendering: Rendering, now: datetime) -> None:
     state = uow.target_state(rendering.target)
     uow.put_target_state(replace(state, rendering=rendering.digest))
+    is_new = state.rendering is None and state.last_success_at is None and state.paused_until is None
+    if is_new and rendering.in_shadow:
+        switch_off(uow, rendering.target, SHADOW)
     for hold in _holds_of(uow, rendering):
         if hold.state not in _UNSETTLED:
             continue

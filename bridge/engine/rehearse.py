@@ -33,7 +33,7 @@ def rehearse(reader: Reader, rendering: Rendering) -> Rehearsal:
     for kind, view in _views(reader, rendering):
         made = rendering.mapping.render(kind, view)
         if made is None:
-            found.left_out.setdefault(kind, Counter())[_why_not(rendering.mapping, kind, view)] += 1
+            found.left_out.setdefault(kind, Counter())[why_not(rendering.mapping, kind, view)] += 1
             continue
         resource, body = made
         found.sent[resource.name] += 1
@@ -50,7 +50,7 @@ def _views(reader: Reader, rendering: Rendering) -> Iterator[tuple[Kind, Mapping
                 yield kind, view
 
 
-def _why_not(mapping: TargetMapping, kind: Kind, view: Mapping[str, Any]) -> str:
+def why_not(mapping: TargetMapping, kind: Kind, view: Mapping[str, Any]) -> str:
     """By which rules of the resources of its kind an entity stays out; only places are told, no values."""
     told = []
     for one in explain(mapping, kind, view).resources:

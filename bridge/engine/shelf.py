@@ -11,9 +11,9 @@ from bridge.domain.shelf import Entry, Shelved
 from bridge.ports import Store
 
 _PAGE = 500
-WAITS, SERVED = "skolebro/waits_for", "skolebro/served_at"
-"""Our own notes, beside the connector's: whom a file waits for, and where the target is served. Whoever shows the
-state builds no target."""
+WAITS, SERVED, WHOLE = "skolebro/waits_for", "skolebro/served_at", "skolebro/whole_since"
+"""Our own notes, beside the connector's: whom a file waits for, where the target is served, since when it is
+whole. Whoever shows the state builds no target."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,8 @@ REASONS: Mapping[str, str] = {
     "connector_error": "the connector has a bug with this entity: report it with the log",
     "unavailable": "the platform is away or asks to wait",
     "unauthorised": "the platform refuses our credential: renew it, then `skolebro sync` or a retry tries again",
+    "shadow": "it is in shadow: nothing is sent until a person switches it on",
+    "retired": "it is retired: nothing is sent any more",
     "gone": "the receiver wants no more events (410): nothing is sent until a person resumes the target",
     "contract_broken": "the platform speaks otherwise than its protocol says: ask its vendor",
     "connect_failed": "the platform cannot be reached",

@@ -76,6 +76,8 @@ PAUSE_REASONS = frozenset(
         "connector_error",
         "contract_broken",
         "gone",
+        "retired",
+        "shadow",
         "disk_full",
         "file_cut",
         "file_too_large",

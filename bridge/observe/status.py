@@ -103,6 +103,11 @@ class TargetStatus:
     waits_for: tuple[str, ...] | None = None
     served_at: str | None = None
 
+    @property
+    def is_off(self) -> bool:
+        """Whether it gets nothing on purpose, not yet or not any more (`bridge.engine.breaker.OFF`)."""
+        return self.pause_reason in ("shadow", "retired")
+
 
 @dataclass(frozen=True, slots=True)
 class HoldStatus:

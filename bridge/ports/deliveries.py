@@ -238,6 +238,10 @@ class DeliveryStore(Protocol):
         """Drop the confirmed hash of living deliveries, so that they are sent again."""
         ...
 
+    def forget_deliveries(self, target: TargetId) -> int:
+        """Drop all that is known of a target's entities, its ledger and its drift; return how many entities."""
+        ...
+
     def delivery_counts(self, target: TargetId, now: datetime) -> DeliveryCounts: ...
 
     def next_due_at(self, target: TargetId) -> datetime | None:

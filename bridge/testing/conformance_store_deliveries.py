@@ -10,9 +10,10 @@ from datetime import datetime
 
 import pytest
 
+from bridge.domain.entities import Kind
 from bridge.domain.errors import StoreError
 from bridge.domain.ids import CanonicalId, TargetId
-from bridge.ports import Delivery, DeliveryCounts, Reader, Store, TargetState, UnitOfWork
+from bridge.ports import Delivery, DeliveryCounts, Drift, Ledger, Reader, Store, TargetState, UnitOfWork
 from bridge.testing.store_samples import (
     AWKWARD,
     NOW,
@@ -262,6 +263,19 @@ class AttemptConformance:
             assert _get(uow, "a").confirmed is None
             assert _get(uow, "a").is_due
             assert _get(uow, "gone").confirmed == b"hash-1"
+
+    def test_a_target_that_is_forgotten_leaves_nothing_and_the_others_stay(self, store: Store) -> None:
+        with store.write() as uow:
+            for target in (TARGET, OTHER_TARGET):
+                uow.put_desired([desired("a", target=target), desired("b", target=target)], NOW)
+                uow.count_changes(target, accepted=2)
+                uow.put_drift([Drift(target, identity_of("a"), Kind.PERSON, "missing", (), 1, "open", NOW)])
+            assert uow.forget_deliveries(TARGET) == 2
+            assert uow.forget_deliveries(TARGET) == 0
+            assert (uow.deliveries(TARGET, None, None, 10), uow.drift(TARGET)) == ([], [])
+            assert uow.ledger(TARGET) == Ledger(TARGET)
+            assert _names(uow.deliveries(OTHER_TARGET, None, None, 10)) == ["a", "b"]
+            assert (len(uow.drift(OTHER_TARGET)), uow.ledger(OTHER_TARGET).accepted) == (1, 2)
 
     def test_deliveries_come_by_target_and_id(self, store: Store) -> None:
         with store.write() as uow:

@@ -92,6 +92,14 @@ class MemoryDeliveries(MemoryPart):
         living = [row for row in self._some(target, ids) if row.desired is not None]
         self._change(replace(row, confirmed=None) for row in living)
 
+    def forget_deliveries(self, target: TargetId) -> int:
+        tables = self._writing()
+        before = len(tables.deliveries)
+        tables.deliveries = {place: row for place, row in tables.deliveries.items() if place[0] != target}
+        tables.drift = {place: row for place, row in tables.drift.items() if place[0] != target}
+        tables.ledgers.pop(target, None)
+        return before - len(tables.deliveries)
+
     def delivery_counts(self, target: TargetId, now: datetime) -> DeliveryCounts:
         rows = [row for row in self._tables.deliveries.values() if row.target == target]
         due = self._due(target)

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from bridge.domain.errors import BridgeError
 from bridge.domain.ids import TargetId
+from bridge.engine.breaker import is_off
 from bridge.ports import Store
 from bridge.web.app import Health
 
@@ -23,7 +24,8 @@ def readiness(store: Store, targets: Sequence[TargetId]) -> Health:
         store.check()
         with store.write() as uow:
             uow.audit_head()
-            paused = tuple(f"{target} is paused" for target in targets if uow.target_state(target).paused_until)
+            states = map(uow.target_state, targets)
+            paused = tuple(f"{one.target} is paused" for one in states if one.paused_until and not is_off(one))
             uow.rollback()
     except BridgeError as error:
         return Health(False, (str(error),))

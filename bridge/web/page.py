@@ -109,6 +109,8 @@ def _drift(row: TargetStatus, now: datetime) -> tuple[str, ...]:
 
 
 def _target_state(row: TargetStatus) -> str:
+    if row.is_off:
+        return _badge("wait", "in shadow: sends nothing" if row.pause_reason == "shadow" else "retired")
     if row.paused_until is not None:
         reason = f": {row.pause_reason}" if row.pause_reason else ""
         return _badge("wait", f"paused{reason}")

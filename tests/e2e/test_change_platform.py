@@ -1,0 +1,149 @@
+"""A municipality changes platform and goes back, by the commands of the guide, at two servers that are real."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.testing.aula_receiver import AulaReceiver
+from bridge.testing.faulty_proxy import FaultyProxy
+from tests.support.scim import ScimServer
+from tests.support.world import DAYS, MUNICIPALITY, World, exports, scim_target, webhook_secret
+
+GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "change-platform.md"
+OLD, NEW = f"{MUNICIPALITY}/old", f"{MUNICIPALITY}/new"
+COMMANDS = [
+    tuple(text.split()[1:])
+    for block in re.findall(r"```sh\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    for text in block.splitlines()
+]
+COMPARE, ACTIVATE_NEW, RETIRE_OLD, ACTIVATE_OLD, RETIRE_NEW = COMMANDS
+
+
+class Two:
+    """The old platform is a SCIM server, the new one gets events; proxies see every request at either."""
+
+    def __init__(self, folder: Path, scim: ScimServer, events: AulaReceiver) -> None:
+        self.scim, self.events = scim, events
+        self.at_old, self.at_new = FaultyProxy(scim.url), FaultyProxy(events.url)
+        self.world = World(folder)
+
+    def configure(self, secret: str) -> None:
+        self.world.secret("new", secret)
+        new = {"connector": "webhook", "url": f"{self.at_new.url}/events", "secret_file": "new", "start": "shadow"}
+        self.world.settings["municipalities"][MUNICIPALITY]["targets"] = {
+            "old": scim_target(self.world, self.at_old.url, self.scim.token),
+            "new": new,
+        }
+        self.world.write()
+
+    def day(self, number: int) -> Mapping[str, Any]:
+        self.world.drop(*exports(DAYS[number]))
+        return dict(self.world.sync())
+
+    def sent(self) -> tuple[int, int]:
+        """How many changes have reached either."""
+        return tuple(  # type: ignore[return-value]
+            sum(request.method not in ("GET", "OPTIONS") for request in proxy.requests)
+            for proxy in (self.at_old, self.at_new)
+        )
+
+    def logins(self) -> tuple[set[str], set[str]]:
+        """Who is at the old one, and which of them who are no parents at the new one."""
+        old = {user["userName"].lower() for user in self.scim.resources("/Users")}
+        new = {one["user_id"].lower() for key, one in self.events.objects.items() if key.startswith("person/")}
+        return old, new
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Iterator[Two]:
+    secret = webhook_secret()
+    with ScimServer() as scim, AulaReceiver(secret) as events:
+        made = Two(tmp_path / "world", scim, events)
+        with made.at_old, made.at_new:
+            made.configure(secret)
+            yield made
+
+
+def test_the_whole_move_and_the_way_back(two: Two) -> None:
+    world = two.world
+    two.day(0)
+    old_has, new_has = two.logins()
+    assert old_has
+    assert two.sent()[1] == 0
+    assert not new_has
+    status = world.run("status", "--json").ended(0).json
+    assert any(note.startswith(f"{NEW} is in shadow") for note in status["notes"])
+
+    compared = world.run(*COMPARE, "--json").ended(0).json
+    assert (compared["new"], compared["old"]) == (NEW, OLD)
+    assert compared["kinds"]["person"] == {"both": len(old_has), "only_new": 0, "only_old": 0}
+    assert compared["to_send"]["deleted"] == 0
+    planned = world.run("plan", "--json").ended(0).json
+    assert planned["paused"] == {NEW: "shadow"}
+    assert two.sent()[1] == 0, "looking sends nothing"
+
+    world.run(*ACTIVATE_NEW[:-1]).ended(1)  # without --yes
+    assert two.sent()[1] == 0
+    world.run(*ACTIVATE_NEW).ended(0)
+    world.run(*RETIRE_OLD).ended(0)
+    before = two.sent()[0]
+    two.day(1)
+    assert two.logins()[0] == old_has, "the old one keeps what it has"
+    assert two.sent()[0] == before
+    assert len(two.logins()[1]) == compared["kinds"]["person"]["both"] + _net(world, len(old_has))
+
+    world.run(*ACTIVATE_OLD).ended(0)
+    world.run(*RETIRE_NEW).ended(0)
+    told = world.sync()
+    assert told["problems"] == []
+    old_now, new_now = two.logins()
+    assert old_now == new_now, "both are as of the second day"
+    again = [request for request in two.at_old.requests if request.method == "POST" and "Users" in request.path]
+    assert len({request.body for request in again}) == len(again), "nobody was made twice"
+    settled = two.sent()
+    world.sync()
+    assert two.sent() == settled
+
+    kinds = {row[0] for row in world.rows("SELECT json_extract(record, '$.kind') FROM audit")}
+    assert {"target.activated", "target.retired"} <= kinds
+    world.run("audit", "verify").ended(0)
+
+
+_WANTED = "SELECT count(*) FROM deliveries WHERE target = ? AND kind = 'person' AND desired IS NOT NULL"
+_STORED = "SELECT count(*) FROM deliveries WHERE target = ? AND confirmed_body IS NOT NULL"
+
+
+def _net(world: World, before: int) -> int:
+    """How many more people the second day has, of those who are sent."""
+    return int(world.rows(_WANTED, NEW)[0][0]) - before
+
+
+def test_what_is_stored_of_a_platform_that_is_left_for_good_can_be_forgotten(two: Two) -> None:
+    two.day(0)
+    two.world.run("target", "retire", OLD, "--forget").ended(1)
+    assert two.world.rows(
+        "SELECT count(*) FROM deliveries WHERE target = ? AND confirmed_body IS NOT NULL", OLD
+    ) != [(0,)]
+    two.world.run("target", "retire", OLD, "--forget", "--yes").ended(0)
+    two.world.sync()
+    assert two.world.rows(
+        "SELECT count(*) FROM deliveries WHERE target = ? AND confirmed_body IS NOT NULL", OLD
+    ) == [(0,)]
+    rows = {
+        one["target"]: one["pause_reason"]
+        for one in two.world.run("target", "list", "--json").ended(0).json["targets"]
+    }
+    assert rows == {OLD: "retired", NEW: "shadow"}
+
+
+def test_a_platform_that_does_not_answer_is_not_switched_on(two: Two) -> None:
+    two.day(0)
+    two.at_new.stop()
+    said = two.world.run(*ACTIVATE_NEW).ended(1).stderr
+    assert "does not take our requests" in said
+    assert "Nothing was changed" in said
