@@ -1,4 +1,4 @@
-"""What each school can mend at the source: counts, groups and, when asked for, user ids; never a name or a number."""
+"""What each school can mend at the source: counts, groups and, when asked for, user ids; never a name."""
 
 from __future__ import annotations
 

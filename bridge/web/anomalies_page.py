@@ -1,4 +1,4 @@
-"""What schools can mend, rule by rule: how many at which institution; whom it is about is told on the command line."""
+"""What schools can mend, rule by rule: how many at which institution; the command line tells which these are."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ _decoder = msgspec.json.Decoder(_Word)
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """Which users of one institution have which number, in two rows of equal length: packed, for a whole country."""
+    """Which users of one institution have which number: two rows of equal length, packed for a whole country."""
 
     marks: array[int] = field(default_factory=lambda: array("Q"))
     users: bytes = b""

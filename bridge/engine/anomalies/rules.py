@@ -1,4 +1,4 @@
-"""The closed list of what is looked for, each with its words for a school office and the function that finds it."""
+"""The closed list of what is looked for, each with its words for a school office and what finds it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Find = Callable[[School], Iterable[Anomaly]]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`what` is seen, and what the school can do about it (`remedy`). `find` is None where one school is not enough."""
+    """`what` is seen, and what the school can do about it. `find` is None where one school is not enough."""
 
     severity: Severity
     what: str

@@ -1,4 +1,4 @@
-"""What schools can mend is good to know and alarms nobody: numbers in the status, and one sentence in its notes."""
+"""What schools can mend is good to know and alarms nobody: numbers in the status, one sentence in its notes."""
 
 from __future__ import annotations
 
