@@ -85,16 +85,18 @@ class AnomalyBook:
 
 def _places(reader: Reader, municipality: str, today: str) -> dict[str, _Mark]:
     """The institutions of which something is stored, with what tells that it is otherwise than before."""
-    last = {
+    states = [state for state in reader.institution_states() if state.municipality == municipality]
+    later = {
         run.institution: run.id
         for run in reader.last_runs()
         if run.municipality == municipality and run.result not in _BROUGHT_NOTHING
     }
-    return {
-        state.institution: (state.run, last.get(state.institution), today)
-        for state in reader.institution_states()
-        if state.municipality == municipality
-    }
+    marks = {}
+    for state in states:
+        # What is held is recorded in part, by a run that the state does not name.
+        run = later.get(state.institution)
+        marks[state.institution] = (state.run, None if run == state.run else run, today)
+    return marks
 
 
 def _findings(municipality: str, looks: Mapping[str, _Look]) -> Iterator[Findings]:
