@@ -141,6 +141,30 @@ class TestTheBook:
         assert [hold.subject for hold in bench.holds("open")] == ["deletions"]
         assert found(book, bench) == {SCHOOL: [Anomaly(AnomalyCode.CLASS_WITHOUT_PUPILS, ("1B",))]}
 
+    def test_looks_again_when_deletions_that_were_held_are_carried_out(
+        self, bench: Bench, book: AnomalyBook
+    ) -> None:
+        others = [with_number(f"user{number}", None) for number in range(8)]
+        twins = [with_number("ane", ONE), with_number("bo", ONE)]
+        at(bench, SCHOOL, group("1A"), *twins, *others)
+        at(bench, SCHOOL, group("1A"), twins[0], *others[:4])
+        (hold,) = bench.holds("open")
+        assert found(book, bench, TWICE) == {SCHOOL: [Anomaly(TWICE, users=("ane", "bo"))]}
+        bench.decide(hold.id, approve=True)
+        assert bench.apply_approved()
+        assert found(book, bench) == {}
+
+    def test_forgets_an_institution_of_which_nothing_is_stored_any_more(
+        self, bench: Bench, book: AnomalyBook
+    ) -> None:
+        at(bench, SCHOOL, group("1A"), with_number("ane", ONE))
+        at(bench, OTHER_SCHOOL, group("1A"), with_number("bo", ONE))
+        assert len(found(book, bench)) == 2
+        without = Bench()
+        at(without, SCHOOL, group("1A"), with_number("ane", ONE))
+        book.look(without.store, TOWN, TODAY)
+        assert [(one.institution, one.anomalies) for one in book.found[TOWN]] == [(SCHOOL, ())]
+
     def test_looks_again_on_the_next_day(self, bench: Bench, book: AnomalyBook) -> None:
         at(bench, SCHOOL, group("1A", to_date=TODAY), with_number("ane", ONE))
         assert found(book, bench) == {}

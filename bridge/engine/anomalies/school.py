@@ -65,7 +65,7 @@ def read_school(reader: Reader, municipality: str, institution: str, today: str)
     """Read what is stored of an institution. Raises `StoreUnavailable`."""
     unusable: dict[str, list[str]] = defaultdict(list)
     for row in reader.quarantine_of(municipality, institution):
-        if row.severity == "quarantined" and row.user_id is not None:
+        if row.user_id is not None:
             unusable[row.reason].append(row.user_id)
     found = {
         kind: [decode_entity(kind, body) for body in reader.bodies(municipality, institution, kind).values()]
