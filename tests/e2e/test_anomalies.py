@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from tests.support.daemon import Daemon
 from tests.support.exports import COMMON, OWN, SHARED, Export
 from tests.support.world import DAYS, MUNICIPALITY, World
 
 SCHOOL, OTHER = "280555", "101002"
+FILES = sorted(DAYS[0].glob("*.xml"))
 NUMBER = "CivilRegistrationNumber"
 
 
@@ -105,7 +107,7 @@ def test_one_number_at_two_schools_is_told_to_each_and_shown_to_nobody(world: Wo
 
 
 def test_what_is_off_is_not_told_to_that_school(world: World) -> None:
-    world.drop(*sorted(DAYS[0].glob("*.xml")))
+    world.drop(*FILES)
     world.sync()
     before = found(world)
     assert {one["code"] for one in before[SCHOOL]} == {"class_without_pupils"}
@@ -138,6 +140,23 @@ def test_a_group_that_a_spreadsheet_would_take_for_a_formula_is_made_harmless(wo
 def test_nothing_to_mend_is_said_in_a_sentence(world: World) -> None:
     assert world.run("anomalies").ended(0).stdout == "No anomalies: the schools have nothing to mend.\n"
     assert world.run("anomalies", "--json").ended(0).json == {"institutions": []}
+
+
+def test_the_daemon_shows_how_many_there_are_and_says_that_all_is_well(world: World) -> None:
+    world.settings["web"] = {"listen": "127.0.0.1:0"}
+    world.write()
+    world.drop(*FILES)
+    with Daemon(world.config) as daemon:
+        daemon.start().wait_until_ready()
+        daemon.wait_until(lambda: len(daemon.status()["institutions"]) == len(FILES), "all is recorded")
+        daemon.wait_until(lambda: len(daemon.status()["anomalies"]) == 2, "all is looked at")
+        status = daemon.status()
+        daemon.stop()
+    counts = {one["institution"]: one["counts"] for one in status["anomalies"]}
+    expected = {at: len(told) for at, told in found(world).items()}
+    assert {at: sum(number.values()) for at, number in counts.items()} == expected
+    assert status["well"] and status["attention"] == []
+    assert [note for note in status["notes"] if note.endswith("for the schools to mend: `skolebro anomalies`.")]
 
 
 @pytest.mark.parametrize(
