@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 from bridge.adapters.clock import SystemClock
@@ -117,6 +117,15 @@ class Wire:
 
     def note(self, operation: str, kind: str, identity: str) -> None:
         self.steps.append(Step(self.day(), operation, kind, identity))
+
+
+class Platform(Protocol):
+    """A SCIM server behind a wire: it is asked as `bridge.connector.Http` is, and shows what it holds."""
+
+    wire: Wire
+
+    @property
+    def resources(self) -> Mapping[str, Mapping[str, dict[str, Any]]]: ...
 
 
 class ScimInProcess:
