@@ -151,6 +151,8 @@ class ScimInProcess:
         _, endpoint, *rest = path.split("/")
         if endpoint == "ServiceProviderConfig":
             return _json(200, {})
+        if endpoint not in self.resources:  # it does not tell of its types and schemas
+            return HttpResponse(404, {}, b"")
         there = self.resources[endpoint]
         match method, rest:
             case "GET", []:
