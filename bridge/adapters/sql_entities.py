@@ -20,9 +20,9 @@ _MEMBERS: BindParameter[str] = bindparam(CHUNK, expanding=True)
 _BY_KEY = _ALL.where(entities.c.key.in_(_MEMBERS))
 _BY_PERSON = _LIVING.where(entities.c.person.in_(_MEMBERS))
 _BY_OTHER = _LIVING.where(entities.c.other.in_(_MEMBERS))
-_HASHES = select(entities.c.key, entities.c.hash).where(
-    *_OF_KIND, entities.c.institution == bindparam("institution"), _IS_LIVING
-)
+_AT = entities.c.institution == bindparam("institution")
+_HASHES = select(entities.c.key, entities.c.hash).where(*_OF_KIND, _AT, _IS_LIVING)
+_BODIES = select(entities.c.key, entities.c.body).where(*_OF_KIND, _AT, _IS_LIVING)
 
 
 class SqlEntities(SqlPart):
@@ -31,6 +31,10 @@ class SqlEntities(SqlPart):
     def hashes(self, municipality: str, institution: str, kind: Kind) -> dict[Key, bytes]:
         rows = self._tx.rows(_HASHES, municipality=municipality, institution=institution, kind=kind.value)
         return {split_key(key): value for key, value in rows}
+
+    def bodies(self, municipality: str, institution: str, kind: Kind) -> dict[Key, bytes]:
+        rows = self._tx.rows(_BODIES, municipality=municipality, institution=institution, kind=kind.value)
+        return {split_key(key): body for key, body in rows}
 
     def entities(self, municipality: str, kind: Kind, keys: Iterable[Key]) -> dict[Key, EntityRow]:
         found = self._find(_BY_KEY, municipality, kind, map(join_key, keys))

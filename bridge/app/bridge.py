@@ -15,6 +15,7 @@ from bridge.app.parts import Parts
 from bridge.config import MunicipalitySettings, Settings
 from bridge.connector import HandsOver, ReadsBack
 from bridge.domain.errors import SourceUnauthorised, SourceUnavailable
+from bridge.engine.anomalies import Findings, with_anomalies
 from bridge.engine.apply import apply_approved, expire
 from bridge.engine.asking import GoOn, always
 from bridge.engine.attention import StaleAt, a_day_later
@@ -60,8 +61,29 @@ class Bridge(Parts):
         policies = {one.code: self.policy(one) for one in self.settings.municipalities}
         now = self.clock.now()
         status = read_status(self.store, self.live_targets, now, self._stale_at(), digests, expected, policies)
+        status = with_anomalies(status, self.findings())
         self.metrics.refresh(status)
         return status
+
+    def look_for_anomalies(self, go_on: GoOn = always) -> int:
+        """Look at what schools can mend, wherever something changed; returns at how many.
+
+        Raises `StoreUnavailable`.
+        """
+        looked = 0
+        for one in self.settings.municipalities:
+            today = self.clock.now().astimezone(self.schedule(one).zone).date().isoformat()
+            looked += self.anomalies.look(self.store, one.code, today, go_on)
+        return looked
+
+    def findings(self) -> list[Findings]:
+        """What the last look found at the institutions that are configured, by the rules that are not off."""
+        return [
+            found.but(one.anomalies.off_at(found.institution))
+            for one in self.settings.municipalities
+            for found in self.anomalies.found.get(one.code, ())
+            if one.institutions is None or found.institution in one.institutions
+        ]
 
     def hold(self, number: int) -> Hold | None:
         """Find a hold by its number. Raises `StoreUnavailable`."""

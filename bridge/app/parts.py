@@ -24,6 +24,7 @@ from bridge.config import (
 from bridge.connector import ConnectorConfig, Describes, Drop, DropConfig, Http, Requires, Services, Subscribes
 from bridge.domain.errors import ConfigError
 from bridge.domain.ids import TargetId
+from bridge.engine.anomalies import AnomalyBook
 from bridge.engine.asking import GoOn, always
 from bridge.engine.audit import AuditBook
 from bridge.engine.brake import AT_TARGETS
@@ -65,6 +66,10 @@ class Parts:
     in_pass: set[str] = field(default_factory=set)
     stopping: threading.Event = field(default_factory=threading.Event)
     shared: dict[Hashable, Any] = field(default_factory=dict)
+    anomalies: AnomalyBook = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.anomalies = AnomalyBook(self.key)
 
     @property
     def teller(self) -> Teller:

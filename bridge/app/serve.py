@@ -45,6 +45,7 @@ _ASK = timedelta(minutes=1)
 _TELL = timedelta(minutes=1)
 _LISTEN = timedelta(seconds=1)
 _DAY = timedelta(days=1)
+_LOOKERS = ("notices", "anomalies")
 _BREATH = 0.1  # seconds between two slices, in which other processes find their turn at the database
 _STEP_LIMIT = timedelta(seconds=120)
 _WINDOW = 1_000
@@ -94,9 +95,11 @@ def stages(bridge: Bridge, teller: Teller, bus: Bus, lanes: Sequence[Lane]) -> l
     notices = make_notices(bridge, teller, _patiently(bridge, teller, "notices"))
     if notices is not None:
         found.append(Stage("notices", partial(tell_holds, unhurried(bridge, notices)), _TELL, is_steady=True))
+    find = partial(bridge.look_for_anomalies, _patiently(bridge, teller, "anomalies"))
+    found.append(Stage("anomalies", find, _ASK, is_steady=True))
     for municipality in bridge.settings.municipalities:
         intake, code = bridge.intake(municipality), municipality.code
-        wakes = (*(f"deliver/{target.id}" for target in municipality.targets), f"publish/{code}", "notices")
+        wakes = (*(f"deliver/{target.id}" for target in municipality.targets), f"publish/{code}", *_LOOKERS)
         settle, step = partial(bridge.settle, intake, teller), _intake_step(bridge, municipality, intake, teller)
         look = min(_LOOK, municipality.schedule.interval)
         found.append(Stage(f"decide/{code}", settle, timedelta(seconds=2), wakes))

@@ -13,6 +13,7 @@ from bridge import app as bridge_app
 from bridge.app import AlreadyRunning, Bridge, preview_folders
 from bridge.app.notices import make_notices, untold
 from bridge.cli import foresee, show
+from bridge.cli.anomalies import anomalies
 from bridge.cli.common import (
     BAD_CONFIG,
     BROKEN_AUDIT,
@@ -74,6 +75,7 @@ app.add_typer(reconcile_app, name="reconcile")
 app.add_typer(mapping_app, name="mapping")
 app.add_typer(target_app, name="target")
 app.add_typer(simulate, name="simulate")
+app.command("anomalies")(anomalies)
 app.command("trace")(trace_person)
 app.command("resync")(resync_target)
 app.command("events")(events)

@@ -20,6 +20,7 @@ from bridge.config.notices import (
     WebhookSection,
 )
 from bridge.config.sections import (
+    AnomaliesSection,
     BreakerSection,
     BrokerSection,
     FeedSection,
@@ -139,6 +140,7 @@ class _Loader:
                 for name, value in (section.targets or {}).items()
             ),
             recipients=self._recipients(section.notices, (*at, "notices")) if section.notices else None,
+            anomalies=self._section(AnomaliesSection, section.anomalies or {}, (*at, "anomalies")),
         )
 
     def _recipients(self, raw: Any, at: _At) -> tuple[str, ...]:

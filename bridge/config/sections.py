@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from bridge.config.notices import NoticeSettings
 from bridge.connector import Connector, ConnectorConfig, Duration
+from bridge.domain.anomalies import AnomalyCode
 from bridge.domain.ids import TargetId
 from bridge.mapping import TargetMapping
 
@@ -133,6 +134,35 @@ def _known(kinds: dict[str, LimitsSection]) -> dict[str, LimitsSection]:
     return kinds
 
 
+def _codes(value: Any) -> frozenset[AnomalyCode]:
+    known = [code.value for code in AnomalyCode]
+    if not isinstance(value, list):
+        raise ValueError(f"expected a list of rules; there are {', '.join(known)}")
+    if strangers := [str(each) for each in value if each not in known]:
+        raise ValueError(f"there is no rule {strangers[0]!r}; there are {', '.join(known)}")
+    return frozenset(map(AnomalyCode, value))
+
+
+Codes = Annotated[frozenset[AnomalyCode], BeforeValidator(_codes)]
+
+
+class AnomalyRulesSection(_Section):
+    """What one school is not told of."""
+
+    off: Codes = frozenset()
+
+
+class AnomaliesSection(AnomalyRulesSection):
+    """What no school of a municipality is told of; `institutions` are told of less still."""
+
+    institutions: dict[str, AnomalyRulesSection] = Field(default_factory=dict)
+
+    def off_at(self, institution: str) -> frozenset[AnomalyCode]:
+        """The rules that are switched off at one institution."""
+        own = self.institutions.get(institution)
+        return self.off | own.off if own is not None else self.off
+
+
 class LeaversSection(_Section):
     """How long an account sleeps at a target that can put it to sleep, before it is deleted; 0s: not at all."""
 
@@ -216,6 +246,7 @@ class MunicipalitySection(_Section):
     targets: dict[str, Any] | None = None
     guard: Any = None
     notices: Any = None
+    anomalies: Any = None
 
     @model_validator(mode="after")
     def _check_schedule(self) -> Self:
@@ -282,6 +313,7 @@ class MunicipalitySettings:
     feed: FeedSection | None
     targets: tuple[TargetSettings, ...]
     recipients: tuple[str, ...] | None = None  # of notices, instead of those at the top
+    anomalies: AnomaliesSection = field(default_factory=AnomaliesSection)
 
 
 @dataclass(frozen=True, slots=True)

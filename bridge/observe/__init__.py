@@ -6,6 +6,7 @@ from bridge.observe.metrics import EXPOSITION_TYPE, Metrics
 from bridge.observe.quarantine_reasons import Meaning, meaning_of
 from bridge.observe.reasons import AGREEMENT_MISSING, AGREEMENT_WITHDRAWN, explained, in_words, needs_person
 from bridge.observe.status import (
+    AnomalyStatus,
     HoldStatus,
     InstitutionStatus,
     MunicipalityStatus,
@@ -20,6 +21,7 @@ __all__ = [
     "AGREEMENT_WITHDRAWN",
     "EXPOSITION_TYPE",
     "KEY_TEXTS",
+    "AnomalyStatus",
     "HoldStatus",
     "InstitutionStatus",
     "Keys",

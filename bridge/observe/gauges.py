@@ -9,7 +9,7 @@ from datetime import datetime
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from bridge.observe.labels import AGREEMENTS, HOLD_REASONS, HOLD_SUBJECTS, PAUSE_REASONS, label
+from bridge.observe.labels import AGREEMENTS, ANOMALIES, HOLD_REASONS, HOLD_SUBJECTS, PAUSE_REASONS, label
 from bridge.observe.status import HoldStatus, Status
 
 _Sample = tuple[tuple[str, ...], float]
@@ -55,6 +55,16 @@ def _sources(status: Status) -> Iterator[GaugeMetricFamily]:
         "Records set aside.",
         ("municipality",),
         [((m.municipality,), m.quarantined) for m in status.municipalities],
+    )
+    yield _gauge(
+        "anomalies",
+        "What a school can mend at the source; a rule that finds nothing has no series.",
+        ("municipality", "institution", "code"),
+        [
+            ((row.municipality, row.institution, label(code, ANOMALIES)), number)
+            for row in status.anomalies
+            for code, number in row.counts.items()
+        ],
     )
 
 

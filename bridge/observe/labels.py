@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from bridge.domain.anomalies import AnomalyCode
 from bridge.observe.reasons import WORDS
 
 OTHER = "other"
@@ -43,6 +44,7 @@ HAND_OVERS = frozenset({"handed_over", "failed"})
 NOTICE_KINDS = frozenset({"opened", "reminder", "test"})
 NOTICE_RESULTS = frozenset({"sent", "failed"})
 AGREEMENTS = frozenset({"agreed", "missing", "withdrawn", "unused"})
+ANOMALIES = frozenset(code.value for code in AnomalyCode)
 HOLD_SUBJECTS = frozenset({"snapshot", "deletions", "target", "drift"})
 HOLD_REASONS = frozenset(
     {

@@ -138,6 +138,19 @@ class QuarantinedStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class AnomalyStatus:
+    """How much a school can mend at the source, by the code of the rule; never none in all."""
+
+    municipality: str
+    institution: str
+    counts: Mapping[str, int]
+
+    @property
+    def number(self) -> int:
+        return sum(self.counts.values())
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """Everything an operator needs; `attention` are plain sentences for what needs a person, `notes` for what
     does not. `set_aside` are the first of those that `quarantined` counts."""
@@ -153,6 +166,7 @@ class Status:
     retired: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     set_aside: tuple[QuarantinedStatus, ...] = ()
+    anomalies: tuple[AnomalyStatus, ...] = ()
 
     @property
     def is_well(self) -> bool:

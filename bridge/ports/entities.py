@@ -40,6 +40,10 @@ class EntityStore(Protocol):
         """The hashes of the living entities of one kind at one institution."""
         ...
 
+    def bodies(self, municipality: str, institution: str, kind: Kind) -> dict[Key, bytes]:
+        """The bodies of the living entities of one kind at one institution."""
+        ...
+
     def entities(self, municipality: str, kind: Kind, keys: Iterable[Key]) -> dict[Key, EntityRow]:
         """The rows of these keys, those of entities that are gone included."""
         ...

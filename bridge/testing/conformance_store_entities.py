@@ -64,6 +64,15 @@ class EntityConformance:
             uow.put_entities("265", [membership("anna", "3A")])
             assert uow.hashes(TOWN, SCHOOL, Kind.MEMBERSHIP) == {here.key: here.hash}
 
+    def test_bodies_are_of_what_lives_at_one_institution_of_one_municipality(self, store: Store) -> None:
+        rows = [membership("sara", "3B"), membership("anna", "3A"), membership("jens", "3A")]
+        gone = replace(membership("bo", "3A"), body=None)
+        with store.write() as uow:
+            uow.put_entities(TOWN, [*rows, gone, membership("jens", "3A", school=OTHER_SCHOOL), person("jens")])
+            uow.put_entities("265", [membership("anna", "3A")])
+            assert uow.bodies(TOWN, SCHOOL, Kind.MEMBERSHIP) == {row.key: row.body for row in rows}
+            assert uow.bodies(TOWN, SCHOOL, Kind.GROUP) == {}
+
     def test_an_entity_that_is_gone_is_remembered_but_not_living(self, store: Store) -> None:
         gone = replace(membership("jens", "3A"), body=None, version=4)
         with store.write() as uow:

@@ -17,6 +17,10 @@ class MemoryEntities(MemoryPart):
     def hashes(self, municipality: str, institution: str, kind: Kind) -> dict[Key, bytes]:
         return {r.key: r.hash for r in self._living(municipality, kind) if r.institution == institution}
 
+    def bodies(self, municipality: str, institution: str, kind: Kind) -> dict[Key, bytes]:
+        rows = [row for row in self._living(municipality, kind) if row.institution == institution]
+        return {row.key: row.body for row in rows if row.body is not None}
+
     def entities(self, municipality: str, kind: Kind, keys: Iterable[Key]) -> dict[Key, EntityRow]:
         wanted = [(municipality, kind, key) for key in sorted(set(map(join_key, keys)))]
         rows = [self._tables.entities[key] for key in wanted if key in self._tables.entities]

@@ -16,6 +16,7 @@ from bridge.domain.errors import BridgeError
 from bridge.engine.guard import REASON_TEXTS
 from bridge.observe import EXPOSITION_TYPE, Status, as_json
 from bridge.ports import Hold
+from bridge.web.anomalies_page import anomalies_page
 from bridge.web.hold_page import hold_page, no_hold_page
 from bridge.web.page import status_page, style_hash, trouble_page
 
@@ -97,6 +98,13 @@ def _add_pages(app: FastAPI, deps: WebDeps) -> None:
         if found is None:
             return _respond(_NOT_FOUND, no_hold_page(number), _HTML)
         return _respond(_OK, hold_page(found, REASON_TEXTS, parts), _HTML)
+
+    @app.get("/anomalies")
+    def anomalies() -> Response:
+        try:
+            return _respond(_OK, anomalies_page(deps.status().anomalies), _HTML)
+        except BridgeError as error:
+            return _respond(_UNAVAILABLE, trouble_page(str(error)), _HTML)
 
     @app.get("/status")
     def status() -> Response:

@@ -11,10 +11,19 @@ from html import escape
 from importlib.resources import files
 from string import Template
 
-from bridge.observe import HoldStatus, InstitutionStatus, QuarantinedStatus, Status, TargetStatus, meaning_of
+from bridge.observe import (
+    AnomalyStatus,
+    HoldStatus,
+    InstitutionStatus,
+    QuarantinedStatus,
+    Status,
+    TargetStatus,
+    meaning_of,
+)
 
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 _MANY_INSTITUTIONS = 200
+_MANY_ANOMALIES = 50
 _ENDED = ("missing", "withdrawn")
 _GOOD = ("recorded", "unchanged")
 
@@ -28,6 +37,7 @@ def status_page(status: Status) -> str:
             _section("Holds", _holds(status.holds, status.at), "Nothing waits for a decision."),
             _section("Institutions", _institutions(status.institutions, status.at), "Nothing has come in yet."),
             _quarantine(status),
+            _anomalies(status.anomalies),
             "".join(f'<p class="nothing">{escape(note)}</p>' for note in status.notes),
         )
     )
@@ -240,6 +250,28 @@ def _set_aside(row: QuarantinedStatus) -> tuple[str, ...]:
         f"{_badge('wait', row.reason)} {escape(meaning.what)}",
         escape(meaning.remedy),
     )
+
+
+# ---------------------------------------------------------------- anomalies
+
+
+def _anomalies(rows: Sequence[AnomalyStatus]) -> str:
+    """One line for each institution that has something to mend, the most first; nothing where there is none."""
+    if not rows:
+        return ""
+    most_first = sorted(rows, key=lambda row: (-row.number, row.institution))
+    heads = ("Institution", "#To mend", "What")
+    more = len(rows) - _MANY_ANOMALIES
+    rest = f" And {more:,} institutions more." if more > 0 else ""
+    told = f'<p class="nothing">For the schools: <a href="/anomalies">what each of these is</a>.{rest}</p>'
+    return _section(
+        "Anomalies", _table("anomalies", heads, map(_anomaly, most_first[:_MANY_ANOMALIES])) + told, ""
+    )
+
+
+def _anomaly(row: AnomalyStatus) -> tuple[str, ...]:
+    what = ", ".join(f"{code.replace('_', ' ')} {number:,}" for code, number in row.counts.items())
+    return f"<strong>{escape(row.institution)}</strong>", _number(row.number), escape(what)
 
 
 # ---------------------------------------------------------------- pieces

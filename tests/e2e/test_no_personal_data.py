@@ -337,6 +337,10 @@ def _live_through(course: Course, folder: Path) -> None:
         ("deliveries", "retry"),
         ("sync",),
         ("audit", "verify"),
+        ("anomalies",),
+        ("anomalies", "--ids"),
+        ("anomalies", "--csv", "--ids"),
+        ("anomalies", "--json", "--ids"),
     ):
         say(*words)
     _note_tables(course, world)
@@ -358,7 +362,7 @@ def _run_for_a_moment(course: Course, world: World, port: int) -> None:
 
         daemon.until(lambda: page("/status"))
         daemon.until(lambda: len(course.parrot.received) >= tried + 3)
-        for path in ("/metrics", "/", "/status", "/health/live", "/health/ready", "/nowhere"):
+        for path in ("/metrics", "/", "/status", "/anomalies", "/health/live", "/health/ready", "/nowhere"):
             course.said[f"GET {path}"] = daemon.until(lambda path=path: page(path))  # type: ignore[misc]
         daemon.signal(signal.SIGTERM)
         ended = daemon.end().ended(0)

@@ -13,7 +13,7 @@ from bridge.engine.audit import verify
 from bridge.ports import Reader, Store
 from tests.support.rig import assert_same
 from tests.year.expected import Body, Truth
-from tests.year.systems import AulaInProcess, ScimInProcess, Step, Wire
+from tests.year.systems import AulaInProcess, Platform, Step, Wire
 
 RETENTION = 30
 """Days that an account sleeps at the platform before it is deleted, as by default."""
@@ -43,7 +43,7 @@ class Inspector:
     """
 
     def __init__(
-        self, store: Store, municipality: str, platform: ScimInProcess, aula: AulaInProcess, slack: int = 0
+        self, store: Store, municipality: str, platform: Platform, aula: AulaInProcess, slack: int = 0
     ) -> None:
         self._store, self._municipality, self._slack = store, municipality, slack
         self._platform, self._aula = platform, aula
@@ -186,7 +186,7 @@ class Inspector:
             after = page[-1].key
 
 
-def _held_by(platform: ScimInProcess) -> tuple[dict[str, Body], dict[str, Body]]:
+def _held_by(platform: Platform) -> tuple[dict[str, Body], dict[str, Body]]:
     """Users and groups by externalId, members by theirs."""
     users, groups = platform.resources["Users"], platform.resources["Groups"]
     names = {remote: user["externalId"] for remote, user in users.items()}

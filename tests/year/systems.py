@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 from bridge.adapters.clock import SystemClock
@@ -119,6 +119,15 @@ class Wire:
         self.steps.append(Step(self.day(), operation, kind, identity))
 
 
+class Platform(Protocol):
+    """A SCIM server behind a wire: it is asked as `bridge.connector.Http` is, and shows what it holds."""
+
+    wire: Wire
+
+    @property
+    def resources(self) -> Mapping[str, Mapping[str, dict[str, Any]]]: ...
+
+
 class ScimInProcess:
     """A service provider as RFC 7644 has it, as far as anybody asks: no name twice, no member who is nobody."""
 
@@ -142,6 +151,8 @@ class ScimInProcess:
         _, endpoint, *rest = path.split("/")
         if endpoint == "ServiceProviderConfig":
             return _json(200, {})
+        if endpoint not in self.resources:  # it does not tell of its types and schemas
+            return HttpResponse(404, {}, b"")
         there = self.resources[endpoint]
         match method, rest:
             case "GET", []:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.year.real_scim import RealScim
 from tests.year.year import Year
 
 
@@ -20,6 +21,16 @@ def test_a_year_of_ten_schools_ends_with_each_target_equal_to_the_truth(tmp_path
     assert max(report.absences) > 30, "nobody came back after their account was deleted"
     assert report.steps["scim delete Users"] > 50
     assert report.protected > 100
+
+
+@pytest.mark.slow
+@pytest.mark.year
+def test_a_year_ends_with_scim2_server_equal_to_the_truth(tmp_path: Path) -> None:
+    """A server that nobody here wrote, with every daily check: two rolls, moves, an empty night."""
+    report = Year(tmp_path, pupils=100, days=400, platform=RealScim).live()
+    sys.stdout.write(f"\n{report}\n")
+    assert report.steps["scim delete Users"] > 10
+    assert report.steps["scim sleep Users"] > 10
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ Everything is the real thing but the systems around it: configuration, intake fr
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -38,6 +39,7 @@ from tests.year.systems import (
     SECRET,
     AulaInProcess,
     HandClock,
+    Platform,
     ScimInProcess,
     TownSource,
     Wire,
@@ -152,13 +154,22 @@ class Year:
     With `decides_late` deliveries go out before anybody has decided on what was held that morning.
     """
 
-    def __init__(self, folder: Path, *, pupils: int, days: int, seed: int = 5, decides_late: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        pupils: int,
+        days: int,
+        seed: int = 5,
+        decides_late: bool = False,
+        platform: Callable[[Wire], Platform] = ScimInProcess,
+    ) -> None:
         self._days, self._extra, self._decides_late = days, 0, decides_late
         self.town = town_of(pupils, seed)
         self.clock = HandClock(self.town.export_time)
         self.source = TownSource(self.town, self.clock)
         self.watch, self.ear, self.report = Watch(), Ear(), Report()
-        self.platform = ScimInProcess(Wire(self._day, self.watch.look))
+        self.platform = platform(Wire(self._day, self.watch.look))
         self.aula = AulaInProcess(Wire(self._day, self.watch.look))
         self.accepted: dict[str, Institution] = {}
         self._known: list[Institution] = []

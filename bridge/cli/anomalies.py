@@ -1,0 +1,160 @@
+"""What each school can mend at the source: counts, groups and, when asked for, user ids; never a name."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from bridge.cli.common import CONFIG, Config, Json, open_configured
+from bridge.cli.printing import add_row, console, line, new_table, plain, print_json
+from bridge.domain.anomalies import Anomaly, AnomalyCode
+from bridge.domain.errors import ConfigError
+from bridge.engine.anomalies import RULES, Findings
+
+_FEW = 5
+_BYTE_ORDER_MARK = "\ufeff"
+_HEADS = ("municipality", "institution", "code", "severity", "what", "what to do", "groups", "people", "also at")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+
+def anomalies(
+    config: Config = CONFIG,
+    institution: Annotated[str | None, typer.Option(help="Only this institution number.")] = None,
+    municipality: Annotated[str | None, typer.Option(help="Only this municipality code.")] = None,
+    code: Annotated[str | None, typer.Option(help="Only what this rule finds.")] = None,
+    ids: Annotated[bool, typer.Option("--ids", help="Each finding by itself, with user ids.")] = False,
+    json: Json = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Each finding by itself, for a spreadsheet.")] = False,
+) -> None:
+    """Show what schools can mend in their own systems: an empty class, a pupil in no class, one CPR number twice.
+
+    It is looked for in what is stored, at every call, and changes nothing. User ids are shown with --ids only.
+    """
+    if json and as_csv:
+        raise ConfigError("--json and --csv: choose one of them")
+    wanted = _rule(code)
+    bridge = open_configured(config)
+    codes = [one.code for one in bridge.settings.municipalities]
+    if municipality is not None and municipality not in codes:
+        raise ConfigError(f"no municipality {municipality!r} in {config}; there are {', '.join(codes)}")
+    bridge.look_for_anomalies()
+    found = [
+        one.but([other for other in AnomalyCode if wanted not in (None, other)])
+        for one in bridge.findings()
+        if institution in (None, one.institution) and municipality in (None, one.municipality)
+    ]
+    if institution is not None and not found:
+        raise ConfigError(
+            f"nothing is stored of institution {institution}; `skolebro status` shows which there are"
+        )
+    if json:
+        print_json({"institutions": [_institution(one, ids) for one in found if one.anomalies]})
+    elif as_csv:
+        _write_csv(found, ids)
+    else:
+        _show(found, ids)
+
+
+def _rule(code: str | None) -> AnomalyCode | None:
+    if code is None:
+        return None
+    try:
+        return AnomalyCode(code)
+    except ValueError:
+        raise ConfigError(f"--code {code}: there is no such rule; there are {', '.join(AnomalyCode)}") from None
+
+
+# ---------------------------------------------------------------- for people
+
+
+def _show(found: Sequence[Findings], ids: bool) -> None:
+    if not any(one.anomalies for one in found):
+        line("No anomalies: the schools have nothing to mend.")
+        return
+    if ids:
+        _show_each(found)
+    else:
+        _show_counts(found)
+    for code in sorted({anomaly.code for one in found for anomaly in one.anomalies}, key=list(AnomalyCode).index):
+        rule = RULES[code]
+        line(f"{code}: {rule.what}.")
+        line(f"  What to do: {rule.remedy}.")
+
+
+def _show_counts(found: Sequence[Findings]) -> None:
+    table = new_table("municipality", "institution", "rule", "severity", "found", "groups")
+    for one in found:
+        for code, number in one.counts.items():
+            groups = sorted({group for each in one.anomalies if each.code == code for group in each.groups})
+            more = f" and {len(groups) - _FEW} more" if len(groups) > _FEW else ""
+            severity = RULES[AnomalyCode(code)].severity
+            shown = ", ".join(groups[:_FEW]) + more
+            add_row(table, one.municipality, one.institution, code, severity, number, shown)
+    console.print(table)
+
+
+def _show_each(found: Sequence[Findings]) -> None:
+    table = new_table("municipality", "institution", "rule", "groups", "user ids", "also at")
+    for one in found:
+        for each in one.anomalies:
+            place = (one.municipality, one.institution, each.code)
+            add_row(table, *place, ", ".join(each.groups), ", ".join(each.users), ", ".join(each.also_at))
+    console.print(table)
+
+
+# ---------------------------------------------------------------- for programs and spreadsheets
+
+
+def _institution(one: Findings, ids: bool) -> dict[str, Any]:
+    return {
+        "municipality": one.municipality,
+        "institution": one.institution,
+        "counts": one.counts,
+        "anomalies": [_anomaly(each, ids) for each in one.anomalies],
+    }
+
+
+def _anomaly(each: Anomaly, ids: bool) -> dict[str, Any]:
+    rule = RULES[each.code]
+    told = {
+        "code": each.code,
+        "severity": rule.severity,
+        "what": rule.what,
+        "remedy": rule.remedy,
+        "groups": each.groups,
+        "people": len(each.users),
+        "also_at": each.also_at,
+    }
+    return told | {"users": each.users} if ids else told
+
+
+def _write_csv(found: Sequence[Findings], ids: bool) -> None:
+    """As a spreadsheet with Danish settings opens it by a double click: UTF-8 with a mark, semicolons."""
+    sys.stdout.write(_BYTE_ORDER_MARK)
+    writer = csv.writer(sys.stdout, delimiter=";", quoting=csv.QUOTE_ALL, lineterminator="\r\n")
+    writer.writerow((*_HEADS, "user ids") if ids else _HEADS)
+    for one in found:
+        for each in one.anomalies:
+            writer.writerow(_cells(one, each, ids))
+
+
+def _cells(one: Findings, each: Anomaly, ids: bool) -> Iterator[str]:
+    rule = RULES[each.code]
+    yield from (_cell(one.municipality), _cell(one.institution), each.code, rule.severity, rule.what, rule.remedy)
+    yield from (_joined(each.groups), str(len(each.users)), _joined(each.also_at))
+    if ids:
+        yield _joined(each.users)
+
+
+def _joined(parts: Sequence[str]) -> str:
+    return ", ".join(map(_cell, parts))
+
+
+def _cell(text: str) -> str:
+    """What a spreadsheet would take for a formula (OWASP, "CSV Injection") gets an apostrophe before it."""
+    shown = plain(text)
+    return f"'{shown}" if shown.lstrip().startswith(_FORMULA) or text.startswith(_FORMULA) else shown
