@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
-from bridge.connector import Drop, DropConfig, Http, Services, Shelf
-from tests.support.oneroster import TOWN
+from bridge.connector import Command, Connector, Drop, DropConfig, HandedOver, Http, Outcome, Services, Shelf
+from bridge.testing.memory_shelf import MemoryDrop, MemoryShelf
+from tests.support.oneroster import TOWN, Clock
 
 Rows = list[dict[str, str]]
 
@@ -58,3 +60,44 @@ def read_csv(content: bytes) -> tuple[list[str], Rows]:
 def tables(files: Mapping[str, bytes]) -> dict[str, Rows]:
     """The rows of each file, by its name without an ending."""
     return {name.removesuffix(".csv"): read_csv(content)[1] for name, content in files.items()}
+
+
+@dataclass
+class FileDesk:
+    """A target that leaves files, the time, and the folder in which it leaves them."""
+
+    connector: Connector
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    clock: Clock = field(default_factory=Clock)
+    drop: MemoryDrop = field(default_factory=MemoryDrop)
+    shelf: Any = None
+
+    def __post_init__(self) -> None:
+        self.shelf = self.shelf or MemoryShelf(self.clock)
+        self.restart()
+
+    def restart(self, **settings: Any) -> None:
+        self.settings = {**self.settings, **settings}
+        config = self.connector.config(**{"drop_folder": Path("out"), **self.settings})
+        assert self.connector.target is not None
+        self.target: Any = self.connector.target(config, services(self.clock, self.shelf, self.drop))
+
+    def tell(self, *told: Command) -> list[Outcome]:
+        return list(self.target.apply(told))
+
+    def next_day(self) -> HandedOver | None:
+        self.clock.at += timedelta(days=1)
+        made = self.target.hand_over()
+        assert made is None or isinstance(made, HandedOver)
+        return made
+
+
+def killed_at(line: str, write: Any) -> Any:
+    """`Shelf.set_note` that ends the process at the note of this name."""
+
+    def set_note(self: Any, name: str, value: str) -> None:
+        if name == line:
+            raise KeyboardInterrupt
+        write(self, name, value)
+
+    return set_note

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,18 +10,17 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from bridge.connector import Command, ContractBroken, HandedOver, Rejected, TargetUnavailable
+from bridge.connector import Command, ContractBroken, Rejected, TargetUnavailable
 from bridge.testing.conformance_target import ReadsBackConformance, Samples, ShelfReceiver, TargetConformance
-from bridge.testing.memory_shelf import MemoryDrop, MemoryShelf
-from connectors.oneroster import OneRosterCsvTarget
+from bridge.testing.memory_shelf import MemoryDrop
+from connectors.oneroster import OneRosterCsvTarget, csv_connector
 from connectors.oneroster.csv_config import OneRosterCsvConfig
-from tests.support.files import Rows, read_csv, services, tables, unzip
+from tests.support.files import FileDesk, Rows, killed_at, read_csv, tables, unzip
 from tests.support.oneroster import (
     OTHER,
     TEACHER,
     TOLD,
     TOWN,
-    Clock,
     agent,
     class_id,
     gone,
@@ -87,31 +85,7 @@ REFERENCES = {
 VERSIONS = ["1.1", "1.2"]
 
 
-@dataclass
-class Desk:
-    """A target, the time, and the folder in which it leaves files."""
-
-    settings: Mapping[str, Any]
-    clock: Clock = field(default_factory=Clock)
-    drop: MemoryDrop = field(default_factory=MemoryDrop)
-    shelf: Any = None
-
-    def __post_init__(self) -> None:
-        self.shelf = self.shelf or MemoryShelf(self.clock)
-        self.restart()
-
-    def restart(self, **settings: Any) -> None:
-        self.settings = {**self.settings, **settings}
-        config = OneRosterCsvConfig(**{"drop_folder": Path("out"), **self.settings})
-        self.target = OneRosterCsvTarget(config, services(self.clock, self.shelf, self.drop))
-
-    def tell(self, *told: Command) -> list[Any]:
-        return list(self.target.apply(told))
-
-    def next_day(self) -> HandedOver | None:
-        self.clock.at += timedelta(days=1)
-        return self.target.hand_over()
-
+class Desk(FileDesk):
     def last(self) -> dict[str, bytes]:
         return unzip(self.drop.puts[-1][1])
 
@@ -120,7 +94,7 @@ class Desk:
 
 
 def desk(*told: Command, **settings: Any) -> Desk:
-    made = Desk(settings)
+    made = Desk(csv_connector, settings)
     made.tell(*(told or TOLD))
     return made
 
@@ -305,7 +279,7 @@ class TestDelta:
         made.tell(user("bo", TEACHER))  # loses a role
         for line in ("handed_over_ids", "handed_over"):
             with monkeypatch.context() as patch:
-                patch.setattr(type(made.shelf), "set_note", _killed_at(line, type(made.shelf).set_note))
+                patch.setattr(type(made.shelf), "set_note", killed_at(line, type(made.shelf).set_note))
                 with pytest.raises(KeyboardInterrupt):
                     made.next_day()
             made.restart()
@@ -329,15 +303,6 @@ class TestDelta:
         made.restart(version="1.1" if version == "1.2" else "1.2")
         made.next_day()
         assert b"file.users,bulk" in made.last()["manifest.csv"]
-
-
-def _killed_at(line: str, write: Any) -> Any:
-    def set_note(self: Any, name: str, value: str) -> None:
-        if name == line:
-            raise KeyboardInterrupt
-        write(self, name, value)
-
-    return set_note
 
 
 def test_a_year_later_the_new_term_is_told_though_nobody_changed() -> None:
@@ -423,7 +388,9 @@ class _Conformance(TargetConformance, ReadsBackConformance):
 
     @pytest.fixture
     def target(self, receiver: ShelfReceiver) -> OneRosterCsvTarget:
-        return Desk({}, shelf=receiver).target
+        made = Desk(csv_connector, shelf=receiver).target
+        assert isinstance(made, OneRosterCsvTarget)
+        return made
 
     def stays(self, document: Mapping[str, Any]) -> Collection[str]:
         return {"101001", "student"}
@@ -471,7 +438,7 @@ def test_a_drop_that_is_away_leaves_all_for_the_next_time() -> None:
         def put(self, name: str, content: bytes) -> None:
             raise TargetUnavailable("connect_failed")
 
-    made = Desk({}, drop=Away())
+    made = Desk(csv_connector, drop=Away())
     made.tell(*TOLD)
     with pytest.raises(TargetUnavailable):
         made.target.hand_over()
