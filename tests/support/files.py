@@ -71,6 +71,7 @@ class FileDesk:
     clock: Clock = field(default_factory=Clock)
     drop: MemoryDrop = field(default_factory=MemoryDrop)
     shelf: Any = None
+    municipality: str = TOWN
 
     def __post_init__(self) -> None:
         self.shelf = self.shelf or MemoryShelf(self.clock)
@@ -80,7 +81,8 @@ class FileDesk:
         self.settings = {**self.settings, **settings}
         config = self.connector.config(**{"drop_folder": Path("out"), **self.settings})
         assert self.connector.target is not None
-        self.target: Any = self.connector.target(config, services(self.clock, self.shelf, self.drop))
+        given = services(self.clock, self.shelf, self.drop, self.municipality)
+        self.target: Any = self.connector.target(config, given)
 
     def tell(self, *told: Command) -> list[Outcome]:
         return list(self.target.apply(told))
