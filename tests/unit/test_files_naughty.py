@@ -116,8 +116,8 @@ def test_ims_enterprise_person(text: str, make: Callable[[str], Command]) -> Non
     assert not [one for one in root.iter() if one.tag not in _TAGS]
 
 
-_TAGS = set(
-    [
+_TAGS = frozenset(
+    (
         "enterprise",
         "properties",
         "datasource",
@@ -128,6 +128,8 @@ _TAGS = set(
         "source",
         "id",
         "userid",
+    )
+    + (
         "name",
         "fn",
         "n",
@@ -138,9 +140,9 @@ _TAGS = set(
         "grouptype",
         "scheme",
         "typevalue",
-        "description",
-        "short",
-    ]
+        "level",
+    )
+    + ("description", "short")
 )
 
 
