@@ -116,8 +116,8 @@ def test_ims_enterprise_person(text: str, make: Callable[[str], Command]) -> Non
     assert not [one for one in root.iter() if one.tag not in _TAGS]
 
 
-_TAGS = frozenset(
-    (
+_TAGS = {
+    *(
         "enterprise",
         "properties",
         "datasource",
@@ -128,22 +128,10 @@ _TAGS = frozenset(
         "source",
         "id",
         "userid",
-    )
-    + (
-        "name",
-        "fn",
-        "n",
-        "family",
-        "given",
-        "email",
-        "institutionrole",
-        "grouptype",
-        "scheme",
-        "typevalue",
-        "level",
-    )
-    + ("description", "short")
-)
+    ),
+    *("name", "fn", "n", "family", "given", "email", "institutionrole", "grouptype", "scheme", "typevalue"),
+    *("description", "short"),
+}
 
 
 def test_ims_enterprise_groups(text: str) -> None:
