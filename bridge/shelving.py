@@ -64,20 +64,23 @@ class FileConfig(DropConfig):
 
 
 def keep(shelf: Shelf, batch: Sequence[Command], resources: Collection[str], refuse: Refuse) -> list[Outcome]:
-    """Keep what the batch says in one step; what goes leaves no more than its id.
+    """Keep what the batch says; of what goes nothing stays.
 
     `resources` are those that the target has. Raises `TargetUnavailable` when the store is away.
     """
     try:
         told = [_told(shelf, command, resources, refuse) for command in batch]
-        shelf.put(entry for entry, _ in told if entry is not None)
+        shelf.put(change for change, _ in told if isinstance(change, Entry))
+        for name in {change.resource for change, _ in told if isinstance(change, Command)}:
+            gone = [c.id for c, _ in told if isinstance(c, Command) and c.resource == name]
+            shelf.remove(name, gone)  # killed before this, the same batch is told again
     except StoreError as error:
         raise TargetUnavailable(_AWAY) from error
     return [outcome for _, outcome in told]
 
 
 def read_kept(shelf: Shelf, wanted: Collection[str], resources: Collection[str]) -> Iterator[Remote]:
-    """Yield what is kept and not gone. Raises `ContractBroken`, `TargetUnavailable`."""
+    """Yield what is kept. Raises `ContractBroken`, `TargetUnavailable`."""
     for name in wanted:
         if name not in resources:
             raise ContractBroken(f"the mapping sends {name}; this target has {', '.join(resources)}")
@@ -86,24 +89,23 @@ def read_kept(shelf: Shelf, wanted: Collection[str], resources: Collection[str])
 
 
 def kept(shelf: Shelf, resource: str) -> dict[str, Document]:
-    """Return what is kept of a resource and not gone, by id. Raises `TargetUnavailable`."""
+    """Return what is kept of a resource, by id. Raises `TargetUnavailable`."""
     try:
-        return {row.id: row.document for row in shelf.all(resource) if not row.is_gone}
+        return {row.id: row.document for row in shelf.all(resource)}
     except StoreError as error:
         raise TargetUnavailable(_AWAY) from error
 
 
 def _told(
     shelf: Shelf, command: Command, resources: Collection[str], refuse: Refuse
-) -> tuple[Entry | None, Outcome]:
+) -> tuple[Entry | Command | None, Outcome]:
+    """What is to be kept, or the command of what is to go, and the outcome."""
     name, document = command.resource, command.document
     if name not in resources:
         return None, Rejected("resource_not_configured", name)
-    row = shelf.get(name, command.id)
-    is_there = row is not None and not row.is_gone
+    is_there = shelf.get(name, command.id) is not None
     if command.operation is Operation.DELETED or document is None:
-        gone = Entry(name, command.id, {}, is_gone=True) if is_there else None
-        return gone, Delivered(command.id) if is_there else Unchanged(command.id)
+        return (command, Delivered(command.id)) if is_there else (None, Unchanged(command.id))
     if not command.may_create and not is_there:
         return None, Unchanged(is_gone=True)
     if refused := refuse(name, document):

@@ -82,7 +82,8 @@ class Wire:
             f"<h:messageIdentifier>{escape(message)}</h:messageIdentifier></h:syncRequestHeaderInfo>"
             f'<o:Security xmlns:o="{_SECURITY}" s:mustUnderstand="1"><o:UsernameToken>'
             f"<o:Username>{user}</o:Username>"
-            f'<o:Password Type="{_PASSWORD_TEXT}">{password}</o:Password></o:UsernameToken></o:Security></s:Header>'
+            f'<o:Password Type="{_PASSWORD_TEXT}">{password}</o:Password>'
+            "</o:UsernameToken></o:Security></s:Header>"
             f"<s:Body>{body}</s:Body></s:Envelope>"
         )
 

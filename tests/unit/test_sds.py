@@ -188,3 +188,10 @@ class TestContract(TargetConformance, ReadsBackConformance):
 
 def _user(identifier: str, name: str) -> dict[str, Any]:
     return {"sourcedId": identifier, "username": name.lower(), "givenName": name, "roles": [role("student")]}
+
+
+def test_of_what_is_gone_nothing_stays() -> None:
+    made = desk()
+    made.tell(gone(user("anna")))
+    assert made.shelf.get("user", user_id("anna")) is None
+    assert [one.id for one in made.target.read_back(["user"])] == [user_id("bo")]
