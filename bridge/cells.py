@@ -14,7 +14,7 @@ from bridge.connector import Rejected
 Formulas = Literal["neutralise", "refuse", "keep"]
 """What becomes of free text that begins as a formula: an apostrophe in front, no delivery, or nothing."""
 
-_STARTS = ("=", "+", "-", "@", "\t", "\r")  # OWASP, CSV Injection
+_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # OWASP, CSV Injection
 _PHONE = re.compile(r"\+\d[\d ()-]*")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _BREAKS = re.compile(r"[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")

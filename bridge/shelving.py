@@ -154,20 +154,23 @@ class Ledger:
         """There was nothing new: look again when `every` has passed."""
         self._looked_at = self._now()
 
+    def lost(self, ids: Ids) -> dict[str, tuple[int, int]]:
+        """How many of the last file are not among these ids, and of how many, by collection."""
+        had = _sets(self._note(_MARKS) or {})
+        return {name: (len(some - _marks(ids.get(name, ()))), len(some)) for name, some in had.items()}
+
     def check_loss(self, ids: Ids) -> None:
         """Refuse a file with these ids, by collection, that lacks too much of what the last one had.
 
         Raises `ContractBroken` with what to do; nothing lets a collection that had something be empty.
         """
-        last, before = self.last(), self._note(_MARKS)
-        if last is None or before is None:
+        last, lost = self.last(), self.lost(ids)
+        if last is None:
             return
-        had = _sets(before)
-        lost = {name: len(some - _marks(ids.get(name, ()))) for name, some in had.items()}
-        if emptied := [name for name, some in had.items() if some and not ids.get(name)]:
+        if emptied := [name for name, (_, had) in lost.items() if had and not ids.get(name)]:
             raise ContractBroken(_emptied(emptied))
-        limit, total = self._config.max_lost_percent, sum(lost.values())
-        stopped = [f"{lost[n]} of {len(had[n])} {n}" for n in had if lost[n] * 100 > len(had[n]) * limit]
+        limit, total = self._config.max_lost_percent, sum(gone for gone, _ in lost.values())
+        stopped = [f"{gone} of {had} {name}" for name, (gone, had) in lost.items() if gone * 100 > had * limit]
         if stopped and self._accepted(last.number) < total:
             raise ContractBroken(_stopped(stopped, limit, f"{last.number}-{total}"))
 

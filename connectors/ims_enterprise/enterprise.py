@@ -57,6 +57,16 @@ class Enterprise:
         }
 
     @property
+    def doubled(self) -> list[str]:
+        """Which collections have one sourcedId for two things: the receiver would make one of them."""
+        told = {"persons": self.persons, "groups": self.groups}
+        return [
+            name
+            for name, some in told.items()
+            if len({text(one, "sourcedId") or key for key, one in some.items()}) < len(some)
+        ]
+
+    @property
     def ids(self) -> dict[str, list[str]]:
         """What itslearning deletes when it is missing."""
         pairs = [f"{group} {person}" for group, members in self.memberships.items() for person in members]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
-from bridge.connector import Capabilities, Command, HandedOver, Outcome, Remote, Services
+from bridge.connector import Capabilities, Command, ContractBroken, HandedOver, Outcome, Remote, Services
 from bridge.shelving import Ledger, file_name, keep, kept, read_kept
 from connectors.ims_enterprise.config import ImsEnterpriseConfig
 from connectors.ims_enterprise.documents import RESOURCES, refusal
@@ -51,6 +51,12 @@ class ImsEnterpriseTarget:
         if last is not None and last.digest == digest:
             self._ledger.looked()
             return None
+        if told.doubled:
+            raise ContractBroken(
+                f"two of the {' and of the '.join(told.doubled)} have the same sourcedId, and the platform would "
+                "take them for one. Nothing has left. Let the mapping give each its own: a group id is unique in its "
+                "school only"
+            )
         self._ledger.check_loss(told.ids)
         now = self._services.now()
         name = file_name(self._config.name, self._services.municipality, self._ledger.next_number(), now)

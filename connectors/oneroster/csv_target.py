@@ -102,7 +102,11 @@ class OneRosterCsvTarget:
         return whole, {name: [one["sourcedId"] for one in whole[name]] for name in _GUARDED}
 
     def _told(self, roster: Roster, whole: Tables, last: Left | None, form: str) -> tuple[Mode, Tables]:
-        """What goes into the file. A delta is told only to whoever got all before it, and not too long ago."""
+        """What goes into the file. A delta is told only to whoever got all before it, and not too long ago.
+
+        What is on the roster no more without having gone (who has no role at a school that is sent) is told by a
+        whole file only.
+        """
         if self._config.mode == "bulk" or last is None or last.facts["form"] != form:
             return "bulk", whole
         if self._services.now() - last.at >= self._config.tombstones:
@@ -111,7 +115,9 @@ class OneRosterCsvTarget:
         delta = delta_tables(roster, self._version, since)
         if "roles" in whole:
             delta["roles"] = list(changed_roles(self._shelf, roster, since, int(last.facts["roles"])))
-        return "delta", delta
+        known = {name: [row["sourcedId"] for row in (*whole[name], *delta[name])] for name in _GUARDED}
+        has_vanished = any(gone for gone, _ in self._ledger.lost(known).values())
+        return ("bulk", whole) if has_vanished else ("delta", delta)
 
 
 def _refusal(document: Document, formulas: Formulas) -> Rejected | None:

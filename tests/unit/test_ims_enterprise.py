@@ -116,6 +116,13 @@ def test_the_ids_are_those_that_itslearning_knows() -> None:
     assert ids(root, "group/relationship") == ["s1"]
 
 
+def test_two_groups_with_one_id_never_leave() -> None:
+    made = desk(*TOLD, group("1C", sourcedId="1C"), group("1C", OTHER, sourcedId="1C"))
+    with pytest.raises(ContractBroken, match="two of the groups have the same sourcedId"):
+        made.next_day()
+    assert made.drop.puts == []
+
+
 def test_recstatus_and_source_are_as_set() -> None:
     made = desk(recstatus="2", source="skolebro")
     made.next_day()

@@ -297,6 +297,14 @@ class TestDelta:
         assert b"file.users,bulk" in made.last()["manifest.csv"]
         assert len(made.rows()["users"]) == 4
 
+    def test_who_is_nowhere_any_more_is_told_by_a_whole_file(self, version: str) -> None:
+        made = desk(version=version, mode="delta", max_lost_percent=50)
+        made.target.hand_over()
+        made.tell(user("carl", role("student", number="999999")))  # a school that is not sent
+        made.next_day()
+        assert b"file.users,bulk" in made.last()["manifest.csv"]
+        assert user_id("carl") not in ids(made.rows()["users"])
+
     def test_another_form_starts_with_all_there_is(self, version: str) -> None:
         made = desk(version=version, mode="delta")
         made.target.hand_over()

@@ -82,7 +82,7 @@ def test_what_is_no_formula(text: str) -> None:
     assert not is_formula(text)
 
 
-@pytest.mark.parametrize("text", ["+45+A1", "=1", "-1", "@x", "\tx", "\rx", "+"])
+@pytest.mark.parametrize("text", ["+45+A1", "=1", "-1", "@x", "\tx", "\rx", "\nx", "＝1", "+"])
 def test_what_is_a_formula(text: str) -> None:
     assert is_formula(text)
 
