@@ -52,14 +52,17 @@ class ImsEnterpriseTarget:
             self._ledger.looked()
             return None
         if told.doubled:
-            raise ContractBroken(
-                f"two of the {' and of the '.join(told.doubled)} have the same sourcedId, and the platform would "
-                "take them for one. Nothing has left. Let the mapping give each its own: a group id is unique in its "
-                "school only"
-            )
+            raise ContractBroken(_doubled(told.doubled))
         self._ledger.check_loss(told.ids)
         now = self._services.now()
         name = file_name(self._config.name, self._services.municipality, self._ledger.next_number(), now)
         self._drop.put(name, self._writer.document(body, now))
         self._ledger.note(digest, told.ids)
         return HandedOver(name, {name: len(ids) for name, ids in told.ids.items()})
+
+
+def _doubled(names: Sequence[str]) -> str:
+    return (
+        f"two of the {' and of the '.join(names)} have the same sourcedId, and the platform would take them for one. "
+        "Nothing has left. Let the mapping give each its own: a group id is unique in its school only"
+    )
