@@ -63,6 +63,6 @@ class ImsEnterpriseTarget:
 
 def _doubled(names: Sequence[str]) -> str:
     return (
-        f"two of the {' and of the '.join(names)} have the same sourcedId, and the platform would take them for one. "
-        "Nothing has left. Let the mapping give each its own: a group id is unique in its school only"
+        f"two of the {' and of the '.join(names)} have the same sourcedId, and the platform would take them for "
+        "one. Nothing has left. Let the mapping give each its own: a group id is unique in its school only"
     )
