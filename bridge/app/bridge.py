@@ -35,6 +35,7 @@ from bridge.engine.publish import cursor_name
 from bridge.engine.reconcile import Reconciler
 from bridge.engine.reconcile_foresee import foresee_drift
 from bridge.engine.refresh import announce, refresh
+from bridge.engine.shelf import STOPPED
 from bridge.engine.status import read_status
 from bridge.engine.subscribe import ask_now, forget_institutions, try_mended
 from bridge.engine.tell import Teller
@@ -238,10 +239,13 @@ class Bridge(Parts):
         names = [lane.rendering.target for lane in lanes if isinstance(lane.target, HandsOver)]
         with self.store.read() as reader:
             failed = [state for name in names if (state := reader.target_state(name)).failures]
+            why = {
+                state.target: reader.shelf_note(state.target, STOPPED) or state.pause_reason for state in failed
+            }
         return [
-            f"{state.target} could not be given its files ({state.pause_reason}); what they are made of is kept, "
+            f"{name} could not be given its files ({reason}); what they are made of is kept, "
             "and the next sync or the daemon tries again"
-            for state in failed
+            for name, reason in why.items()
         ]
 
 

@@ -183,6 +183,8 @@ def _target(row: TargetStatus, now: datetime) -> Iterator[str]:
             f"{row.target} wants no more events (410) and gets none: ask its vendor, "
             f"then run `skolebro target resume {row.target}`."
         )
+    elif row.pause_reason == "contract_broken" and row.stopped:
+        yield f"{row.target}: {row.stopped}."
     elif row.pause_reason == "contract_broken":
         yield f"{row.target} speaks otherwise than its protocol says: see base_url and path, or ask its vendor."
     elif row.failures >= STUCK_AFTER and row.due == row.resting:

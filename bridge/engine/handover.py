@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from bridge.connector import HandedOver, HandsOver
-from bridge.domain.errors import StoreError, TargetError, TargetUnavailable
+from bridge.domain.errors import ContractBroken, StoreError, TargetError, TargetUnavailable
 from bridge.domain.ids import TargetId
 from bridge.engine.breaker import STANDING, is_off, is_paused
 from bridge.engine.deliver import deliver
 from bridge.engine.lane import DeliveryWitness, Lane
-from bridge.engine.shelf import WAITS, WHOLE
+from bridge.engine.shelf import STOPPED, WAITS, WHOLE
 from bridge.engine.views import Scope
 from bridge.ports import Reader, TargetState
 
@@ -145,6 +145,9 @@ def _conclude(lane: Lane, witness: HandOverWitness, what: HandedOver | None, fai
         after = _next_state(lane, before, what, failure)
         if after != before:
             uow.put_target_state(after)
+        told = str(failure) if isinstance(failure, ContractBroken) else ""
+        if told != (uow.shelf_note(name, STOPPED) or ""):
+            uow.set_shelf_note(name, STOPPED, told)
         if what is not None:
             lane.book.write(uow, [_record(lane, what)])
     if what is not None:

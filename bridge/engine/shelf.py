@@ -11,9 +11,10 @@ from bridge.domain.shelf import Entry, Shelved
 from bridge.ports import Store
 
 _PAGE = 500
-WAITS, SERVED, WHOLE = "skolebro/waits_for", "skolebro/served_at", "skolebro/whole_since"
+WAITS, SERVED = "skolebro/waits_for", "skolebro/served_at"
+WHOLE, STOPPED = "skolebro/whole_since", "skolebro/stopped"
 """Our own notes, beside the connector's: whom a file waits for, where the target is served, since when it is
-whole. Whoever shows the state builds no target."""
+whole, and why its file does not leave. Whoever shows the state builds no target."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from bridge.engine.attention import DAY, Expected, StaleAt, a_day_later, attenti
 from bridge.engine.expect import windows
 from bridge.engine.guard import GuardPolicy
 from bridge.engine.handover import waits_for
-from bridge.engine.shelf import SERVED
+from bridge.engine.shelf import SERVED, STOPPED
 from bridge.observe import (
     HoldStatus,
     InstitutionStatus,
@@ -312,6 +312,7 @@ def _target(reader: Reader, target: TargetId, now: datetime, digest: str | None)
         foreign=state.foreign,
         waits_for=waits_for(reader, target),
         served_at=reader.shelf_note(target, SERVED) or None,
+        stopped=reader.shelf_note(target, STOPPED) or None,
     )
 
 

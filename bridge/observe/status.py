@@ -78,7 +78,7 @@ class TargetStatus:
     configured ones. When the target was last read back (`reconciled_at`), so much of ours was otherwise and stayed
     so (`drifted`), of these `parked` is what the target keeps changing back; `foreign` was not ours.
     What it is to be given as a whole `waits_for` these institutions, which were never read (none named: for the
-    first of all; None: for nobody). `served_at`: the path at our web server from which others fetch.
+    first of all; None: for nobody); `stopped` says why it does not leave. `served_at`: the path at our web server from which others fetch.
     """
 
     target: TargetId
@@ -102,6 +102,7 @@ class TargetStatus:
     foreign: int = 0
     waits_for: tuple[str, ...] | None = None
     served_at: str | None = None
+    stopped: str | None = None
 
     @property
     def is_off(self) -> bool:

@@ -1,0 +1,91 @@
+"""What a target for itslearning is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from bridge.connector import Command
+from bridge.domain.changes import Operation
+from bridge.domain.entities import Kind
+from bridge.domain.ids import Key
+from tests.support.oneroster import OTHER, SCHOOL, TOWN, class_id, key_id, org_id, user_id
+
+_KINDS = {
+    "school": (Kind.INSTITUTION, ("institution_number",)),
+    "group": (Kind.GROUP, ("institution_number", "group_id")),
+    "person": (Kind.PERSON, ("user_id",)),
+    "affiliation": (Kind.AFFILIATION, ("institution_number", "user_id", "role")),
+    "membership": (Kind.MEMBERSHIP, ("institution_number", "group_id", "user_id")),
+}
+
+
+def command(resource: str, key: Key, document: Mapping[str, Any] | None, **changes: Any) -> Command:
+    kind, names = _KINDS[resource]
+    identifier = key_id(kind, *key)
+    fields: dict[str, Any] = {
+        "operation": Operation.DELETED if document is None else Operation.CREATED,
+        "resource": resource,
+        "kind": kind.value,
+        "id": identifier,
+        "key": key,
+        "identity": {"id": identifier, **dict(zip(names, key, strict=True))},
+        "document": None if document is None else {"sourcedId": identifier, **document},
+        "previous": None,
+        "remote_id": None,
+        "etag": None,
+        "in_doubt": False,
+        "municipality": TOWN,
+        "institution": key[0],
+        "version": 1,
+        "sequence": 1,
+        "cause": "test",
+        "time": datetime(2026, 11, 20, tzinfo=UTC),
+        "delivery_key": f"{identifier}-1",
+    }
+    return Command(**{**fields, **changes})
+
+
+def school(number: str = SCHOOL, **fields: Any) -> Command:
+    return command("school", (number,), {"name": f"Skolen {number}", "type": "School", **fields})
+
+
+def group(group_id: str, number: str = SCHOOL, **fields: Any) -> Command:
+    told = {"name": f"Klasse {group_id}", "type": "Course", "parent": org_id(number)}
+    return command("group", (number, group_id), {**told, **fields})
+
+
+def person(name: str, role: str = "Student", **fields: Any) -> Command:
+    told = {"userid": name, "given": name.title(), "family": "Holm", "institutionrole": role}
+    return command("person", (name,), {**told, **fields})
+
+
+def at_school(name: str, role: str = "01", number: str = SCHOOL) -> Command:
+    told = {"group": org_id(number), "person": user_id(name), "role": role}
+    return command("affiliation", (number, name, role), told)
+
+
+def member(name: str, group_name: str, role: str = "01", number: str = SCHOOL) -> Command:
+    told = {"group": class_id(group_name, number), "person": user_id(name), "role": [role]}
+    return command("membership", (number, group_name, name), told)
+
+
+def gone(told: Command) -> Command:
+    return command(told.resource, told.key, None)
+
+
+TOLD = [
+    school(),
+    school(OTHER),
+    group("1A"),
+    group("1B", OTHER, type="CourseGroup"),
+    person("anna", email="anna@skole.example"),
+    person("bo", "Staff"),
+    at_school("anna"),
+    at_school("bo", "02"),
+    at_school("bo", "07"),
+    member("anna", "1A"),
+    member("bo", "1A", "02"),
+]
+"""Two schools with a class each, a pupil, and a teacher who is a manager too."""
