@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-console = Console(width=None if sys.stdout.isatty() else 200, emoji=False)  # a group may be called :smiley:
+console = Console(width=None if sys.stdout.isatty() else 200, emoji=False)  # a URN is no smiley
 
 
 def plain(text: str) -> str:
