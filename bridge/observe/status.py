@@ -78,7 +78,8 @@ class TargetStatus:
     configured ones. When the target was last read back (`reconciled_at`), so much of ours was otherwise and stayed
     so (`drifted`), of these `parked` is what the target keeps changing back; `foreign` was not ours.
     What it is to be given as a whole `waits_for` these institutions, which were never read (none named: for the
-    first of all; None: for nobody); `stopped` says why it does not leave. `served_at`: the path at our web server from which others fetch.
+    first of all; None: for nobody); `stopped` says why it does not leave. `served_at`: the path at our web server
+    from which others fetch.
     """
 
     target: TargetId
