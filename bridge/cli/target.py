@@ -16,6 +16,7 @@ from bridge.domain.ids import TargetId
 from bridge.engine.breaker import OFF, RETIRED, resume, switch_off
 from bridge.engine.compare import Comparison, compare, to_send
 from bridge.engine.desire import Rendering, deliveries_of
+from bridge.engine.refresh import forget_target
 
 target_app = typer.Typer(help="The platforms that are kept up to date.", no_args_is_help=True)
 
@@ -134,8 +135,7 @@ def target_retire(
         switch_off(uow, name, RETIRED)
         records: list[dict[str, object]] = [{"kind": "target.retired", "target": name}]
         if forget:
-            records.append({"kind": "target.forgotten", "target": name, "count": uow.forget_deliveries(name)})
-            uow.forget_shelf(name)
+            records.append({"kind": "target.forgotten", "target": name, "count": forget_target(uow, name)})
         bridge.book(who()).write(uow, records)
     _say(f"{name} is retired and keeps {number} entities.", {"target": name, "kept": number}, json)
 

@@ -74,6 +74,15 @@ def refresh(
     return True
 
 
+def forget_target(uow: UnitOfWork, target: TargetId) -> int:
+    """Drop all that is known of what a target has; return of how many entities. All of it is rendered anew before
+    it is sent, handed over or fetched again; whether it is switched on stays."""
+    number = uow.forget_deliveries(target)
+    uow.forget_shelf(target)
+    uow.put_target_state(replace(uow.target_state(target), rendering=None))
+    return number
+
+
 def announce(store: Store, rendering: Rendering, now: Callable[[], datetime]) -> int:
     """Let groups go to a target that begin soon enough from today on; return how many these are."""
     if rendering.early is None:

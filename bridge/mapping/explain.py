@@ -137,7 +137,7 @@ def places(body: Mapping[str, Any], fields: Mapping[str, Node]) -> set[str]:
 
 def unnamed(resource: Resource) -> tuple[str, ...]:
     """Name the view fields that a resource does not name: parts where it names others of the same field."""
-    named = {source for _, rule in resource.leaves() for source in rule.reads}
+    named = {source for _, rule in resource.leaves() for source in (*rule.sources, *rule.named)}
     tops = {name.partition(".")[0] for name in named}
     left = view_fields(resource.kind) - named
     return tuple(sorted({name if name.partition(".")[0] in tops else name.partition(".")[0] for name in left}))
@@ -230,7 +230,7 @@ def _field(place: str, rule: Rule, view: Mapping[str, Any], sent: Container[str]
     conditions = _unmet(rule.when, view)
     values = [value for source in rule.sources for value in _values(view, source)]
     unknown = [value for value in values if rule.codes is not None and str(value) not in rule.codes]
-    is_told = all(map(_may_be_told, rule.reads))
+    is_told = all(map(_may_be_told, (*rule.sources, *rule.named)))
     return FieldFate(
         place,
         rule.sources,

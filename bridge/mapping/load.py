@@ -120,7 +120,11 @@ class _Reader:
         named = tuple(dict.fromkeys(name for name in _NAMED.findall(text or "") if name))
         for name in (*sources, *named):
             self._known(name, at, kind)
-        if any(map(is_number, (*sources, *named))) and not (self._word(raw, "legal_basis", at) or "").strip():
+        when = self._when(raw["when"], (*at, "when"), kind) if "when" in raw else None
+        if (
+            any(map(is_number, (*sources, *named, *(when or ()))))
+            and not (self._word(raw, "legal_basis", at) or "").strip()
+        ):
             raise self._wrong(at, "a legal_basis, because this is a CPR number (databeskyttelsesloven § 11)")
         return Rule(
             sources=sources,
@@ -130,7 +134,7 @@ class _Reader:
             required=self._flag(raw.get("required", False), (*at, "required")),
             format=text,
             named=named,
-            when=self._when(raw["when"], (*at, "when"), kind) if "when" in raw else None,
+            when=when,
             join=self._word(raw, "join", at),
             purpose=self._word(raw, "purpose", at),
             legal_basis=self._word(raw, "legal_basis", at),

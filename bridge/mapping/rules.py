@@ -56,8 +56,8 @@ class Rule:
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """The fields of a view whose values may be in the body."""
-        return (*self.sources, *self.named)
+        """The fields of a view of which the body may tell: by their values, or by being there on a condition."""
+        return (*self.sources, *self.named, *(self.when or ()))
 
 
 Node = Rule | dict[str, "Node"] | list["Node"]
@@ -184,7 +184,7 @@ def _is_required(node: Node) -> bool:
 def _reads(node: Node) -> set[str]:
     """The fields of a view that a node looks at."""
     rules = [rule for _, rule in _leaves(node, "")]
-    return {path.partition(".")[0] for rule in rules for path in (*rule.reads, *(rule.when or ()))}
+    return {path.partition(".")[0] for rule in rules for path in rule.reads}
 
 
 # ---------------------------------------------------------------- rendering

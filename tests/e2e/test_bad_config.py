@@ -156,7 +156,7 @@ CASES: dict[str, Bad] = {
     "no source": Bad(_drop(f"{AT}.source"), (f"{AT}.source: missing",)),
     "no folder": Bad(_drop(f"{AT}.source.folder"), (f"{AT}.source.folder: missing",)),
     "no connector": Bad(
-        _drop(f"{PLATFORM}.connector"), (f"{PLATFORM}.connector: missing; allowed are aula, scim",)
+        _drop(f"{PLATFORM}.connector"), (f"{PLATFORM}.connector: missing; allowed are aula, ", " scim,")
     ),
     "no base_url": Bad(_drop(f"{PLATFORM}.base_url"), (f"{PLATFORM}.base_url: missing",)),
     "no url_file": Bad(_put("broker", {"exchange": "x"}), ("broker.url_file: missing",)),
@@ -193,7 +193,7 @@ CASES: dict[str, Bad] = {
     # connectors, mappings
     "unknown connector": Bad(
         _put(f"{PLATFORM}.connector", "skim"),
-        (f"{PLATFORM}.connector: unknown connector 'skim'", "allowed are aula, scim"),
+        (f"{PLATFORM}.connector: unknown connector 'skim'", "allowed are aula, ", " scim,"),
         is_late=True,
     ),
     "connector with a near name": Bad(_put(f"{PLATFORM}.connector", "scmi"), ("did you mean 'scim'?",)),
@@ -204,13 +204,15 @@ CASES: dict[str, Bad] = {
         _put(f"{AT}.source.connector", "scim"), (f"{AT}.source.connector: 'scim' is not a source", "stil-folder")
     ),
     "unknown mapping": Bad(
-        _put(f"{PLATFORM}.mapping", "scim/cor"), (f"{PLATFORM}.mapping: ", "aula/agreement, scim/core", ".yaml")
+        _put(f"{PLATFORM}.mapping", "scim/cor"),
+        (f"{PLATFORM}.mapping: ", "aula/agreement, ", " scim/core, ", ".yaml"),
     ),
     "mapping file is missing": Bad(
         _put(f"{PLATFORM}.mapping", "ours.yaml"), (f"{PLATFORM}.mapping: ", "ours.yaml", "cannot be read")
     ),
     "mapping is not YAML": Bad(
-        _mapping("mapping: our/school", "mapping: ["), (f"{PLATFORM}.mapping: ", "ours.yaml, line", "YAML")
+        _mapping("mapping: our/school", "mapping: ["),
+        (f"{PLATFORM}.mapping: ", "ours.yaml:", "not readable as YAML"),
     ),
     "mapping has an unknown key": Bad(
         _mapping("purpose: A test", "purpose: A test\nresorces: {}"),

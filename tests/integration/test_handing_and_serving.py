@@ -99,7 +99,8 @@ class Town:
 def town(tmp_path: Path) -> Town:
     for name in ("in", "out"):
         (tmp_path / name).mkdir()
-    (tmp_path / "platform.yaml").write_text(PLATFORM, encoding="utf-8")
+    said_why = PLATFORM.replace("{from: ", "{purpose: tests, from: ")  # a configuration is refused without
+    (tmp_path / "platform.yaml").write_text(said_why, encoding="utf-8")
     targets = {
         "files": {"connector": "roster", "drop_folder": "out", "mapping": "./platform.yaml"},
         "api": {"connector": "api", "mapping": "./platform.yaml"},

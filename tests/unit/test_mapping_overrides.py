@@ -324,3 +324,13 @@ def test_the_first_example_does_what_it_says(files: Files) -> None:
     files.write("own.yaml", _EXAMPLES[0])
     assert (body(files.load(), Kind.GROUP, id="x", name="3A") or {})["displayName"] == "Engskolen 3A"
     assert body(files.load(), Kind.GROUP, id="x", type={"value": "team"}) is None
+
+
+def test_a_condition_tells_as_much_as_a_value(files: Files) -> None:
+    own = files.own("resources: {User: {fields: {isGirl: {const: true, when: {gender: '2'}}}}}\n")
+    with pytest.raises(MappingError, match=r"own\.yaml:2: resources\.User\.fields\.isGirl: expected a purpose"):
+        require_purposes(own)
+    refused = files.refusal(
+        "resources: {User: {fields: {x: {const: true, when: {civil_registration_number: '0101101234'}}}}}\n"
+    )
+    assert "expected a legal_basis" in refused

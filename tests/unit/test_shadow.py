@@ -12,7 +12,7 @@ from bridge.engine.breaker import RETIRED, SHADOW, hurry, resume, switch_off, un
 from bridge.engine.compare import compare
 from bridge.engine.handover import may_be_fetched
 from bridge.engine.plan import plan
-from bridge.engine.refresh import refresh
+from bridge.engine.refresh import forget_target, refresh
 from bridge.mapping import load_mapping
 from tests.support.engine import PLATFORM, TARGET, Bench, group, mapping_of, parent, pupil, teacher
 
@@ -176,3 +176,19 @@ def test_comparing_with_another_kind_of_platform_goes_by_entity() -> None:
         found = compare(reader, new, bench.rendering)
     both = {one.kind.value: one.both for one in found.kinds}
     assert (both["person"], both["group"], both["membership"]) == (1, 1, 0)
+
+
+def test_a_target_that_was_forgotten_is_told_all_of_it_before_anybody_fetches_it(bench: Bench) -> None:
+    switch_on(bench)
+    bench.drain()
+    retire(bench)
+    with bench.store.write() as uow:
+        assert forget_target(uow, TARGET) == 3
+    bench.target.documents.clear()
+    settle(bench)
+    assert bench.target_state().pause_reason == RETIRED
+    switch_on(bench)
+    assert not may_be_fetched(bench.lane), "an empty roster would be taken for all there is"
+    bench.drain()
+    assert users(bench) == {"anna", "bo"}
+    assert may_be_fetched(bench.lane)
