@@ -122,6 +122,8 @@ class Parrot(LoopbackServer):
         return response
 
     def _respond(self, request: Request) -> Response:
+        if request.path.endswith(("/ServiceProviderConfig", "/ResourceTypes")):
+            return Response(404, request.body)  # it announces nothing
         if request.method == "GET":
             listing = {"totalResults": 0, "Resources": []}
             return Response(200, json.dumps(listing).encode(), {"Content-Type": "application/scim+json"})
