@@ -28,8 +28,11 @@ def is_formula(text: str) -> bool:
 
 
 def plain(text: str, formulas: Formulas) -> str:
-    """The text as it is written."""
-    return f"'{text}" if formulas == "neutralise" and is_formula(text) else text
+    """The text as it is written.
+
+    An apostrophe that is there already gets one more, or nobody could tell it from ours.
+    """
+    return f"'{text}" if formulas == "neutralise" and is_formula(text.lstrip("'")) else text
 
 
 def refused(

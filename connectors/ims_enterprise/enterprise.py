@@ -63,14 +63,22 @@ class Enterprise:
         return [
             name
             for name, some in told.items()
-            if len({text(one, "sourcedId") or key for key, one in some.items()}) < len(some)
+            if len({_known_as(key, one) for key, one in some.items()}) < len(some)
         ]
 
-    @property
-    def ids(self) -> dict[str, list[str]]:
-        """What itslearning deletes when it is missing."""
-        pairs = [f"{group} {person}" for group, members in self.memberships.items() for person in members]
-        return {"persons": [*self.persons], "groups": [*self.groups], "memberships": pairs}
+    def ids(self, source: str) -> dict[str, list[str]]:
+        """What itslearning deletes when it is missing, by the ids that stand in the document: whoever is told by
+        another id is another person there."""
+        persons, groups = (
+            {key: f"{source}\0{_known_as(key, one)}" for key, one in some.items()}
+            for some in (self.persons, self.groups)
+        )
+        pairs = [
+            f"{groups[group]}\0{persons[person]}"
+            for group, members in self.memberships.items()
+            for person in members
+        ]
+        return {"persons": [*persons.values()], "groups": [*groups.values()], "memberships": pairs}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +141,12 @@ class Writer:
         return _element(name, "".join(parts), **told) + "\n"
 
     def _id(self, key: str, one: Document) -> str:
-        """The id that itslearning knows it by, which need not be ours."""
-        told = _leaf("source", self.source) + _leaf("id", text(one, "sourcedId") or key)
-        return _element("sourcedid", told)
+        return _element("sourcedid", _leaf("source", self.source) + _leaf("id", _known_as(key, one)))
+
+
+def _known_as(key: str, one: Document) -> str:
+    """The id that itslearning knows something by, which need not be ours."""
+    return text(one, "sourcedId") or key
 
 
 def _element(name: str, content: str, **attributes: str) -> str:

@@ -53,12 +53,13 @@ class ImsEnterpriseTarget:
             return None
         if told.doubled:
             raise ContractBroken(_doubled(told.doubled))
-        self._ledger.check_loss(told.ids)
+        ids = told.ids(self._writer.source)
+        self._ledger.check_loss(ids)
         now = self._services.now()
         name = file_name(self._config.name, self._services.municipality, self._ledger.next_number(), now)
         self._drop.put(name, self._writer.document(body, now))
-        self._ledger.note(digest, told.ids)
-        return HandedOver(name, {name: len(ids) for name, ids in told.ids.items()})
+        self._ledger.note(digest, ids)
+        return HandedOver(name, {one: len(some) for one, some in ids.items()})
 
 
 def _doubled(names: Sequence[str]) -> str:

@@ -220,7 +220,15 @@ def test_a_wrong_password_is_the_operators(ims: ImsReceiver, tmp_path: Path) -> 
             target.probe()
 
 
-@pytest.mark.parametrize("body", [b"<html>log in</html>", b"", b'<!DOCTYPE x [<!ENTITY a "b">]><x>&a;</x>'])
+_DECLARED = (
+    '<!DOCTYPE s:Envelope [<!ENTITY a "b">]><s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/">'
+    "<statusInfo><codeMajor>success</codeMajor></statusInfo>&a;</s:Envelope>"
+)
+
+
+@pytest.mark.parametrize(
+    "body", [b"<html>log in</html>", b"", _DECLARED.encode(), _DECLARED.encode("utf-16")], ids=range(4)
+)
 def test_what_is_no_soap_confirms_nothing(body: bytes, tmp_path: Path) -> None:
     class Page(ImsReceiver):
         def answer(self, request: Any) -> Any:

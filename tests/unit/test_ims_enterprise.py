@@ -215,6 +215,22 @@ def test_as_many_new_ones_hide_no_loss() -> None:
         made.next_day()
 
 
+def test_another_id_for_everybody_is_a_loss_of_everybody() -> None:
+    made = desk(*many(20))
+    made.next_day()
+    made.tell(*(person(f"u{n}", sourcedId=f"u{n}") for n in range(20)))  # as after another mapping
+    with pytest.raises(ContractBroken, match="20 of 20 persons, 20 of 20 memberships"):
+        made.next_day()
+
+
+def test_another_source_is_a_loss_of_everything() -> None:
+    made = desk(*many(20))
+    made.next_day()
+    made.restart(source="other")
+    with pytest.raises(ContractBroken, match="20 of 20 persons, 2 of 2 groups, 20 of 20 memberships"):
+        made.next_day()
+
+
 def test_a_loss_over_days_that_nothing_left_is_counted_whole() -> None:
     made = desk(*many(20), every="7d")
     made.next_day()

@@ -8,8 +8,10 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from bridge.cells import archive, is_formula, table
+from bridge.cells import archive, is_formula, plain, table
 from bridge.connector import TargetUnavailable
 from bridge.domain.errors import StoreUnavailable
 from bridge.shelving import check_name, file_name
@@ -85,6 +87,14 @@ def test_what_is_no_formula(text: str) -> None:
 @pytest.mark.parametrize("text", ["+45+A1", "=1", "-1", "@x", "\tx", "\rx", "\nx", "＝1", "+"])
 def test_what_is_a_formula(text: str) -> None:
     assert is_formula(text)
+
+
+@given(st.text("'=+-@\t1a", max_size=6))
+def test_whoever_takes_our_apostrophe_away_has_the_text(text: str) -> None:
+    cell = plain(text, "neutralise")
+    assert not is_formula(cell)
+    is_ours = cell.startswith("'") and is_formula(cell.lstrip("'"))
+    assert (cell[1:] if is_ours else cell) == text
 
 
 @pytest.mark.parametrize(
