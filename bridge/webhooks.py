@@ -8,11 +8,13 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from cloudevents.core.bindings.http import to_structured_event
 from cloudevents.core.v1.event import CloudEvent
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from standardwebhooks import Webhook
 
 from bridge.connector import (
@@ -33,22 +35,27 @@ from bridge.domain.changes import Operation
 from bridge.domain.events import Event, attributes, event_subject, event_type, step_data
 
 CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
+RECOMMENDED_BYTES = 20_000
+"""Standard Webhooks recommends that payloads stay below 20 kB."""
 AWAY = frozenset({408, 429, 502, 503, 504})
 PAGE = re.compile(rb"\s*<(!doctype\s+html|html)\b", re.IGNORECASE)
 """How a log-in or maintenance page begins: something before the receiver answered 200 in its place."""
 
+_Sign = Callable[[str, datetime, str], str]
+
 
 class Signer:
     """Signs as Standard Webhooks says, once for each secret: while secrets change, either one will do.
+
+    A secret is `whsec_` (HMAC-SHA256, signature `v1`) and base64 of 24 to 64 random bytes, or `whsk_` (ed25519,
+    signature `v1a`) and base64 of a private key: 32 bytes, or 64 with the public key behind them.
 
     Raises:
         ValueError: what is given are not secrets; the text quotes nothing of it.
     """
 
     def __init__(self, secrets: str, now: Callable[[], datetime]) -> None:
-        if not secrets.split() or not all(_is_secret(secret) for secret in secrets.split()):
-            raise ValueError("not a Standard Webhooks secret (whsec_ and 24 to 64 bytes in base64)")
-        self._keys = [Webhook(secret) for secret in secrets.split()]
+        self._signs = [_sign_by(secret) for secret in secrets.split() or [""]]
         self._now = now
 
     def headers(self, message_id: str, body: bytes) -> dict[str, str]:
@@ -57,25 +64,47 @@ class Signer:
         return {
             "webhook-id": message_id,
             "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": " ".join(key.sign(message_id, now, body.decode()) for key in self._keys),
+            "webhook-signature": " ".join(sign(message_id, now, body.decode()) for sign in self._signs),
         }
 
 
-def _is_secret(text: str) -> bool:
+def _sign_by(secret: str) -> _Sign:
+    kind, _, text = secret.partition("_")
     try:
-        key = base64.b64decode(text.removeprefix("whsec_"), validate=True)
+        key = base64.b64decode(text, validate=True)
     except ValueError:
-        return False
-    return text.startswith("whsec_") and 24 <= len(key) <= 64
+        key = b""
+    if kind == "whsec" and 24 <= len(key) <= 64:
+        return Webhook(secret).sign
+    if kind == "whsk" and len(key) in (32, 64):
+        return _ed25519(key)
+    raise ValueError(
+        "not a Standard Webhooks secret (whsec_ and 24 to 64 bytes in base64, or whsk_ and a private ed25519 key)"
+    )
+
+
+def _ed25519(key: bytes) -> _Sign:
+    private = Ed25519PrivateKey.from_private_bytes(key[:32])
+    if key[32:] not in (b"", private.public_key().public_bytes_raw()):
+        raise ValueError("the public half of a whsk_ secret does not belong to its private half")
+
+    def sign(message_id: str, at: datetime, text: str) -> str:
+        signature = private.sign(f"{message_id}.{int(at.timestamp())}.{text}".encode())
+        return f"v1a,{base64.b64encode(signature).decode()}"
+
+    return sign
 
 
 class EventTarget:
-    """`bridge.connector.Target` for a receiver of Skolebro's events."""
+    """`bridge.connector.Target` for a receiver of Skolebro's events.
+
+    An event of more than `max_bytes` is told without what was before, and if that does not help, it is not sent.
+    """
 
     capabilities = Capabilities(references="canonical", max_batch=50, idempotent_create=True)
 
-    def __init__(self, http: Http, signer: Signer, path: str) -> None:
-        self._http, self._signer, self._path = http, signer, path
+    def __init__(self, http: Http, signer: Signer, path: str, max_bytes: int | None = None) -> None:
+        self._http, self._signer, self._path, self._max_bytes = http, signer, path, max_bytes
 
     def apply(self, batch: Sequence[Command]) -> Iterator[Outcome]:
         """Yield one outcome per command, in order; any 2xx but a web page confirms (Standard Webhooks).
@@ -85,8 +114,13 @@ class EventTarget:
         """
         for command in batch:
             body = to_structured_event(cloud_event(command)).body
-            answer = self._send("POST", command.delivery_key, body)
-            yield _outcome(answer)
+            if self._is_too_large(body) and command.document is not None:
+                # What was is the receiver's to remember; what is must arrive, above all if less is shown now.
+                body = to_structured_event(cloud_event(replace(command, previous=None))).body
+            if self._is_too_large(body):
+                yield Rejected("event_too_large")
+            else:
+                yield _outcome(self._send("POST", command.delivery_key, body))
 
     def probe(self) -> None:
         """Ask for the endpoint's options, signed: who refuses that would refuse events too.
@@ -97,6 +131,9 @@ class EventTarget:
         _refuse(answer)
         if answer.status >= 500 and answer.status != 501:
             raise TargetUnavailable(f"status_{answer.status}", answer.retry_after)
+
+    def _is_too_large(self, body: bytes) -> bool:
+        return self._max_bytes is not None and len(body) > self._max_bytes
 
     def _send(self, method: str, message_id: str, body: bytes) -> HttpResponse:
         headers = self._signer.headers(message_id, body)

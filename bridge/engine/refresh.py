@@ -10,7 +10,7 @@ from datetime import datetime
 from bridge.domain.entities import Kind
 from bridge.domain.ids import Key, TargetId
 from bridge.engine.audit import AuditBook
-from bridge.engine.breaker import SHADOW, switch_off
+from bridge.engine.breaker import GONE, SHADOW, resume, switch_off
 from bridge.engine.desire import (
     Occasion,
     Rendering,
@@ -198,7 +198,10 @@ def _is_approved(
 
 def _settle(uow: UnitOfWork, rendering: Rendering, now: datetime) -> None:
     state = uow.target_state(rendering.target)
-    uow.put_target_state(replace(state, rendering=rendering.digest))
+    is_elsewhere = state.rendering is not None and system_of(state.rendering) != rendering.system
+    if is_elsewhere and state.pause_reason == GONE:  # it was the old system that is gone
+        resume(uow, rendering.target)
+    uow.put_target_state(replace(uow.target_state(rendering.target), rendering=rendering.digest))
     is_new = state.rendering is None and state.last_success_at is None and state.paused_until is None
     if is_new and rendering.in_shadow:
         switch_off(uow, rendering.target, SHADOW)

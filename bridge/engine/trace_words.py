@@ -27,6 +27,7 @@ REASONS: Mapping[str, str] = {
     "answer_not_scim": "the platform answered with something that is no SCIM",
     "bulk_unanswered": "the platform did not say what became of it among many sent at once",
     "answer_is_a_page": "a web page answered in place of the platform: a login or maintenance page",
+    "event_too_large": "its event is larger than max_event_bytes of the target allows",
     "many_deferred": "the platform put off one entity after the other",
     "interrupted": "the bridge was stopped before the answer came",
     "taken_by_other": "the platform has somebody else under the same name, whom another system owns",
@@ -57,6 +58,7 @@ REASONS: Mapping[str, str] = {
     "tls_failed": "there is no secure connection to the platform",
     "TargetUnavailable": "the platform is away or asks to wait",
     "TargetUnauthorised": "the platform refuses our credential",
+    "TargetGone": "the receiver wants no more events (410)",
     "ContractBroken": "the platform speaks otherwise than its protocol says",
 }
 _STATUSES: Mapping[str, str] = {

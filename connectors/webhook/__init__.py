@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from bridge.connector import ConfigError, Connector, ConnectorConfig, Duration, Services
-from bridge.webhooks import EventTarget, Signer
+from bridge.webhooks import RECOMMENDED_BYTES, EventTarget, Signer
 
 __all__ = ["WebhookConfig", "connector"]
 
@@ -20,12 +20,14 @@ class WebhookConfig(ConnectorConfig):
 
     `secret_file` holds one Standard Webhooks secret; while it is changed, the new one and the old one, in lines of
     their own: each message is signed by both. `client_certificate_file` and `client_key_file` are shown to an
-    endpoint that asks for them (mTLS); `ca_file` replaces the public authorities.
+    endpoint that asks for them (mTLS); `ca_file` replaces the public authorities. An event of more than
+    `max_event_bytes` is not sent, and shown as rejected.
     """
 
     url: str
     secret_file: Path
     timeout: Duration = Field(timedelta(seconds=20), gt=timedelta(0))
+    max_event_bytes: int = Field(RECOMMENDED_BYTES, ge=1_000)
     ca_file: Path | None = None
     client_certificate_file: Path | None = None
     client_key_file: Path | None = None
@@ -66,7 +68,7 @@ def _target(config: WebhookConfig, services: Services) -> EventTarget:
         ca_file=config.ca_file,
         client_cert=(certificate, key) if certificate and key else None,
     )
-    return EventTarget(http, signer, parts.path or "/")
+    return EventTarget(http, signer, parts.path or "/", config.max_event_bytes)
 
 
 connector = Connector("webhook", WebhookConfig, target=_target, default_mapping="webhook/events")

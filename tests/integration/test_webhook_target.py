@@ -19,6 +19,7 @@ import pytest
 import standardwebhooks
 import svix.webhooks
 from cloudevents.core.bindings.http import HTTPMessage, from_structured_event
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -28,6 +29,7 @@ from bridge.connector import (
     Command,
     ConfigError,
     Delivered,
+    Rejected,
     Services,
     TargetGone,
     TargetUnauthorised,
@@ -46,6 +48,8 @@ from tests.support.engine import Bench, group, pupil, schools
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 OLD_SECRET = "whsec_" + base64.b64encode(bytes(range(32, 64))).decode()
+PRIVATE = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+PUBLIC = PRIVATE.public_key().public_bytes_raw()
 NAUGHTY = (
     "=cmd|' /C calc'!A0",
     "Robert'); DROP TABLE--",
@@ -167,11 +171,55 @@ def test_while_a_secret_is_changed_either_one_accepts(
     judged(proxy.requests[-1], OLD_SECRET)
 
 
+@pytest.mark.parametrize("key", [bytes(range(32)), bytes(range(32)) + PUBLIC])
+def test_who_has_the_public_key_alone_can_verify_too(
+    proxy: FaultyProxy, tmp_path: Path, samples: Samples, key: bytes
+) -> None:
+    secret = f"whsk_{base64.b64encode(key).decode()}"
+    with made(f"{proxy.url}/events", tmp_path, secret=f"{secret}\n{SECRET}") as target:
+        assert list(target.apply([samples.create])) == [Delivered()]
+    request = proxy.requests[-1]
+    judged(request)  # a verifier of the older kind passes over the newer signature
+    signed = f"{request.headers['webhook-id']}.{request.headers['webhook-timestamp']}.".encode() + request.body
+    version, signature = request.headers["webhook-signature"].split()[0].split(",")
+    assert version == "v1a"
+    PRIVATE.public_key().verify(base64.b64decode(signature), signed)
+
+
+@pytest.mark.parametrize("key", [bytes(31), bytes(range(32)) + bytes(32), bytes(65)])
+def test_what_is_no_private_key_is_refused_and_not_quoted(tmp_path: Path, key: bytes) -> None:
+    secret = f"whsk_{base64.b64encode(key).decode()}"
+    with pytest.raises(ConfigError, match="secret_file") as caught, made("http://127.0.0.1:1", tmp_path, secret):
+        pass
+    assert secret not in str(caught.value)
+
+
 def test_a_changed_body_is_accepted_by_nobody(target: EventTarget, proxy: FaultyProxy, samples: Samples) -> None:
     list(target.apply([samples.create]))
     request = proxy.requests[-1]
     with pytest.raises(svix.webhooks.WebhookVerificationError):
         svix.webhooks.Webhook(SECRET).verify(request.body.replace(b"Astrid", b"Birgit"), dict(request.headers))
+
+
+# ---------------------------------------------------------------- too large
+
+
+def test_what_is_too_large_is_not_sent_and_stops_nothing(
+    proxy: FaultyProxy, tmp_path: Path, samples: Samples
+) -> None:
+    large = replace(samples.create, document={"given_name": "ø" * 1_000})
+    with made(f"{proxy.url}/events", tmp_path, max_event_bytes=1_500) as target:
+        assert list(target.apply([large, samples.other])) == [Rejected("event_too_large"), Delivered()]
+    assert len(proxy.requests) == 1
+
+
+def test_less_is_told_where_what_was_makes_it_too_large(
+    proxy: FaultyProxy, tmp_path: Path, samples: Samples
+) -> None:
+    hidden = replace(samples.update, previous={**(samples.update.document or {}), "address": "a" * 1_500})
+    with made(f"{proxy.url}/events", tmp_path, max_event_bytes=1_500) as target:
+        assert list(target.apply([hidden])) == [Delivered()]
+    assert judged(proxy.requests[-1])["object"] == hidden.document
 
 
 # ---------------------------------------------------------------- gone

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bridge.connector import TargetGone
-from bridge.engine.breaker import resume, unpause
+from bridge.engine.breaker import RETIRED, SHADOW, resume, switch_off, unpause
 from tests.support.engine import TARGET, Bench, pupil
 
 
@@ -26,6 +28,23 @@ def test_nothing_is_sent_any_more_whatever_time_passes(bench: Bench) -> None:
     with bench.store.write() as uow:
         unpause(uow)  # a sync tries again what a person may have mended; this is not for us to try
     assert bench.drain() == []
+
+
+def test_another_address_is_another_system_that_is_not_gone(bench: Bench) -> None:
+    bench.rendering = replace(bench.rendering, system="https://elsewhere.example")
+    assert bench.refresh()
+    assert [command.kind for command in bench.drain()] == ["person", "group"]
+    assert bench.target_state().pause_reason is None
+
+
+@pytest.mark.parametrize("reason", [SHADOW, RETIRED])
+def test_what_is_off_on_purpose_stays_off_at_another_address(bench: Bench, reason: str) -> None:
+    with bench.store.write() as uow:
+        switch_off(uow, TARGET, reason)
+    bench.rendering = replace(bench.rendering, system="https://elsewhere.example")
+    assert bench.refresh()
+    assert bench.drain() == []
+    assert bench.target_state().pause_reason == reason
 
 
 def test_no_attempt_is_spent_and_everything_goes_once_it_is_resumed(bench: Bench) -> None:
