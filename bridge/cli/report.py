@@ -84,7 +84,7 @@ def _listed(one: Report, by: Reports) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _show(one: Report, by: Reports, ids: bool) -> None:
-    line(f"{one.target}: nothing is sent there. From what is stored it will see:")
+    line(f"What {one.target} will see of what is stored; nothing was sent for this:")
     table = new_table("institution", "count", "what", "code")
     for institution, code, count, meaning in _counted(one, by):
         add_row(table, institution, count, meaning, code)

@@ -2,8 +2,8 @@
 unless an agreement says where to.
 
 Aula reads its users from STIL itself. In mode `observe` (the default) this connector sends nothing and says what
-Aula will see (`skolebro report`). In mode `agreement` it sends Skolebro's own published contract, CloudEvents signed by
-Standard Webhooks, to the address that such an agreement names; it is proven against a stand-in only.
+Aula will see (`skolebro report`). In mode `agreement` it sends Skolebro's own published contract, CloudEvents
+signed by Standard Webhooks, to the address that such an agreement names; it is proven against a stand-in only.
 """
 
 from __future__ import annotations

@@ -77,8 +77,8 @@ class Roster:
                 self._take(document.resource, document.body)
             except KeyError as missing:
                 raise ConfigError(
-                    f"mapping: the report on Aula needs {missing.args[0]} of a {document.resource}; use the mapping "
-                    "aula/observe or one that extends it"
+                    f"mapping: the report on Aula needs {missing.args[0]} of a {document.resource}; use the "
+                    "mapping aula/observe or one that extends it"
                 ) from missing
         self.institutions |= self.people.keys() | self.groups.keys()
 
