@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -98,7 +98,7 @@ def test_somebody_protected_is_told_with_or_without_alias(town: Town) -> None:
 
 
 class TestIdentity:
-    NONE = {"has_civil_registration_number": False}
+    NONE: ClassVar = {"has_civil_registration_number": False}
 
     def told(self, town: Town) -> list[tuple[str, str, str | None]]:
         return town.told(*(code for code in CODES if "identity" in code))
