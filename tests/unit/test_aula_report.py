@@ -98,7 +98,7 @@ def test_somebody_protected_is_told_with_or_without_alias(town: Town) -> None:
 
 
 class TestIdentity:
-    NONE: ClassVar = {"has_civil_registration_number": False}
+    NONE: ClassVar[dict[str, Any]] = {"has_civil_registration_number": False}
 
     def told(self, town: Town) -> list[tuple[str, str, str | None]]:
         return town.told(*(code for code in CODES if "identity" in code))
