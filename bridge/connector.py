@@ -32,6 +32,7 @@ from bridge.domain.http_dates import parse_retry_after
 from bridge.domain.ids import CanonicalId, Key
 from bridge.domain.outcomes import Deferred, Delivered, Outcome, Rejected, Unchanged
 from bridge.domain.records import Record, Snapshot
+from bridge.domain.reports import Document, Reported, Reports
 from bridge.domain.sameness import differing_fields
 from bridge.domain.shelf import Drop, Entry, Shelf, Shelved
 
@@ -47,6 +48,7 @@ __all__ = [
     "Deferred",
     "Delivered",
     "Describes",
+    "Document",
     "Drop",
     "DropConfig",
     "Duration",
@@ -61,6 +63,8 @@ __all__ = [
     "Record",
     "Rejected",
     "Remote",
+    "Reported",
+    "Reports",
     "Requires",
     "Serves",
     "Services",
@@ -120,6 +124,11 @@ class ConnectorConfig(BaseModel):
     def discloses(self) -> bool:
         """Whether this target is sent anything; one that only observes is computed and shown, never called."""
         return True
+
+    @property
+    def default_mapping(self) -> str | None:
+        """The preset where the configuration names none and it depends on the settings; None: the connector's."""
+        return None
 
 
 class DropConfig(ConnectorConfig):

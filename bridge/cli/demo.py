@@ -49,6 +49,7 @@ municipalities:
       aula:
         connector: aula
         mode: agreement
+        agreement: none, this is a stand-in
         base_url: {aula}
         secret_file: aula-secret
 web:

@@ -28,9 +28,7 @@ municipalities:
       #   mapping: scim/core     # or a copy of it: mappings/our-school.yaml
       # aula:
       #   connector: aula
-      #   mode: agreement        # needs an agreement; without it leave `observe`
-      #   base_url: https://receiver.example
-      #   secret_file: secrets/aula-webhook
+      #   mode: observe          # sends nothing; `skolebro report` says what Aula will see
 
 web:
   listen: 127.0.0.1:8600

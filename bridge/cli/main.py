@@ -38,6 +38,7 @@ from bridge.cli.notices import notices_app, said
 from bridge.cli.printing import line
 from bridge.cli.quarantine import quarantine_app
 from bridge.cli.reconcile import reconcile_app, resync_target
+from bridge.cli.report import print_report
 from bridge.cli.simulate import simulate
 from bridge.cli.target import target_app
 from bridge.cli.trace import trace_person
@@ -82,6 +83,7 @@ app.command("events")(events)
 app.command("replay")(replay_events)
 app.command("snapshot")(snapshot)
 app.command("disclosures")(print_disclosures)
+app.command("report")(print_report)
 
 Target = Annotated[str | None, typer.Option(help="A target's id, <municipality>/<name>.")]
 

@@ -160,12 +160,13 @@ class _Loader:
                 (*at, "institutions"),
                 f"{strangers[0]} is not among the institutions of municipality {code}",
             )
+        config = self._section(connector.config, rest, at, extra=common)
         return TargetSettings(
             id=TargetId(f"{code}/{name}"),
             name=name,
             connector=connector,
-            config=self._section(connector.config, rest, at, extra=common),
-            mapping=self._mapping(shared.mapping or connector.default_mapping, at),
+            config=config,
+            mapping=self._mapping(shared.mapping or config.default_mapping or connector.default_mapping, at),
             institutions=shared.institutions if shared.institutions is not None else known,
             guard=self._section(TargetGuardSection, shared.guard or {}, (*at, "guard")),
             leavers=self._section(LeaversSection, shared.leavers or {}, (*at, "leavers")),

@@ -30,7 +30,7 @@ class Rehearsal:
 def rehearse(reader: Reader, rendering: Rendering) -> Rehearsal:
     """Render everything that a target would be told of by this mapping, whether it goes there already or not."""
     found = Rehearsal()
-    for kind, view in _views(reader, rendering):
+    for kind, view in living_views(reader, rendering):
         made = rendering.mapping.render(kind, view)
         if made is None:
             found.left_out.setdefault(kind, Counter())[why_not(rendering.mapping, kind, view)] += 1
@@ -42,7 +42,8 @@ def rehearse(reader: Reader, rendering: Rendering) -> Rehearsal:
     return found
 
 
-def _views(reader: Reader, rendering: Rendering) -> Iterator[tuple[Kind, Mapping[str, Any]]]:
+def living_views(reader: Reader, rendering: Rendering) -> Iterator[tuple[Kind, Mapping[str, Any]]]:
+    """Yield the view of everything that lives, of the kinds that the mapping names."""
     for kind, keys in everything(reader, rendering).items():
         ordered: list[Key] = sorted(keys)
         for page in pages(ordered):

@@ -138,6 +138,7 @@ def _person_view(
     ranked = sorted(kinds, key=ROLE_RANK.__getitem__)
     ordered = sorted(worn, key=lambda one: (ROLE_RANK[one.role], one.institution_number))
     view["is_masked"] = person.protected or visible(person) != person
+    view["has_civil_registration_number"] = person.civil_registration_number is not None
     view["id"] = scope.id(Kind.PERSON, person.key)
     view["kind"] = ranked[0].value
     view["kinds"] = [role.value for role in ranked]

@@ -13,7 +13,9 @@ _RELATIONS: dict[Kind, frozenset[str]] = {
     Kind.MUNICIPALITY: frozenset({"name"}),
     Kind.INSTITUTION: frozenset({"municipality"}),
     Kind.GROUP: frozenset({"institution", "institution_name", "members", "students", "employees"}),
-    Kind.PERSON: frozenset({"kind", "kinds", "affiliations", "institutions", "enrolments"}),
+    Kind.PERSON: frozenset(
+        {"kind", "kinds", "affiliations", "institutions", "enrolments", "has_civil_registration_number"}
+    ),
     Kind.AFFILIATION: frozenset({"institution", "person", "kind", "main_role"}),
     Kind.GUARDIANSHIP: frozenset({"institution", "child", "contact"}),
     Kind.MEMBERSHIP: frozenset({"institution", "group", "person"}),

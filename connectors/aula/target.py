@@ -1,16 +1,18 @@
-"""Aula as long as no agreement says otherwise: nothing is sent."""
+"""Aula as it is observed: nothing is sent there, and what it will see is told."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from bridge.connector import Capabilities, Command, Outcome, Unchanged
+from bridge.connector import Capabilities, Command, Document, Outcome, Reported, Unchanged
+from connectors.aula.report import CODES, findings
 
 
 class ObserveTarget:
-    """Sends nothing and says so: Aula gets its data from STIL."""
+    """Sends nothing: Aula gets its data from STIL. Says what Aula will see."""
 
     capabilities = Capabilities()
+    report_codes = CODES
 
     def apply(self, batch: Sequence[Command]) -> Iterator[Outcome]:
         """Yield `Unchanged` for each command; nothing is read or sent."""
@@ -19,3 +21,7 @@ class ObserveTarget:
 
     def probe(self) -> None:
         """Nothing is asked, so nothing can refuse."""
+
+    def report(self, documents: Iterable[Document]) -> Iterator[Reported]:
+        """Yield what Aula will see, miss or show otherwise."""
+        return findings(documents)

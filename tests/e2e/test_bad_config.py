@@ -17,6 +17,7 @@ from tests.support.world import DAYS, MUNICIPALITY, World
 
 VERBS = ("check", "sync", "run")
 AT = f"municipalities.{MUNICIPALITY}"
+AGREED = {"mode": "agreement", "agreement": "none, a stand-in"}
 PLATFORM = f"{AT}.targets.platform"
 MAPPING = """\
 mapping: our/school
@@ -256,7 +257,7 @@ CASES: dict[str, Bad] = {
     "webhook secret is no such secret": Bad(
         _put(
             PLATFORM,
-            {"connector": "aula", "mode": "agreement", "base_url": "http://127.0.0.1:1", "secret_file": "token"},
+            {"connector": "aula", **AGREED, "base_url": "http://127.0.0.1:1", "secret_file": "token"},
         ),
         (f"{PLATFORM}.secret_file", "Standard Webhooks", "whsec_"),
         is_late=True,
@@ -303,7 +304,12 @@ CASES: dict[str, Bad] = {
     ),
     "an agreement without address": Bad(
         _put(PLATFORM, {"connector": "aula", "mode": "agreement", "secret_file": "token"}),
-        (PLATFORM, "mode agreement needs base_url"),
+        (PLATFORM, "mode agreement needs agreement, base_url"),
+        is_late=True,
+    ),
+    "an agreement without certificate": Bad(
+        _put(PLATFORM, {"connector": "aula", **AGREED, "base_url": "https://127.0.0.1:1", "secret_file": "token"}),
+        (PLATFORM, "mode agreement needs client_certificate_file, client_key_file"),
         is_late=True,
     ),
     "a certificate without key": Bad(

@@ -37,6 +37,15 @@ from connectors.aula import AulaConfig, connector
 from connectors.aula.target import ObserveTarget
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
+AGREED: dict[str, Any] = {
+    "mode": "agreement",
+    "agreement": "2027-14",
+    "base_url": "https://127.0.0.1",
+    "secret_file": Path("s"),
+    "client_certificate_file": Path("c"),
+    "client_key_file": Path("k"),
+}
+NO_CERTIFICATE = {"client_certificate_file": None, "client_key_file": None}
 OLD_SECRET = "whsec_" + base64.b64encode(bytes(range(32, 64))).decode()
 
 
@@ -61,7 +70,9 @@ def make_target(url: str, folder: Path, secret: str = SECRET, **config: Any) -> 
     """The target as the composition root would make it; its connection ends with the test."""
     file = folder / "secret"
     file.write_text(secret)
-    made = connect(AulaConfig(mode="agreement", base_url=url, secret_file=file, **config))
+    made = connect(
+        AulaConfig(mode="agreement", agreement="none, a stand-in", base_url=url, secret_file=file, **config)
+    )
     assert isinstance(made, EventTarget)
     yield made
     made._http.close()  # type: ignore[attr-defined]
@@ -258,9 +269,14 @@ def test_observing_is_the_default_and_sends_nothing(samples: Samples) -> None:
 @pytest.mark.parametrize(
     ("config", "told"),
     [
-        ({"mode": "agreement"}, "mode agreement needs base_url and secret_file"),
-        ({"mode": "agreement", "secret_file": Path("s")}, "mode agreement needs base_url:"),
-        ({"mode": "agreement", "base_url": "https://127.0.0.1"}, "mode agreement needs secret_file:"),
+        ({**AGREED, "agreement": None}, "mode agreement needs agreement too"),
+        ({**AGREED, "agreement": " "}, "agreement"),
+        ({**AGREED, "base_url": None}, "mode agreement needs base_url too"),
+        ({**AGREED, "secret_file": None}, "mode agreement needs secret_file too"),
+        ({**AGREED, **NO_CERTIFICATE}, "needs client_certificate_file, client_key_file too"),
+        ({**AGREED, **NO_CERTIFICATE, "base_url": "127.0.0.1:1"}, "needs client_certificate_file"),
+        ({**AGREED, "client_key_file": None}, "belong together"),
+        ({**AGREED, "contract": "bridge-v2"}, "'bridge-v1'"),
         ({"client_certificate_file": Path("c")}, "belong together"),
         ({"mode": "push"}, "'observe' or 'agreement'"),
     ],
@@ -270,10 +286,23 @@ def test_an_agreement_that_is_not_complete_is_refused(config: dict[str, Any], to
         AulaConfig(**config)
 
 
+def test_an_agreement_is_complete_with_its_name_address_secret_and_certificate() -> None:
+    config = AulaConfig(**AGREED)
+    assert (config.discloses, config.contract, config.default_mapping) == (True, "bridge-v1", "aula/agreement")
+    assert AulaConfig().default_mapping == "aula/observe"
+
+
+def test_a_stand_in_on_this_machine_needs_no_certificate_and_nobody_else_goes_without(tmp_path: Path) -> None:
+    (made,) = make_target("http://127.0.0.1:1", tmp_path)
+    assert isinstance(made, EventTarget)
+    with pytest.raises(ConfigError, match="loopback"):
+        list(make_target("http://aula.example", tmp_path))
+
+
 @pytest.mark.parametrize("secret", ["", "password", "whsec_", "whsec_!!!", "whsec_c2hvcnQ=", SECRET + " hello"])
 def test_a_secret_that_signs_nothing_is_refused_without_quoting_it(tmp_path: Path, secret: str) -> None:
     with pytest.raises(ConfigError, match="secret_file") as caught:
-        list(make_target("https://127.0.0.1", tmp_path, secret))
+        list(make_target("http://127.0.0.1", tmp_path, secret))
     assert secret in ("", "whsec_") or secret not in str(caught.value)
 
 

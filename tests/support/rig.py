@@ -41,7 +41,8 @@ municipalities:
     source: {source}
     targets:
       platform: {{connector: scim, base_url: "{scim}", token_file: scim-token, before_create: post, {common}}}
-      aula: {{connector: aula, mode: agreement, base_url: "{aula}", secret_file: aula-secret, {common}}}
+      aula: {{connector: aula, mode: agreement, agreement: none, base_url: "{aula}", secret_file: aula-secret,
+        {common}}}
 """
 
 

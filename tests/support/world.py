@@ -133,7 +133,8 @@ def scim_target(world: World, url: str, token: str, **more: Any) -> dict[str, An
 def aula_target(world: World, url: str, secret: str, **more: Any) -> dict[str, Any]:
     """The configuration of Aula in agreement mode, its secret in a file."""
     file = world.secret("aula-secret", secret)
-    return {"connector": "aula", "mode": "agreement", "base_url": url, "secret_file": file, **more}
+    mode = {"mode": "agreement", "agreement": "none, a stand-in"}
+    return {"connector": "aula", **mode, "base_url": url, "secret_file": file, **more}
 
 
 def exports(day: Path) -> Sequence[Path]:

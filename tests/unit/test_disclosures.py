@@ -141,7 +141,7 @@ def test_mapping_list_says_who_uses_which(world: World) -> None:
         row["name"]: row["used_by"] for row in world.run("mapping", "list", "--json").ended(0).json["mappings"]
     }
     assert rows["own"] == [f"{MUNICIPALITY}/platform"]
-    assert rows["aula/agreement"] == [f"{MUNICIPALITY}/aula"]
+    assert rows["aula/observe"] == [f"{MUNICIPALITY}/aula"]
     assert rows["scim/core"] == []
 
 

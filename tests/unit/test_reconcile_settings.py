@@ -41,7 +41,8 @@ municipalities:
     source: {connector: stil-folder, folder: incoming}
     targets:
       platform: {connector: scim, base_url: "http://127.0.0.1:1"RECONCILE}
-      aula: {connector: aula, mode: agreement, base_url: "http://127.0.0.1:1", secret_file: secret}
+      aula:
+        {connector: aula, mode: agreement, agreement: none, base_url: "http://127.0.0.1:1", secret_file: secret}
 """
 
 

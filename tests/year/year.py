@@ -360,7 +360,8 @@ def _configured(folder: Path, source: TownSource, clock: HandClock) -> YearBridg
     secret.touch(mode=0o600)
     secret.write_text(SECRET)
     platform = {"connector": "scim", "base_url": SCIM_URL, "mapping": "platform.yaml"}
-    aula = {"connector": "aula", "mode": "agreement", "base_url": AULA_URL, "secret_file": "secret"}
+    agreement = {"mode": "agreement", "agreement": "none, a stand-in"}
+    aula = {"connector": "aula", **agreement, "base_url": AULA_URL, "secret_file": "secret"}
     municipality = {
         "name": "Eksempel Kommune",
         "institutions": "all",
