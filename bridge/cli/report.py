@@ -41,7 +41,7 @@ def print_report(
     if json:
         print_json({"reports": [_told(one, by, ids) for one, by in found]})
     elif as_csv:
-        _write_csv(found, ids)
+        write_csv(found, ids)
     elif not found:
         line("No configured target reports anything; one that is observed does, such as Aula.")
     for one, by in found if not (json or as_csv) else ():
@@ -70,7 +70,8 @@ def _told(one: Report, by: Reports, ids: bool) -> dict[str, Any]:
     return told
 
 
-def _write_csv(found: Sequence[tuple[Report, Reports]], ids: bool) -> None:
+def write_csv(found: Sequence[tuple[Report, Reports]], ids: bool) -> None:
+    """Write a line a count, or with `ids` a line a finding; no cell is run as a formula."""
     writer = csv.writer(sys.stdout)
     writer.writerow(_ID_COLUMNS if ids else _COLUMNS)
     for one, by in found:

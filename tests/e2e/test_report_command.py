@@ -146,3 +146,18 @@ def test_a_mapping_that_does_not_fit_is_named(tmp_path: Path) -> None:
     world.drop(DAYS[0] / "280555.xml")
     world.sync()
     assert "needs institutions of a person; use the mapping aula/observe" in world.run("report").ended(2).stderr
+
+
+def test_whoever_loses_the_number_is_told_by_user_id_and_a_relation_by_its_child(tmp_path: Path) -> None:
+    world = World(tmp_path / "world", targets={"aula": {"connector": "aula"}})
+    text = (DAYS[0] / "280555.xml").read_bytes()
+    number = b"<c:CivilRegistrationNumber>1807165198</c:CivilRegistrationNumber>"
+    kind = b"<c:CivilRegistrationNumberType>CPR_VERIFIED</c:CivilRegistrationNumberType>"
+    assert number + kind in text
+    text = text.replace(number + kind, b"")
+    text = text.replace(b'relation="Far"', b'relation="Officielt tilknyttet person"', 1)
+    world.drop_bytes("280555.xml", text)
+    world.sync()
+    found = _report(world, "--ids")["findings"]
+    assert [one["id"] for one in found if one["code"] == "student_without_identity"] == ["u0702388"]
+    assert Counter(one["code"] for one in found)["other_relation"] == 1
