@@ -156,6 +156,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
             "mode": "agreement",
             "base_url": to_aula.url,
             "secret_file": "aula-secret",
+            "agreement": "none, a stand-in",
         }
         settings = {
             "state_folder": "state",
