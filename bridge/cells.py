@@ -10,11 +10,11 @@ from typing import Literal
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from bridge.connector import Rejected
+from bridge.domain.sheets import FORMULA_STARTS
 
 Formulas = Literal["neutralise", "refuse", "keep"]
 """What becomes of free text that begins as a formula: an apostrophe in front, no delivery, or nothing."""
 
-_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # OWASP, CSV Injection
 _PHONE = re.compile(r"\+\d[\d ()-]*")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _BREAKS = re.compile(r"[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
@@ -24,7 +24,7 @@ _PRIVATE = 0o100600 << 16
 
 def is_formula(text: str) -> bool:
     """Whether a spreadsheet takes this for a formula; a telephone number with its + is none."""
-    return text.startswith(_STARTS) and not _PHONE.fullmatch(text)
+    return text.startswith(FORMULA_STARTS) and not _PHONE.fullmatch(text)
 
 
 def plain(text: str, formulas: Formulas) -> str:

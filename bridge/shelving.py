@@ -48,6 +48,18 @@ _HERE = ZoneInfo("Europe/Copenhagen")
 _MARK_BYTES = 8
 
 
+def text(document: Document, name: str) -> str:
+    """One value as text; nothing for what is not one value."""
+    value = document.get(name)
+    return "" if value is None or isinstance(value, (dict, list)) else str(value)
+
+
+def texts(value: object) -> list[str]:
+    """One value or a list of them as texts."""
+    listed = value if isinstance(value, list) else [value]
+    return [str(one) for one in listed if one not in (None, "") and not isinstance(one, (dict, list))]
+
+
 class FileConfig(DropConfig):
     """`every` is how often a file is made at most.
 

@@ -12,7 +12,7 @@ from functools import cache
 from bridge.config import MunicipalitySettings, Settings, TargetSettings
 from bridge.domain.entities import Address, Kind, Person, Phone, Role
 from bridge.domain.privacy import visible
-from bridge.mapping import Choice, Resource, Rule, TargetMapping, is_personal
+from bridge.mapping import Choice, Resource, Rule, TargetMapping
 
 ALL = "all"
 _AS_IT_IS, _ALIAS, _LEFT_OUT = "as it is", "the alias instead", "left out"
@@ -112,7 +112,7 @@ def _of_resources(resources: tuple[Resource, ...], institutions: str) -> Iterato
 def _disclosure(
     resource: Resource, place: str, rule: Rule, people: tuple[str, ...], institutions: str
 ) -> Disclosure:
-    told = any(is_personal(resource.kind, path) for path in rule.reads)
+    told = resource.tells_of_people(rule)
     return Disclosure(
         resource=resource.name,
         field=place,

@@ -18,9 +18,7 @@ def reports(parts: Parts, wanted: str | None, since: datetime | None) -> Iterato
         for home in parts.settings.municipalities
         for target, rendering in zip(home.targets, parts.renderings(home), strict=True)
     ]
-    names = [target.id for _, target, _ in known]
-    if wanted is not None and wanted not in names:
-        raise ConfigError(f"no target {wanted!r}; there are {', '.join(names) or 'none'}")
+    parts.settings.named(wanted)
     for home, target, rendering in known:
         if wanted not in (None, target.id):
             continue

@@ -13,12 +13,12 @@ from bridge.cli.common import CONFIG, Config, Json, open_configured
 from bridge.cli.printing import add_row, console, line, new_table, plain, print_json
 from bridge.domain.anomalies import Anomaly, AnomalyCode
 from bridge.domain.errors import ConfigError
+from bridge.domain.sheets import FORMULA_STARTS
 from bridge.engine.anomalies import RULES, Findings
 
 _FEW = 5
 _BYTE_ORDER_MARK = "\ufeff"
 _HEADS = ("municipality", "institution", "code", "severity", "what", "what to do", "groups", "people", "also at")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def anomalies(
@@ -157,4 +157,4 @@ def _joined(parts: Sequence[str]) -> str:
 def _cell(text: str) -> str:
     """What a spreadsheet would take for a formula (OWASP, "CSV Injection") gets an apostrophe before it."""
     shown = plain(text)
-    return f"'{shown}" if shown.lstrip().startswith(_FORMULA) or text.startswith(_FORMULA) else shown
+    return f"'{shown}" if shown.lstrip().startswith(FORMULA_STARTS) or text.startswith(FORMULA_STARTS) else shown

@@ -11,7 +11,7 @@ from bridge.engine.confirm import WAITING
 from bridge.engine.guard import REASON_TEXTS
 from bridge.engine.plan import Plan
 from bridge.observe import in_words
-from bridge.ports import DEACTIVATED, GRACE, HELD, KEPT, Run
+from bridge.ports import DEACTIVATED, GRACE, HELD, KEPT, OFF, SHADOW, Run
 
 _LATER = {
     DEACTIVATED: "put to sleep, to be deleted when their time has come",
@@ -84,9 +84,9 @@ def planned(found: Plan, json: bool) -> None:
             console.print(table)
         if found.anyway.get(target):
             line(f"  due anyway, also without the approval: {found.anyway[target]} to send")
-        if found.paused.get(target) in ("shadow", "retired"):
+        if found.paused.get(target) in OFF:
             why = found.paused[target]
-            line(f"! {target} is {'in shadow' if why == 'shadow' else why}: nothing of this is sent")
+            line(f"! {target} is {'in shadow' if why == SHADOW else why}: nothing of this is sent")
         elif target in found.paused:
             line(f"! {target} pauses ({found.paused[target]}): nothing is sent before it answers again")
         for reason, number in sorted(Counter(one.reason for one in found.later.get(target, ())).items(), key=str):

@@ -43,7 +43,7 @@ from bridge.cli.simulate import simulate
 from bridge.cli.target import target_app
 from bridge.cli.trace import trace_person
 from bridge.domain.errors import BridgeError, ConfigError, MappingError, SourceError, StoreError
-from bridge.domain.ids import CanonicalId, TargetId
+from bridge.domain.ids import CanonicalId
 from bridge.engine.audit import verify
 from bridge.engine.breaker import hurry
 from bridge.engine.guard import REJECTED
@@ -233,7 +233,7 @@ def deliveries_list(
     bridge = open_configured(config)
     rows: list[Any] = []
     with bridge.store.read() as reader:
-        for name in _targets(bridge, target):
+        for name in bridge.settings.named(target):
             rows += reader.deliveries(name, state, None, limit - len(rows)) if len(rows) < limit else []
     show.deliveries(rows, json)
 
@@ -251,19 +251,12 @@ def deliveries_retry(
     wanted = [CanonicalId(identity) for identity in ids] if ids else None
     with bridge.store.write() as uow:
         number = 0
-        for name in _targets(bridge, target):
+        for name in bridge.settings.named(target):
             number += uow.retry_rejected(name, wanted, now)
             if wanted is None:
                 number += uow.wake(name, None, now)
                 hurry(uow, name)
     show.retried(number, json)
-
-
-def _targets(bridge: Bridge, wanted: str | None) -> list[TargetId]:
-    known = [target.id for target in bridge.settings.targets]
-    if wanted is not None and wanted not in known:
-        raise ConfigError(f"no target {wanted!r}; there are {', '.join(known) or 'none'}")
-    return [TargetId(wanted)] if wanted is not None else known
 
 
 @audit_app.command("verify")

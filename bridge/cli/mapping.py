@@ -18,7 +18,7 @@ from bridge.domain.ids import TargetId
 from bridge.engine.desire import Rendering
 from bridge.engine.rehearse import Rehearsal, rehearse
 from bridge.engine.views import Scope
-from bridge.mapping import Choice, TargetMapping, is_personal, load_mapping, presets, require_purposes
+from bridge.mapping import Choice, TargetMapping, load_mapping, presets, require_purposes
 from bridge.registry import Registry
 
 mapping_app = typer.Typer(help="Which fields go to which platform, and why.", no_args_is_help=True)
@@ -91,7 +91,7 @@ def _rows(mapping: TargetMapping) -> Iterator[dict[str, Any]]:
                     "codes": dict(rule.codes) if rule.codes is not None else None,
                     "const": rule.const,
                     "required": rule.required,
-                    "personal": any(is_personal(resource.kind, path) for path in rule.reads),
+                    "personal": resource.tells_of_people(rule),
                     "purpose": rule.purpose,
                     "legal_basis": rule.legal_basis,
                 }

@@ -80,7 +80,7 @@ def reconcile_list(target: Name = None, config: Config = CONFIG, every: All = Fa
     """List what differed when targets were last read back: keys, ids and names of fields, no values."""
     bridge = open_configured(config)
     with bridge.store.read() as reader:
-        rows = [row for name in _names(bridge, target) for row in reader.drift(name)]
+        rows = [row for name in bridge.settings.named(target) for row in reader.drift(name)]
     keys = _keys_of(bridge, rows)
     if json:
         print_json({"drift": [_row(row, keys) for row in rows]})
@@ -93,7 +93,7 @@ def reconcile_retry(target: Name = None, config: Config = CONFIG, json: Json = F
     """Let what a target kept changing back be set right again, by the next reading that sets anything right."""
     bridge = open_configured(config)
     by = who()
-    number = unpark(bridge.store, bridge.book(by), _names(bridge, target), by)
+    number = unpark(bridge.store, bridge.book(by), bridge.settings.named(target), by)
     if json:
         print_json({"retried": number})
     else:
@@ -109,7 +109,7 @@ def resync_target(
 ) -> None:
     """Send everything that a target should have once more; the running daemon or the next sync does it."""
     bridge = open_configured(config)
-    (name,) = _names(bridge, target)
+    (name,) = bridge.settings.named(target)
     if not yes:
         number = _number(bridge, name)
         fail(
@@ -129,15 +129,8 @@ def _number(bridge: Bridge, name: TargetId) -> int:
         return len(to_resync(reader, name))
 
 
-def _names(bridge: Bridge, wanted: str | None) -> list[TargetId]:
-    known = [target.id for target in bridge.settings.targets]
-    if wanted is not None and wanted not in known:
-        raise ConfigError(f"no target {wanted!r}; there are {', '.join(known) or 'none'}")
-    return [TargetId(wanted)] if wanted is not None else known
-
-
 def _chosen(bridge: Bridge, wanted: str | None) -> list[Reconciler]:
-    names = _names(bridge, wanted)
+    names = bridge.settings.named(wanted)
     found = [one for one in reconcilers(bridge) if name_of(one) in names]
     if wanted is not None and not found:
         raise ConfigError(f"{wanted} cannot be read back; what it confirms is all that is known of it")

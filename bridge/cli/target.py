@@ -13,16 +13,17 @@ from bridge.cli.printing import add_row, console, line, new_table, print_json
 from bridge.domain.entities import Kind
 from bridge.domain.errors import ConfigError, TargetError
 from bridge.domain.ids import TargetId
-from bridge.engine.breaker import OFF, RETIRED, resume, switch_off
+from bridge.engine.breaker import resume, switch_off
 from bridge.engine.compare import Comparison, compare, to_send
 from bridge.engine.desire import Rendering, deliveries_of
 from bridge.engine.refresh import forget_target
+from bridge.ports import OFF, RETIRED, SHADOW
 
 target_app = typer.Typer(help="The platforms that are kept up to date.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="TARGET", help="A target's id, <municipality>/<name>.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do it; without it only what would be done is shown.")]
-_NOW = {"shadow": "in shadow: computes, sends nothing", "retired": "retired: gets nothing"}
+_NOW = {SHADOW: "in shadow: computes, sends nothing", RETIRED: "retired: gets nothing"}
 
 
 @target_app.command("list")
@@ -179,10 +180,8 @@ def _ask(bridge: Bridge, name: TargetId) -> None:
 
 
 def _known(bridge: Bridge, wanted: str) -> TargetId:
-    known = [target.id for target in bridge.settings.targets]
-    if wanted not in known:
-        raise ConfigError(f"no target {wanted!r}; there are {', '.join(known) or 'none'}")
-    return TargetId(wanted)
+    (name,) = bridge.settings.named(wanted)
+    return name
 
 
 def _rendering(bridge: Bridge, name: TargetId) -> Rendering:

@@ -117,9 +117,7 @@ def _renderings(bridge: Bridge, municipality: str | None, target: str | None) ->
     found = {one.code: bridge.renderings(one) for one in bridge.settings.municipalities}
     if municipality is not None and municipality not in found:
         raise ConfigError(f"no municipality {municipality!r}; there are {', '.join(found)}")
-    known = [rendering.target for rows in found.values() for rendering in rows]
-    if target is not None and target not in known:
-        raise ConfigError(f"no target {target!r}; there are {', '.join(known) or 'none'}")
+    bridge.settings.named(target)
     return {
         code: [one for one in rows if target in (None, one.target)]
         for code, rows in found.items()

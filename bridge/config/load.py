@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -45,6 +44,7 @@ from bridge.connector import Connector
 from bridge.domain.errors import ConfigError, MappingError
 from bridge.domain.ids import TargetId
 from bridge.mapping import TargetMapping, load_mapping, require_purposes
+from bridge.mapping.plain_yaml import PlainYaml
 
 _CREDENTIAL = "credential:"
 
@@ -56,22 +56,6 @@ def load_settings(path: Path, connectors: Mapping[str, Connector]) -> Settings:
     """
     return _Loader(path, connectors).settings()
 
-
-class _Yaml(yaml.SafeLoader):
-    """Keys are texts as they are written, and 0751 is a municipality, not the octal number 489."""
-
-
-def _keyed_by_text(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[str, Any]:
-    return {str(key.value): loader.construct_object(value, deep=True) for key, value in node.value}
-
-
-def _number(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Any:
-    text = str(node.value)
-    return text if re.fullmatch(r"0\d+", text) else loader.construct_yaml_int(node)
-
-
-_Yaml.add_constructor("tag:yaml.org,2002:map", _keyed_by_text)
-_Yaml.add_constructor("tag:yaml.org,2002:int", _number)
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _At = tuple[str, ...]
@@ -287,7 +271,7 @@ class _Loader:
             node = yaml.compose(text, Loader=yaml.SafeLoader)
             for at, line in self._walk(node, ()):
                 self._lines[at] = line
-            return yaml.load(text, Loader=_Yaml)  # noqa: S506 - a subclass of SafeLoader
+            return yaml.load(text, Loader=PlainYaml)  # noqa: S506 - a subclass of SafeLoader
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             place = f":{mark.line + 1}" if mark else ""

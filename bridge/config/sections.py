@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from bridge.config.notices import NoticeSettings
 from bridge.connector import Connector, ConnectorConfig, Duration
 from bridge.domain.anomalies import AnomalyCode
+from bridge.domain.errors import ConfigError
 from bridge.domain.ids import TargetId
 from bridge.mapping import TargetMapping
 
@@ -330,6 +331,13 @@ class Settings:
     history: HistorySection
     municipalities: tuple[MunicipalitySettings, ...]
     notices: NoticeSettings | None = None
+
+    def named(self, wanted: str | None) -> list[TargetId]:
+        """The target of this id, or all where none is wanted. Raises `ConfigError` for one that there is not."""
+        known = [target.id for target in self.targets]
+        if wanted is not None and wanted not in known:
+            raise ConfigError(f"no target {wanted!r}; there are {', '.join(known) or 'none'}")
+        return [TargetId(wanted)] if wanted is not None else known
 
     @property
     def targets(self) -> tuple[TargetSettings, ...]:

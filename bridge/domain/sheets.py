@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What begins a formula (OWASP, CSV Injection), in full width too."""
 
 
 def inert(text: str) -> str:
-    """Return the text as a spreadsheet shows it and does not run it (OWASP, CSV injection)."""
-    return f"'{text}" if text.startswith(_STARTS) else text
+    """Return the text as a spreadsheet shows it and does not run it."""
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text

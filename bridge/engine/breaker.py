@@ -8,18 +8,13 @@ from datetime import UTC, datetime, timedelta
 from bridge.domain.errors import ContractBroken, TargetError, TargetGone, TargetUnauthorised, TargetUnavailable
 from bridge.domain.ids import TargetId
 from bridge.engine.retry import RetryPolicy
-from bridge.ports import TargetState, UnitOfWork
+from bridge.ports import GONE, OFF, STANDING, TargetState, UnitOfWork
 
 MANY_DEFERRED = 5
 _PATIENCE = RetryPolicy(base=timedelta(seconds=2), ceiling=timedelta(minutes=10))
 _PERSON = RetryPolicy(base=timedelta(minutes=5), ceiling=timedelta(hours=1))
 _SHORTEST = timedelta(seconds=1)
 _NEVER = datetime(9999, 1, 1, tzinfo=UTC)
-GONE, SHADOW, RETIRED = "gone", "shadow", "retired"
-OFF = frozenset({SHADOW, RETIRED})
-"""Why a target gets nothing on purpose: it is not switched on yet, or not any more."""
-STANDING = OFF | {GONE}
-"""Pauses that no time and no success ends, only a person."""
 
 
 @dataclass(frozen=True, slots=True)

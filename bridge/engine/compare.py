@@ -98,11 +98,8 @@ def _fields_only(one: TargetMapping, other: TargetMapping) -> dict[Kind, tuple[s
 
 def _fields(mapping: TargetMapping) -> dict[Kind, set[str]]:
     found: dict[Kind, set[str]] = {}
-    for resources in (mapping.resources, *mapping.schools.values()):
-        for resource in resources:
-            found.setdefault(resource.kind, set()).update(
-                path for _, rule in resource.leaves() for path in rule.reads
-            )
+    for resource in mapping.variants():
+        found.setdefault(resource.kind, set()).update(path for _, rule in resource.leaves() for path in rule.reads)
     return found
 
 

@@ -10,12 +10,12 @@ from typing import Protocol
 from bridge.connector import HandedOver, HandsOver
 from bridge.domain.errors import ContractBroken, StoreError, TargetError, TargetUnavailable
 from bridge.domain.ids import TargetId
-from bridge.engine.breaker import STANDING, is_off, is_paused
+from bridge.engine.breaker import is_off, is_paused
 from bridge.engine.deliver import deliver
 from bridge.engine.lane import DeliveryWitness, Lane
 from bridge.engine.shelf import STOPPED, WAITS, WHOLE
 from bridge.engine.views import Scope
-from bridge.ports import Reader, TargetState
+from bridge.ports import STANDING, Reader, TargetState
 
 LOOK = timedelta(seconds=10)
 """How long a target that is at rest is left alone before it is asked again whether it is time."""

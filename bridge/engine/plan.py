@@ -18,7 +18,7 @@ from bridge.domain.outcomes import Delivered, Outcome
 from bridge.domain.records import Record, Snapshot
 from bridge.engine.apply import apply_approved, expire
 from bridge.engine.brake import operation_of, release
-from bridge.engine.breaker import SHADOW, is_paused, unpause
+from bridge.engine.breaker import is_paused, unpause
 from bridge.engine.codec import decode_body, decode_entity, encode_body
 from bridge.engine.decide import NotOpen, Rule
 from bridge.engine.deliver import deliver
@@ -28,7 +28,7 @@ from bridge.engine.intake import Intake, Listener
 from bridge.engine.lane import Lane
 from bridge.engine.refresh import announce, refresh
 from bridge.observe import explained
-from bridge.ports import Approval, Delivery, Reader, Run, Store, TargetState, UnitOfWork
+from bridge.ports import SHADOW, Approval, Delivery, Reader, Run, Store, TargetState, UnitOfWork
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from datetime import datetime
 from bridge.domain.entities import Kind
 from bridge.domain.ids import Key, TargetId
 from bridge.engine.audit import AuditBook
-from bridge.engine.breaker import GONE, SHADOW, resume, switch_off
+from bridge.engine.breaker import resume, switch_off
 from bridge.engine.desire import (
     Occasion,
     Rendering,
@@ -25,7 +25,7 @@ from bridge.engine.guard import MAPPING_REMOVES, OTHER_SYSTEM, GuardPolicy
 from bridge.engine.holding import TARGET, in_place_of, still_agreed
 from bridge.engine.scan import living_rows
 from bridge.engine.shelf import SERVED
-from bridge.ports import HELD, Delivery, Desired, Hold, Reader, Store, UnitOfWork
+from bridge.ports import GONE, HELD, SHADOW, Delivery, Desired, Hold, Reader, Store, UnitOfWork
 
 _UNSETTLED = ("open", "approved")
 _PAGE = 500

@@ -10,7 +10,7 @@ from bridge.domain.entities import MAPPED_KINDS, Kind
 from bridge.domain.errors import MappingError
 from bridge.mapping.rules import Choice, Node, Resource, Rule, TargetMapping
 from bridge.mapping.source import At, Source, dotted, overlaid, presets, read_source
-from bridge.mapping.view import is_number, is_personal, view_fields
+from bridge.mapping.view import is_number, view_fields
 
 __all__ = ["load_mapping", "presets", "require_purposes", "view_fields"]
 
@@ -31,15 +31,13 @@ def load_mapping(name: str, base: Path | None = None) -> TargetMapping:
 
 def require_purposes(mapping: TargetMapping) -> None:
     """Refuse a mapping that sends personal data without a reason (GDPR article 5(1)(b)). Raises `MappingError`."""
-    for resources in (mapping.resources, *mapping.schools.values()):
-        for resource in resources:
-            for place, rule in resource.leaves():
-                is_told = any(is_personal(resource.kind, path) for path in rule.reads)
-                if is_told and not (rule.purpose or "").strip():
-                    raise MappingError(
-                        f"{rule.where}: resources.{resource.name}.fields.{place}: expected a purpose: this "
-                        "is personal data, and the record of processing must say why the target needs it"
-                    )
+    for resource in mapping.variants():
+        for place, rule in resource.leaves():
+            if resource.tells_of_people(rule) and not (rule.purpose or "").strip():
+                raise MappingError(
+                    f"{rule.where}: resources.{resource.name}.fields.{place}: expected a purpose: this "
+                    "is personal data, and the record of processing must say why the target needs it"
+                )
 
 
 class _Reader:

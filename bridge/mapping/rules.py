@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bridge.domain.entities import Kind
+from bridge.mapping.view import is_personal
 
 _PLACES = re.compile(r"\{([^{}]*)\}")
 
@@ -104,6 +105,10 @@ class Resource:
         """Whether every field that is required of the body itself is there, references included."""
         return _is_whole(self.fields, body)
 
+    def tells_of_people(self, rule: Rule) -> bool:
+        """Whether a rule of this resource tells something of a person."""
+        return any(is_personal(self.kind, path) for path in rule.reads)
+
     def leaves(self) -> Iterator[tuple[str, Rule]]:
         """Yield every rule with its dotted place in the body."""
         yield from _leaves(self.fields, "")
@@ -141,8 +146,12 @@ class TargetMapping:
 
     def names(self, kind: Kind, name: str) -> bool:
         """Whether a body of this kind may show this field of the view."""
-        everyone = (self.resources, *self.schools.values())
-        return any(name in _reads(one.fields) for resources in everyone for one in resources if one.kind is kind)
+        return any(name in _reads(one.fields) for one in self.variants() if one.kind is kind)
+
+    def variants(self) -> Iterator[Resource]:
+        """Yield every resource, then those of each school that has them otherwise."""
+        for resources in (self.resources, *self.schools.values()):
+            yield from resources
 
     def render(self, kind: Kind, view: Mapping[str, Any]) -> tuple[Resource, dict[str, Any]] | None:
         """Render with the first resource of this kind that takes the entity; None when none does."""

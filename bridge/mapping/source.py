@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -13,6 +12,7 @@ from typing import Any
 import yaml
 
 from bridge.domain.errors import MappingError
+from bridge.mapping.plain_yaml import PlainYaml
 
 _OF_ONE_SCHOOL = 2  # institutions, its number: what is deeper is laid over the resources later
 At = tuple[str, ...]
@@ -97,29 +97,12 @@ def _read(name: str, base: Path | None) -> tuple[bytes, str, Path | None]:
 # ---------------------------------------------------------------- YAML
 
 
-class _Yaml(yaml.SafeLoader):
-    """Keys are texts as they are written, and 0751 is no octal number."""
-
-
-def _keyed_by_text(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[str, Any]:
-    return {str(key.value): loader.construct_object(value, deep=True) for key, value in node.value}
-
-
-def _number(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Any:
-    text = str(node.value)
-    return text if re.fullmatch(r"0\d+", text) else loader.construct_yaml_int(node)
-
-
-_Yaml.add_constructor("tag:yaml.org,2002:map", _keyed_by_text)
-_Yaml.add_constructor("tag:yaml.org,2002:int", _number)
-
-
 def _parsed(text: bytes, where: str) -> Source:
     marks: dict[At, str] = {}
     try:
-        node = yaml.compose(text, Loader=_Yaml)
+        node = yaml.compose(text, Loader=PlainYaml)
         _mark(node, (), where, marks)
-        raw = yaml.load(text, Loader=_Yaml)  # noqa: S506 - a subclass of SafeLoader
+        raw = yaml.load(text, Loader=PlainYaml)  # noqa: S506 - a subclass of SafeLoader
     except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""

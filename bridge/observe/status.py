@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from bridge.domain.ids import TargetId
+from bridge.ports import OFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +108,8 @@ class TargetStatus:
 
     @property
     def is_off(self) -> bool:
-        """Whether it gets nothing on purpose, not yet or not any more (`bridge.engine.breaker.OFF`)."""
-        return self.pause_reason in ("shadow", "retired")
+        """Whether it gets nothing on purpose, not yet or not any more."""
+        return self.pause_reason in OFF
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,12 @@ RESTING = frozenset({GRACE, DEACTIVATED, KEPT, HELD})
 """Why a delivery waits on purpose: the person may turn up elsewhere; the account sleeps before it is deleted;
 somebody said that the person stays for now; a person has to allow it."""
 
+GONE, SHADOW, RETIRED = "gone", "shadow", "retired"
+OFF = frozenset({SHADOW, RETIRED})
+"""Why a target gets nothing on purpose: it is not switched on yet, or not any more."""
+STANDING = OFF | {GONE}
+"""Pauses that no time and no success ends, only a person."""
+
 URGENT = -1
 """The rank of what goes before everything else; its own rank comes back with its next step."""
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from bridge.connector import Rejected
-
-Document = Mapping[str, Any]
+from bridge.shelving import Document, text, texts
 
 PERSON, SCHOOL, GROUP = "person", "school", "group"
 MEMBERSHIPS = ("affiliation", "membership")
@@ -29,18 +27,6 @@ _REQUIRED: Mapping[str, tuple[str, ...]] = {
 }
 _LONGEST_GROUP_ID = 64  # itslearning: 255 on createGroups only
 _OUTSIDE_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0 §2.2, Char
-
-
-def text(document: Document, name: str) -> str:
-    """One value as text; nothing for what is not one value."""
-    value = document.get(name)
-    return "" if value is None or isinstance(value, (dict, list)) else str(value)
-
-
-def texts(value: object) -> list[str]:
-    """One value or a list of them as texts."""
-    listed = value if isinstance(value, list) else [value]
-    return [str(one) for one in listed if one not in (None, "") and not isinstance(one, (dict, list))]
 
 
 def refusal(resource: str, document: Document) -> Rejected | None:

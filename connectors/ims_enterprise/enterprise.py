@@ -9,14 +9,12 @@ from datetime import UTC, datetime
 from functools import cached_property
 from xml.sax.saxutils import escape
 
+from bridge.shelving import Document, text, texts
 from connectors.ims_enterprise.documents import (
     GROUP,
     MEMBERSHIPS,
     PERSON,
     SCHOOL,
-    Document,
-    text,
-    texts,
 )
 
 Documents = Mapping[str, Document]

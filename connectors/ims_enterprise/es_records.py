@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Literal
 from xml.sax.saxutils import escape
 
-from connectors.ims_enterprise.documents import GROUP, PERSON, SCHOOL, Document, text, texts
+from bridge.shelving import Document, text, texts
+from connectors.ims_enterprise.documents import GROUP, PERSON, SCHOOL
 
 _IMS = "http://www.imsglobal.org/services"
 COMMON = f"{_IMS}/common/imsCommonSchema_v1p0"

@@ -18,7 +18,8 @@ from bridge.connector import (
     Unchanged,
 )
 from bridge.domain.changes import Operation
-from connectors.ims_enterprise.documents import RESOURCES, refusal, text
+from bridge.shelving import text
+from connectors.ims_enterprise.documents import RESOURCES, refusal
 from connectors.ims_enterprise.es_records import (
     PERSONS,
     SERVICES,

@@ -16,7 +16,7 @@ from connectors.oneroster.objects import (
     Session,
     User,
 )
-from connectors.oneroster.shapes import Version
+from connectors.oneroster.shapes import BIRTH, FLAGS, Version
 from connectors.oneroster.wire import moment, role_of_1_1
 
 Row = dict[str, str]
@@ -24,16 +24,6 @@ Row = dict[str, str]
 _COMMON = ("sourcedId", "status", "dateLastModified")
 _PERSON = ("userIds", "givenName", "familyName", "middleName", "identifier", "email", "sms", "phone")
 _PERSON_ENDS = ("agentSourcedIds", "grades", "password")
-_FLAGS = (
-    "americanIndianOrAlaskaNative",
-    "asian",
-    "blackOrAfricanAmerican",
-    "nativeHawaiianOrOtherPacificIslander",
-    "white",
-    "demographicRaceTwoOrMoreRaces",
-    "hispanicOrLatinoEthnicity",
-)
-_BIRTH = ("countryOfBirthCode", "stateOfBirthAbbreviation", "cityOfBirth", "publicSchoolResidenceStatus")
 _USERS_1_2 = (
     "userMasterIdentifier",
     "preferredGivenName",
@@ -76,7 +66,7 @@ _BOTH: Mapping[str, tuple[str, ...]] = {
         "beginDate",
         "endDate",
     ),
-    "demographics": ("birthDate", "sex", *_FLAGS, *_BIRTH),
+    "demographics": ("birthDate", "sex", *FLAGS, *BIRTH),
 }
 _OWN: Mapping[Version, Mapping[str, tuple[str, ...]]] = {
     "v1p1": {"users": ("enabledUser", "orgSourcedIds", "role", "username", *_PERSON, *_PERSON_ENDS)},

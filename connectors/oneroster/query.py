@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import contains, eq, ge, gt, le, lt, ne
 from typing import Any, Literal
 
 from connectors.oneroster.shapes import paths
@@ -156,23 +157,15 @@ def _by_time(names: list[str], operator: str, value: str) -> Callable[[Mapping[s
     return lambda one: test(datetime.fromisoformat(one[names[0]]), wanted)
 
 
-_TESTS: Mapping[str, Callable[[str, str], bool]] = {
-    "=": lambda has, wanted: has == wanted,
-    "!=": lambda has, wanted: has != wanted,
-    ">": lambda has, wanted: has > wanted,
-    ">=": lambda has, wanted: has >= wanted,
-    "<": lambda has, wanted: has < wanted,
-    "<=": lambda has, wanted: has <= wanted,
-    "~": lambda has, wanted: wanted in has,
+_TIME_TESTS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "=": eq,
+    "!=": ne,
+    ">": gt,
+    ">=": ge,
+    "<": lt,
+    "<=": le,
 }
-_TIME_TESTS: Mapping[str, Callable[[datetime, datetime], bool]] = {
-    "=": lambda has, wanted: has == wanted,
-    "!=": lambda has, wanted: has != wanted,
-    ">": lambda has, wanted: has > wanted,
-    ">=": lambda has, wanted: has >= wanted,
-    "<": lambda has, wanted: has < wanted,
-    "<=": lambda has, wanted: has <= wanted,
-}
+_TESTS = {**_TIME_TESTS, "~": contains}
 
 
 def _values(value: Any, names: list[str]) -> Iterator[str]:

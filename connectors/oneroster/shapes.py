@@ -104,7 +104,7 @@ _ROLE: Mapping[str, Any] = {
     "beginDate": _DAY,
     "endDate": _DAY,
 }
-_FLAGS = (
+FLAGS = (
     "americanIndianOrAlaskaNative",
     "asian",
     "blackOrAfricanAmerican",
@@ -113,7 +113,7 @@ _FLAGS = (
     "demographicRaceTwoOrMoreRaces",
     "hispanicOrLatinoEthnicity",
 )
-_BIRTH = ("countryOfBirthCode", "stateOfBirthAbbreviation", "cityOfBirth", "publicSchoolResidenceStatus")
+BIRTH = ("countryOfBirthCode", "stateOfBirthAbbreviation", "cityOfBirth", "publicSchoolResidenceStatus")
 
 
 def shapes(version: Version, booleans: Booleans) -> Mapping[str, Mapping[str, Any]]:
@@ -139,8 +139,8 @@ def shapes(version: Version, booleans: Booleans) -> Mapping[str, Mapping[str, An
             **_COMMON,
             "birthDate": _DAY,
             "sex": _enum("male", "female", *(("unspecified", "other") if version == "v1p2" else ())),
-            **dict.fromkeys(_FLAGS, flag),
-            **dict.fromkeys(_BIRTH, _TEXT),
+            **dict.fromkeys(FLAGS, flag),
+            **dict.fromkeys(BIRTH, _TEXT),
         },
     }
 

@@ -6,9 +6,9 @@ Columns: learn.microsoft.com, schooldatasync/sds-v2.1-csv-file-format.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
-Document = Mapping[str, Any]
+from bridge.shelving import Document, text, texts
+
 Documents = Mapping[str, Document]
 Row = dict[str, str]
 
@@ -43,18 +43,6 @@ HEADERS: Mapping[str, tuple[str, ...]] = {
 FREE_TEXT = frozenset({"name", "title", "givenName", "familyName", "email", "phone", "sms"})
 """Columns that nobody finds anything by; all others must come back as they were sent."""
 USER_FIELDS = ("username", "givenName", "familyName", "activeDirectoryMatchId", "email", "phone", "sms")
-
-
-def text(document: Document, name: str) -> str:
-    """One value as text; nothing for what is not one value."""
-    value = document.get(name)
-    return "" if value is None or isinstance(value, (dict, list)) else str(value)
-
-
-def texts(value: object) -> list[str]:
-    """One value or a list of them as texts."""
-    listed = value if isinstance(value, list) else [value]
-    return [str(one) for one in listed if one not in (None, "") and not isinstance(one, (dict, list))]
 
 
 def roles(document: Document) -> Iterator[tuple[str, str, str]]:

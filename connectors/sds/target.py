@@ -6,19 +6,16 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from bridge.cells import Formulas, archive, plain, refused, table
 from bridge.connector import Capabilities, Command, HandedOver, Outcome, Rejected, Remote, Services
-from bridge.shelving import Ids, Ledger, file_name, keep, kept, read_kept
+from bridge.shelving import Document, Ids, Ledger, file_name, keep, kept, read_kept, text, texts
 from connectors.sds.config import SdsConfig
 from connectors.sds.rows import (
     FREE_TEXT,
     HEADERS,
     RESOURCES,
     USER_FIELDS,
-    Document,
     Row,
     roles,
     tables,
-    text,
-    texts,
 )
 
 _REQUIRED: Mapping[str, tuple[str, ...]] = {

@@ -43,8 +43,9 @@ from bridge.testing.conformance_target import HttpTargetConformance, ProxiedRece
 from bridge.testing.faulty_proxy import Fault, FaultyProxy, SeenRequest
 from bridge.webhooks import EventTarget
 from connectors.webhook import WebhookConfig, connector
+from tests.support.anything import schools
 from tests.support.certificates import Authority, authority
-from tests.support.engine import Bench, group, pupil, schools
+from tests.support.engine import Bench, group, pupil
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 OLD_SECRET = "whsec_" + base64.b64encode(bytes(range(32, 64))).decode()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,7 +14,9 @@ from bridge.domain.records import PersonRecord, Record
 from bridge.engine.codec import encode_body
 from bridge.engine.guard import GuardPolicy
 from bridge.mapping import TargetMapping, load_mapping, presets
-from tests.support.engine import Bench, mapping_of, schools
+from tests.support.anything import schools
+from tests.support.bodies import places
+from tests.support.engine import Bench, mapping_of
 
 CPR = "0101104321"
 SECRET = "HEMMELIG"
@@ -52,19 +53,6 @@ def _marked(record: PersonRecord) -> PersonRecord:
     else:
         person = replace(person, email="aaben@skole.example", mobile_phone=Phone("70707072", protected=True))
     return replace(record, person=person)
-
-
-def places(value: Any, at: str = "") -> Iterator[str]:
-    """Every key of a body that leads to a value, by dotted place."""
-    match value:
-        case dict():
-            for name, child in value.items():
-                yield from places(child, f"{at}.{name}" if at else name)
-        case list():
-            for child in value:
-                yield from places(child, f"{at}[]")
-        case _:
-            yield at
 
 
 def allowed(mapping: TargetMapping, resource: str) -> set[str]:

@@ -20,7 +20,8 @@ from bridge.engine.guard import GuardPolicy
 from bridge.engine.history import fold, snapshot
 from bridge.engine.normalise import normalise
 from bridge.ports import Ledger
-from tests.support.engine import OTHER_SCHOOL, SCHOOL, TARGET, TOWN, Bench, header, schools
+from tests.support.anything import schools
+from tests.support.engine import OTHER_SCHOOL, SCHOOL, TARGET, TOWN, Bench, header
 
 MUNICIPALITIES = 2_000
 THIRD_SCHOOL = "101003"

@@ -29,8 +29,9 @@ from bridge.engine.refresh import announce
 from bridge.engine.words import protected_users
 from bridge.mapping import TargetMapping, load_mapping
 from bridge.ports import KeptPerson
+from tests.support.anything import schools
 from tests.support.deliveries import AWAY
-from tests.support.engine import OTHER_SCHOOL, PLATFORM, SCHOOL, TARGET, TOWN, Bench, mapping_of, schools
+from tests.support.engine import OTHER_SCHOOL, PLATFORM, SCHOOL, TARGET, TOWN, Bench, mapping_of
 
 STATES = 500
 ACTIVE = PLATFORM.replace("email: {from: email}", "email: {from: email}\n      active: {const: true}")

@@ -18,7 +18,8 @@ from bridge.domain.ids import canonical_id
 from bridge.engine.history import Place, State, Told, as_of
 from bridge.ports import Store
 from bridge.testing.memory import MemoryStore
-from tests.support.engine import OTHER_SCHOOL, SCHOOL, STEADY, TOWN
+from tests.support.anything import STEADY
+from tests.support.engine import OTHER_SCHOOL, SCHOOL, TOWN
 
 START = datetime(2026, 8, 1, tzinfo=UTC)
 BRIEF = settings(STEADY, max_examples=25)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from bridge.connector import Command
-from bridge.domain.changes import Operation
 from bridge.domain.entities import Kind
 from bridge.domain.ids import Key
-from tests.support.oneroster import OTHER, SCHOOL, TOWN, class_id, key_id, org_id, user_id
+from tests.support.oneroster import OTHER, SCHOOL, class_id, made, org_id, user_id
 
 _KINDS = {
     "school": (Kind.INSTITUTION, ("institution_number",)),
@@ -22,29 +20,7 @@ _KINDS = {
 
 
 def command(resource: str, key: Key, document: Mapping[str, Any] | None, **changes: Any) -> Command:
-    kind, names = _KINDS[resource]
-    identifier = key_id(kind, *key)
-    fields: dict[str, Any] = {
-        "operation": Operation.DELETED if document is None else Operation.CREATED,
-        "resource": resource,
-        "kind": kind.value,
-        "id": identifier,
-        "key": key,
-        "identity": {"id": identifier, **dict(zip(names, key, strict=True))},
-        "document": None if document is None else {"sourcedId": identifier, **document},
-        "previous": None,
-        "remote_id": None,
-        "etag": None,
-        "in_doubt": False,
-        "municipality": TOWN,
-        "institution": key[0],
-        "version": 1,
-        "sequence": 1,
-        "cause": "test",
-        "time": datetime(2026, 11, 20, tzinfo=UTC),
-        "delivery_key": f"{identifier}-1",
-    }
-    return Command(**{**fields, **changes})
+    return made(resource, *_KINDS[resource], key, document, **changes)
 
 
 def school(number: str = SCHOOL, **fields: Any) -> Command:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -95,7 +95,18 @@ _KINDS = {
 
 
 def command(resource: str, key: Key, document: Mapping[str, Any] | None, **changes: Any) -> Command:
-    kind, names = _KINDS[resource]
+    return made(resource, *_KINDS[resource], key, document, **changes)
+
+
+def made(
+    resource: str,
+    kind: Kind,
+    names: Sequence[str],
+    key: Key,
+    document: Mapping[str, Any] | None,
+    **changes: Any,
+) -> Command:
+    """A command about an entity of a kind, its key under these names."""
     identifier = key_id(kind, *key)
     fields: dict[str, Any] = {
         "operation": Operation.DELETED if document is None else Operation.CREATED,

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from bridge.engine.audit import GENESIS, AuditBook, Verdict, canonical, link_hash, verify
 from bridge.ports import AuditRow
 from bridge.testing.memory import MemoryStore
-from tests.support.engine import MORNING, STEADY
+from tests.support.anything import STEADY
+from tests.support.engine import MORNING
 
 Tamper = Callable[[list[AuditRow]], list[AuditRow]]
 

@@ -19,6 +19,7 @@ from bridge.engine.guard import GuardPolicy
 from bridge.engine.refresh import announce
 from bridge.engine.views import Scope
 from bridge.mapping import Choice, load_mapping, resolve
+from tests.support.anything import WHOLE_LINE, schools
 from tests.support.engine import (
     LEADER,
     MORNING,
@@ -26,12 +27,10 @@ from tests.support.engine import (
     SCHOOL,
     TEACHER,
     TOWN,
-    WHOLE_LINE,
     Bench,
     group,
     header,
     pupil,
-    schools,
     teacher,
 )
 

@@ -15,11 +15,11 @@ from bridge.engine.detect import Detection, detect
 from bridge.engine.merge import merge
 from bridge.engine.normalise import Normalised, normalise
 from bridge.testing.memory import MemoryStore
+from tests.support.anything import STEADY, schools
 from tests.support.engine import (
     MORNING,
     OTHER_SCHOOL,
     SCHOOL,
-    STEADY,
     TOWN,
     external,
     group,
@@ -29,7 +29,6 @@ from tests.support.engine import (
     parent,
     pupil,
     rows_of,
-    schools,
     teacher,
 )
 

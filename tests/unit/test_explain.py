@@ -14,7 +14,8 @@ from bridge.mapping import Ref, Resource, Rule, TargetMapping, narrow, presets
 from bridge.mapping.explain import Condition, Explanation, Fate, FieldFate, Result, explain, named_ids, unnamed
 from bridge.mapping.load import load_mapping
 from bridge.mapping.rules import Choice, Node
-from tests.support.engine import STEADY, mapping_of
+from tests.support.anything import STEADY
+from tests.support.engine import mapping_of
 
 REFS = [Ref(Kind.PERSON, name) for name in ("p1", "p2", "p3")]
 

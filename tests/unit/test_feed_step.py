@@ -13,7 +13,8 @@ from bridge.engine.compact import compact
 from bridge.engine.feed import Inlet
 from bridge.testing.memory_bus import MemoryBus
 from bridge.testing.memory_feed import MemoryFeed, MemoryQueue
-from tests.support.engine import OTHER_SCHOOL, SCHOOL, STEADY, TOWN, Bench, pupil
+from tests.support.anything import STEADY
+from tests.support.engine import OTHER_SCHOOL, SCHOOL, TOWN, Bench, pupil
 from tests.support.feed_step import JSON, XML, Letter, OneLetter, Refusing, SubscribedSource, Town, raising
 
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from bridge.domain.errors import SourceUnavailable, StoreUnavailable
 from bridge.engine.feed import feed_step
 from bridge.ports import FEED, Reader, Store, Subscription, UnitOfWork
-from tests.support.engine import STEADY, TOWN, pupil
+from tests.support.anything import STEADY
+from tests.support.engine import TOWN, pupil
 from tests.support.feed_step import AT_ONCE, OneLetter, Refusing, Town, raising
 
 

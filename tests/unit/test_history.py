@@ -18,7 +18,8 @@ from bridge.engine.history import Compacted, Place, State, Told, fold, snapshot
 from bridge.engine.replay import Span, replay
 from bridge.ports import Store
 from bridge.testing.memory import MemoryStore
-from tests.support.engine import OTHER_SCHOOL, SCHOOL, STEADY, TOWN, Bench, group, header, parent, pupil, schools
+from tests.support.anything import STEADY, schools
+from tests.support.engine import OTHER_SCHOOL, SCHOOL, TOWN, Bench, group, header, parent, pupil
 from tests.support.history import (
     BRIEF,
     START,

@@ -15,11 +15,11 @@ from bridge.domain.ids import Key
 from bridge.domain.records import Quarantined, Record
 from bridge.engine.identity import ANOTHER_PERSON, TWO_PEOPLE, conflicts, set_conflicts_aside
 from bridge.engine.normalise import Normalised
+from tests.support.anything import STEADY
 from tests.support.engine import (
     MORNING,
     OTHER_SCHOOL,
     SCHOOL,
-    STEADY,
     TOWN,
     Bench,
     found,

@@ -11,20 +11,9 @@ from bridge.domain.outcomes import Deferred, Rejected
 from bridge.domain.records import Record
 from bridge.engine.guard import GuardPolicy
 from bridge.ports import Ledger
+from tests.support.anything import WHOLE_LINE, schools
 from tests.support.deliveries import AWAY
-from tests.support.engine import (
-    PLATFORM,
-    TARGET,
-    WHOLE_LINE,
-    Bench,
-    group,
-    header,
-    mapping_of,
-    parent,
-    person_id,
-    pupil,
-    schools,
-)
+from tests.support.engine import PLATFORM, TARGET, Bench, group, header, mapping_of, parent, person_id, pupil
 
 ANE = person_id("ane")
 FREE = GuardPolicy(max_deleted_percent=None, max_created_percent=None, max_updated_percent=None)

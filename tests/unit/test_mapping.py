@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,9 @@ from bridge.domain.errors import MappingError
 from bridge.engine.codec import encode_body
 from bridge.mapping import Ref, TargetMapping, load_mapping, look_up, presets, references, resolve
 from bridge.mapping.view import is_number
-from tests.support.engine import WHOLE_LINE, Bench, group, mapping_of, parent, pupil, teacher
+from tests.support.anything import WHOLE_LINE
+from tests.support.bodies import places
+from tests.support.engine import Bench, group, mapping_of, parent, pupil, teacher
 
 
 def resource(fields: str, extra: str = "") -> TargetMapping:
@@ -333,18 +334,6 @@ class TestACprNumber:
 # ---------------------------------------------------------------- properties
 
 
-def _keys(value: Any, at: str = "") -> Iterator[str]:
-    match value:
-        case dict():
-            for name, child in value.items():
-                yield from _keys(child, f"{at}.{name}" if at else name)
-        case list():
-            for child in value:
-                yield from _keys(child, f"{at}[]")
-        case _:
-            yield at
-
-
 _VALUES = st.recursive(
     st.none() | st.booleans() | st.text(max_size=3) | st.integers(0, 3),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
@@ -379,7 +368,7 @@ def test_a_body_has_no_key_that_the_mapping_does_not_name(fields: dict[str, Any]
     made = mapping.render(Kind.PERSON, view)
     assert made is not None
     allowed = [place for place, _ in mapping.resources[0].leaves()]
-    for place in _keys(made[1]):
+    for place in places(made[1]):
         # below a leaf is the value that it names, whole
         assert any(place == one or place.startswith((f"{one}.", f"{one}[]")) for one in allowed)
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from bridge.domain.entities import Contribution, Kind, Person, Phone, Role
 from bridge.domain.privacy import WITHHELD_NAME, visible
 from bridge.engine.merge import SourceTimes, merge
-from tests.support.engine import MORNING, OTHER_SCHOOL, SCHOOL, STEADY, Bench, header, human, pupil
+from tests.support.anything import STEADY
+from tests.support.engine import MORNING, OTHER_SCHOOL, SCHOOL, Bench, header, human, pupil
 
 EVENING = MORNING + timedelta(hours=12)
 

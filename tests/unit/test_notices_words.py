@@ -14,7 +14,8 @@ from bridge.adapters.notify_webhook import payload
 from bridge.engine.notice_texts import Writer
 from bridge.engine.notices import hand_over
 from bridge.ports import Notice
-from tests.support.engine import MORNING, STEADY, TOWN
+from tests.support.anything import STEADY
+from tests.support.engine import MORNING, TOWN
 from tests.support.notices import PEOPLE, Town, a_hold
 
 

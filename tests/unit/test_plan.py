@@ -21,13 +21,13 @@ from bridge.domain.records import Record
 from bridge.engine.guard import GuardPolicy
 from bridge.engine.plan import Plan, Step, foresee, plan
 from bridge.observe import explained
+from tests.support.anything import WHOLE_LINE, schools
 from tests.support.engine import (
     OTHER_SCHOOL,
     PLATFORM,
     SCHOOL,
     TARGET,
     TOWN,
-    WHOLE_LINE,
     Bench,
     group,
     header,
@@ -35,7 +35,6 @@ from tests.support.engine import (
     parent,
     person_id,
     pupil,
-    schools,
     teacher,
 )
 from tests.support.trace import EVERYTHING

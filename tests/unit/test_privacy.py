@@ -13,7 +13,8 @@ from bridge.domain.entities import VALUE_FIELDS, Address, Kind, Person, Phone
 from bridge.domain.privacy import WITHHELD_NAME, Protection, visible
 from bridge.engine.refresh import refresh
 from bridge.engine.views import Scope, views
-from tests.support.engine import OTHER_SCHOOL, SCHOOL, STEADY, TOWN, Bench, header, human, parent, pupil
+from tests.support.anything import STEADY
+from tests.support.engine import OTHER_SCHOOL, SCHOOL, TOWN, Bench, header, human, parent, pupil
 
 WITHHELD = ("address", "home_phone", "work_phone", "mobile_phone", "email", "photo_id")
 FULL = human(

@@ -13,19 +13,18 @@ from hypothesis import strategies as st
 from bridge.domain.entities import Address, Kind
 from bridge.domain.events import Event, attributes
 from bridge.domain.records import Noted, Quarantined, Record
+from tests.support.anything import WHOLE_LINE, schools
 from tests.support.engine import (
     MORNING,
     OTHER_SCHOOL,
     SCHOOL,
     TOWN,
-    WHOLE_LINE,
     Bench,
     group,
     header,
     parent,
     person_id,
     pupil,
-    schools,
     teacher,
 )
 

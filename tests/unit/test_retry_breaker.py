@@ -12,7 +12,8 @@ from bridge.domain.errors import ContractBroken, TargetError, TargetUnauthorised
 from bridge.engine.breaker import Breaker, is_paused, reason_of
 from bridge.engine.retry import RetryPolicy
 from bridge.ports import TargetState
-from tests.support.engine import MORNING, STEADY, TARGET
+from tests.support.anything import STEADY
+from tests.support.engine import MORNING, TARGET
 
 POLICY = RetryPolicy(
     base=timedelta(seconds=10), ceiling=timedelta(minutes=5), retry_after_cap=timedelta(minutes=30)

@@ -8,12 +8,13 @@ import pytest
 
 from bridge.connector import TargetUnavailable
 from bridge.domain.ids import TargetId
-from bridge.engine.breaker import RETIRED, SHADOW, hurry, resume, switch_off, unpause
+from bridge.engine.breaker import hurry, resume, switch_off, unpause
 from bridge.engine.compare import compare
 from bridge.engine.handover import may_be_fetched
 from bridge.engine.plan import plan
 from bridge.engine.refresh import forget_target, refresh
 from bridge.mapping import load_mapping
+from bridge.ports import RETIRED, SHADOW
 from tests.support.engine import PLATFORM, TARGET, Bench, group, mapping_of, parent, pupil, teacher
 
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from bridge.connector import TargetGone
-from bridge.engine.breaker import RETIRED, SHADOW, resume, switch_off, unpause
+from bridge.engine.breaker import resume, switch_off, unpause
+from bridge.ports import RETIRED, SHADOW
 from tests.support.engine import TARGET, Bench, pupil
 
 

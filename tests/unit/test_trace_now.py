@@ -17,11 +17,11 @@ from bridge.engine.merge import merge
 from bridge.engine.trace_merge import decide
 from bridge.engine.views import Scope
 from bridge.ports import Approval, Hold
+from tests.support.anything import STEADY
 from tests.support.engine import (
     MORNING,
     OTHER_SCHOOL,
     SCHOOL,
-    STEADY,
     TARGET,
     TOWN,
     Bench,
