@@ -316,6 +316,7 @@ target_states = Table(
     _number("drifted", default="0"),
     _number("foreign", default="0"),
     _number("announced_at", nullable=True),
+    Column("told", Text),
 )
 
 shelves = Table("shelves", metadata, _text("target", is_key=True), _number("version"), _number("changed_at"))

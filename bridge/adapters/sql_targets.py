@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+
 from sqlalchemy import select
 
 from bridge.adapters.sql_schema import from_stored, target_states, to_stored
 from bridge.adapters.sql_transaction import SqlPart, StoredRow
 from bridge.domain.ids import TargetId
 from bridge.ports import TargetState
+
+Told = Mapping[tuple[str, str], frozenset[str]]
 
 
 class SqlTargets(SqlPart):
@@ -33,6 +38,7 @@ class SqlTargets(SqlPart):
             state.drifted,
             state.foreign,
             to_stored(state.announced_at),
+            _to_text(state.told) if state.told is not None else None,
         )
         self._tx.put(target_states, [row])
 
@@ -49,4 +55,13 @@ def _target_state(row: StoredRow) -> TargetState:
         drifted=row.drifted,
         foreign=row.foreign,
         announced_at=from_stored(row.announced_at),
+        told=_from_text(row.told) if row.told is not None else None,
     )
+
+
+def _to_text(told: Told) -> str:
+    return json.dumps([[*place, *sorted(paths)] for place, paths in sorted(told.items())])
+
+
+def _from_text(text: str) -> Told:
+    return {(resource, name): frozenset(paths) for resource, name, *paths in json.loads(text)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bridge.adapters.clock import SystemClock
@@ -113,19 +113,11 @@ class Bridge(Parts):
         with sole_use(self.settings.state_folder):
             with self.store.write() as uow:
                 closed = self.book().close_open(uow)
-                self._forget_renderings(uow)
                 self._forget_sources(uow)
             try_mended(self.store)
             if closed:
                 log.emit(LogEvent.AUDIT_RESOLVED, count=closed)
             yield
-
-    def _forget_renderings(self, uow: UnitOfWork) -> None:
-        """A target that is not configured misses changes: should it come back, all of it is rendered anew."""
-        configured = {target.id for target in self.settings.targets}
-        for state in uow.target_states():
-            if state.target not in configured and state.rendering is not None:
-                uow.put_target_state(replace(state, rendering=None))
 
     def _forget_sources(self, uow: UnitOfWork) -> None:
         """How a source fares that nobody has configured any more needs nobody."""

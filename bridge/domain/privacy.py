@@ -16,6 +16,8 @@ PHONES = ("home_phone", "work_phone", "mobile_phone")
 WITHHELD_NAME = ("Navn", "Beskyttet")
 """Stands for the name of a protected person whom the source gave no alias."""
 _WITHHELD = ("address", *PHONES, "email", "photo_id")
+INITIALS = ("short_name", "affiliations.short_name")
+"""Made of the name: a field of an affiliation, and of a person's affiliations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +39,9 @@ class Protection:
 
     @property
     def fields(self) -> frozenset[str]:
-        """The fields of a person that may look otherwise to a target than they are."""
+        """What of a person may look otherwise to a target than it is."""
         if self.whole:
-            return frozenset({"given_name", "family_name", *_WITHHELD})
+            return frozenset({"given_name", "family_name", *_WITHHELD, *INITIALS})
         return frozenset(PHONES) if self.numbers else frozenset()
 
 

@@ -14,7 +14,7 @@ from bridge.engine.desire import Rendering
 from bridge.engine.leavers import Leaving
 from bridge.engine.views import views
 from bridge.engine.words import protected_users, protection, words
-from bridge.mapping import resolve
+from bridge.mapping import Told, resolve
 from bridge.ports import URGENT, Delivery, Desired, Reader, UnitOfWork
 
 _NOBODY = dict(zip(("given_name", "family_name"), WITHHELD_NAME, strict=True))
@@ -23,16 +23,24 @@ _NOBODY = dict(zip(("given_name", "family_name"), WITHHELD_NAME, strict=True))
 Masks = Mapping[CanonicalId, dict[str, Any] | None]
 
 
+_TELLING = (Kind.PERSON, Kind.AFFILIATION)
+
+
+def user_of(row: Delivery) -> str:
+    """The user id of whom a delivery of a person or of an affiliation tells."""
+    return row.key[0] if row.kind is Kind.PERSON else row.key[1]
+
+
 def protected_people(reader: Reader, municipality: str, rows: Iterable[Delivery]) -> set[Key]:
     """Those of the persons that these deliveries are about of whom something is protected now."""
     users = {row.key[0] for row in rows if row.kind is Kind.PERSON}
     return {(user,) for user in protected_users(reader, municipality, users)}
 
 
-def _stated(reader: Reader, municipality: str, rows: Iterable[Delivery]) -> dict[Key, Protection | None]:
+def _stated(reader: Reader, municipality: str, users: set[str]) -> dict[str, Protection | None]:
     """What is stated to be protected of persons; None of those of whom nobody says anything any more."""
-    told = words(reader, municipality, {row.key[0] for row in rows if row.kind is Kind.PERSON})
-    return {(user,): protection(said) if said else None for user, said in told.items()}
+    told = words(reader, municipality, users)
+    return {user: protection(said) if said else None for user, said in told.items()}
 
 
 def masks(reader: Reader, rendering: Rendering, leaving: Leaving, rows: Iterable[Delivery]) -> Masks:
@@ -43,21 +51,33 @@ def masks(reader: Reader, rendering: Rendering, leaving: Leaving, rows: Iterable
     not applied yet. None: the account can only go, for nobody can say what it shows, or nobody is stored any more
     of whom a protection was on its way. Where an attempt is in doubt, the target may know more than it confirmed.
     """
-    rows = [row for row in rows if row.kind is Kind.PERSON and (row.confirmed_body is not None or row.in_doubt)]
-    stated = _stated(reader, rendering.scope.municipality, rows)
-    hidden = {key: told.fields for key, told in stated.items() if told and told.fields}
-    seen = views(reader, rendering.scope, Kind.PERSON, hidden)
+    rows = [row for row in rows if row.kind in _TELLING and (row.confirmed_body is not None or row.in_doubt)]
+    stated = _stated(reader, rendering.scope.municipality, {user_of(row) for row in rows})
+    hidden = {user: said.fields for user, said in stated.items() if said and said.fields}
+    seen = {
+        (kind, key): view
+        for kind in _TELLING
+        for key, view in views(
+            reader, rendering.scope, kind, {row.key for row in rows if row.kind is kind and user_of(row) in hidden}
+        ).items()
+    }
+    told = reader.target_state(rendering.target).told if hidden else None
     found: dict[CanonicalId, dict[str, Any] | None] = {}
     for row in rows:
-        if stated[row.key] is None and row.rank == URGENT:
+        user = user_of(row)
+        if stated[user] is None and row.rank == URGENT:
             found[row.id] = None
-        elif row.key in hidden:
+        elif user in hidden:
             known = decode_body(row.confirmed_body) if row.confirmed_body is not None else None
-            view = seen.get(row.key, _NOBODY)
-            body = _masked(rendering, leaving, row, known, hidden[row.key], view) if known is not None else None
+            view = seen.get((row.kind, row.key), _unseen(row))
+            body = _masked(rendering, leaving, row, known, hidden[user], view, told) if known is not None else None
             if body is None or body != known or row.in_doubt:
                 found[row.id] = body
     return found
+
+
+def _unseen(row: Delivery) -> Mapping[str, Any]:
+    return _NOBODY if row.kind is Kind.PERSON else {"institution_number": row.institution}
 
 
 def _masked(
@@ -67,9 +87,10 @@ def _masked(
     known: Mapping[str, Any],
     fields: Collection[str],
     view: Mapping[str, Any],
+    told: Told | None,
 ) -> dict[str, Any] | None:
     resource = next((one for one in rendering.mapping.resources_of(view) if one.name == row.resource), None)
-    body = resource.remade(known, fields, view) if resource else None
+    body = resource.remade(known, fields, view, told) if resource else None
     if body is None:
         return None
     asleep = {name: known[name] for name in leaving.inactive.get(row.resource, ()) if name in known}
@@ -84,7 +105,9 @@ def protect(
     When the mapping is applied, or taken back, everything is rendered anew.
     """
     name, scope = rendering.target, rendering.scope
-    ids = [scope.id(Kind.PERSON, key) for key in people]
+    users = [user for (user,) in people]
+    ids = [scope.id(Kind.PERSON, (user,)) for user in users]
+    ids += [scope.id(Kind.AFFILIATION, key) for key in _with_initials(uow, rendering, users)]
     rows = [row for identity in ids if (row := uow.delivery(name, identity)) is not None]
     found = masks(uow, rendering, leaving or Leaving(), rows)
     wanted = [
@@ -93,6 +116,15 @@ def protect(
         if row.id in found or (row.rank == URGENT and row.confirmed is not None)
     ]
     uow.put_desired([_urgent(row, digest) for row, digest in wanted], now)
+
+
+def _with_initials(reader: Reader, rendering: Rendering, users: Collection[str]) -> list[Key]:
+    """The affiliations of these people, where the target may have been told of them more than that they are."""
+    told = reader.target_state(rendering.target).told
+    if told is not None and not any("short_name" in paths for paths in told.values()):
+        return []
+    worn = reader.entities_by_person(rendering.scope.municipality, Kind.AFFILIATION, users)
+    return [row.key for row in worn]
 
 
 def _urgent(row: Delivery, wanted: bytes | None) -> Desired:

@@ -18,7 +18,7 @@ from bridge.engine.desire import Rendered, Rendering, desired_row, render
 from bridge.engine.holding import SNAPSHOT
 from bridge.engine.lane import Lane
 from bridge.engine.leavers import kept_until
-from bridge.engine.masking import masks, protect, protected_people
+from bridge.engine.masking import masks, protect, protected_people, user_of
 from bridge.engine.views import Scope
 from bridge.mapping import narrow, references, resolve
 from bridge.ports import (
@@ -69,7 +69,7 @@ def protections(uow: UnitOfWork, lane: Lane, limit: int, now: datetime) -> list[
     """What is protected by now of whom a target knows whose mapping waits for a person."""
     name = lane.rendering.target
     urgent = [row for row in uow.due(name, now, _PAGE) if row.rank == URGENT and row.desired is not None]
-    protect(uow, lane.rendering, [row.key for row in urgent], now, lane.leaving)
+    protect(uow, lane.rendering, {(user_of(row),) for row in urgent}, now, lane.leaving)
     rows = [uow.delivery(name, row.id) or row for row in urgent]
     return _masking(uow, lane, rows, now)[:limit]
 

@@ -115,7 +115,17 @@ def _record(
         stepped = desire(uow, rendering, subjects, run.at, here)
         _hasten(uow, rendering, ((user_id,) for user_id, is_any in detection.hiding.items() if is_any), run.at)
         account(uow, rendering, detection.changes, subjects, stepped)
+    _owe(uow, municipality, renderings, len(changed))
     return Recorded(detection.changes, last)
+
+
+def _owe(uow: UnitOfWork, municipality: str, renderings: Sequence[Rendering], number: int) -> None:
+    """Count what a target misses that is not configured now: should it come back, all of it is rendered anew."""
+    configured = {rendering.target for rendering in renderings}
+    for state in uow.target_states():
+        is_here = state.target.partition("/")[0] == municipality
+        if is_here and state.target not in configured and state.rendering is not None:
+            uow.count_changes(state.target, accepted=number, unapplied=number)
 
 
 def _hasten(uow: UnitOfWork, rendering: Rendering, urgent: Iterable[Key], now: datetime) -> None:

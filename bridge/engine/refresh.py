@@ -25,7 +25,8 @@ from bridge.engine.guard import MAPPING_REMOVES, OTHER_SYSTEM, GuardPolicy
 from bridge.engine.holding import TARGET, in_place_of, still_agreed
 from bridge.engine.scan import living_rows
 from bridge.engine.shelf import SERVED
-from bridge.ports import GONE, HELD, SHADOW, Delivery, Desired, Hold, Reader, Store, UnitOfWork
+from bridge.mapping import Told
+from bridge.ports import GONE, HELD, SHADOW, Delivery, Desired, Hold, Reader, Store, TargetState, UnitOfWork
 
 _UNSETTLED = ("open", "approved")
 _PAGE = 500
@@ -40,11 +41,12 @@ def refresh(
     back, what was recorded meanwhile is rendered after all.
     """
     with store.read() as reader:
-        last = reader.target_state(rendering.target).rendering
+        state = reader.target_state(rendering.target)
+        last = state.rendering
         is_applied = last == rendering.digest
         is_behind = reader.ledger(rendering.target).unapplied > 0
         is_held = any(hold.state in _UNSETTLED for hold in _holds_of(reader, rendering))
-        if is_applied and not is_behind and not is_held:
+        if is_applied and not is_behind and not is_held and state.told is not None:
             return True
     with store.write() as uow:
         if is_applied and not is_behind:
@@ -79,7 +81,7 @@ def forget_target(uow: UnitOfWork, target: TargetId) -> int:
     it is sent, handed over or fetched again; whether it is switched on stays."""
     number = uow.forget_deliveries(target)
     uow.forget_shelf(target)
-    uow.put_target_state(replace(uow.target_state(target), rendering=None))
+    uow.put_target_state(replace(uow.target_state(target), rendering=None, told=None))
     return number
 
 
@@ -199,9 +201,10 @@ def _is_approved(
 def _settle(uow: UnitOfWork, rendering: Rendering, now: datetime) -> None:
     state = uow.target_state(rendering.target)
     is_elsewhere = state.rendering is not None and system_of(state.rendering) != rendering.system
+    told = _told(state, rendering)
     if is_elsewhere and state.pause_reason == GONE:  # it was the old system that is gone
         resume(uow, rendering.target)
-    uow.put_target_state(replace(uow.target_state(rendering.target), rendering=rendering.digest))
+    uow.put_target_state(replace(uow.target_state(rendering.target), rendering=rendering.digest, told=told))
     is_new = state.rendering is None and state.last_success_at is None and state.paused_until is None
     if is_new and rendering.in_shadow:
         switch_off(uow, rendering.target, SHADOW)
@@ -210,6 +213,13 @@ def _settle(uow: UnitOfWork, rendering: Rendering, now: datetime) -> None:
             continue
         is_this = hold.state == "approved" and hold.digest == rendering.digest
         uow.set_hold_state(hold.id, "applied" if is_this else "superseded", hold.decided_by, now)
+
+
+def _told(state: TargetState, rendering: Rendering) -> Told:
+    """What a target's bodies may show from now on: what was made by earlier mappings may still be there."""
+    earlier = state.told or {}
+    now = rendering.mapping.tells()
+    return {place: earlier.get(place, frozenset()) | now.get(place, frozenset()) for place in {*earlier, *now}}
 
 
 def _hold(

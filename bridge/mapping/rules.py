@@ -62,6 +62,8 @@ class Rule:
 
 
 Node = Rule | dict[str, "Node"] | list["Node"]
+Told = Mapping[tuple[str, str], frozenset[str]]
+"""What fields of bodies may show, by resource and field: fields of views, parts by dotted path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +86,20 @@ class Resource:
         return body
 
     def remade(
-        self, body: Mapping[str, Any], changed: Collection[str], view: Mapping[str, Any]
+        self, body: Mapping[str, Any], changed: Collection[str], view: Mapping[str, Any], told: Told | None
     ) -> dict[str, Any] | None:
         """Return a body with those of its fields made anew that may show any of these fields of a view.
 
-        What the resource does not name is left out: nobody can say what it shows. None when a value is absent that
-        is required.
+        `told` says what each of its fields may show, None where nobody knows. A field that would now be made of
+        something else keeps its value where it would be the same, and is left out where not: this resource may not
+        be what the target is told by. What it does not name is left out too. None when a value is absent that is
+        required.
         """
         again = {}
         try:
             for name in body.keys() & self.fields.keys():
-                node = self.fields[name]
-                is_open = _reads(node).isdisjoint(changed)
-                again[name] = body[name] if is_open else _render(node, view, None)[0]
+                shown = None if told is None else told.get((self.name, name))
+                again[name] = _again(self.fields[name], body[name], changed, view, shown)
         except _RequiredMissing:
             return None
         return {name: value for name, value in again.items() if value is not None}
@@ -146,7 +149,16 @@ class TargetMapping:
 
     def names(self, kind: Kind, name: str) -> bool:
         """Whether a body of this kind may show this field of the view."""
-        return any(name in _reads(one.fields) for one in self.variants() if one.kind is kind)
+        read = (_reads(one.fields) for one in self.variants() if one.kind is kind)
+        return any(path.partition(".")[0] == name for paths in read for path in paths)
+
+    def tells(self) -> Told:
+        """What each field of each resource may show, whichever school it is made for."""
+        told: dict[tuple[str, str], frozenset[str]] = {}
+        for one in self.variants():
+            for name, node in one.fields.items():
+                told[one.name, name] = told.get((one.name, name), frozenset()) | _reads(node)
+        return told
 
     def variants(self) -> Iterator[Resource]:
         """Yield every resource, then those of each school that has them otherwise."""
@@ -191,9 +203,22 @@ def _is_required(node: Node) -> bool:
 
 
 def _reads(node: Node) -> set[str]:
-    """The fields of a view that a node looks at."""
-    rules = [rule for _, rule in _leaves(node, "")]
-    return {path.partition(".")[0] for rule in rules for path in rule.reads}
+    """The fields of a view that a node looks at, parts by dotted path."""
+    return {path for _, rule in _leaves(node, "") for path in rule.reads}
+
+
+def _again(
+    node: Node, known: Any, changed: Collection[str], view: Mapping[str, Any], shown: frozenset[str] | None
+) -> Any:
+    """What becomes of a known value, made of what is `shown`, when this has changed; None: it is left out."""
+    if shown is not None and not any(path in changed or path.partition(".")[0] in changed for path in shown):
+        return known
+    fresh = _render(node, view, None)[0]
+    if fresh == known or (shown is not None and shown >= _reads(node)):
+        return fresh
+    if any(rule.required for name, rule in _leaves(node, "") if "[]" not in name):
+        raise _RequiredMissing
+    return None
 
 
 # ---------------------------------------------------------------- rendering

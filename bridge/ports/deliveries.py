@@ -93,7 +93,9 @@ class TargetState:
     """What is known of a target as a whole. `rendering` is the digest of mapping and scope last applied.
 
     `reconciled_at` is when all that it has was last read back; `drifted` of it differed and was not set right,
-    `foreign` was not ours. `announced_at` is when groups that begin soon were last looked for.
+    `foreign` was not ours. `announced_at` is when groups that begin soon were last looked for. `told`: what may
+    show in a field of a body, by resource and field, after every mapping that was ever applied; None where nobody
+    knows.
     """
 
     target: TargetId
@@ -106,6 +108,7 @@ class TargetState:
     drifted: int = 0
     foreign: int = 0
     announced_at: datetime | None = None
+    told: Mapping[tuple[str, str], frozenset[str]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

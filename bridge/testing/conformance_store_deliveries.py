@@ -336,7 +336,8 @@ class TargetConformance:
             assert reader.target_states() == []
 
     def test_the_state_of_a_target_is_replaced(self, store: Store) -> None:
-        state = TargetState(TARGET, "digest", later(60), "unauthorised", 3, NOW, announced_at=later(5))
+        told = {("User", "name"): frozenset({"given_name", "family_name"}), ("User", "active"): frozenset[str]()}
+        state = TargetState(TARGET, "digest", later(60), "unauthorised", 3, NOW, announced_at=later(5), told=told)
         with store.write() as uow:
             uow.put_target_state(TargetState(TARGET))
             uow.put_target_state(state)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.domain.ids import TargetId
 from bridge.domain.outcomes import Deferred, Rejected
 from bridge.domain.records import Record
 from bridge.engine.guard import GuardPolicy
@@ -84,6 +85,23 @@ def test_a_change_that_waits_with_a_changed_mapping_is_told_so() -> None:
     assert ledger(bench).unapplied == 3
     bench.decide(bench.holds("open")[0].id, approve=True)
     bench.refresh()
+    assert (ledger(bench).unapplied, ledger(bench).imbalance) == (0, 0)
+
+
+def test_a_target_that_was_out_of_the_configuration_catches_up() -> None:
+    bench = Bench(policy=FREE)
+    bench.take(group("1A"), pupil("ane"))
+    bench.drain()
+    here = bench.rendering
+    bench.rendering = replace(here, target=TargetId("101/other"))
+    later(bench, group("1A"), pupil("ane", given_name="Rose"), pupil("bo"))
+    bench.rendering = here
+    assert ledger(bench).unapplied > 0
+    assert bench.refresh()
+    assert [command.document["givenName"] for command in bench.drain() if command.kind == "person"] == [
+        "Rose",
+        "Bo",
+    ]
     assert (ledger(bench).unapplied, ledger(bench).imbalance) == (0, 0)
 
 

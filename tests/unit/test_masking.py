@@ -10,9 +10,11 @@ import pytest
 
 from bridge.connector import Command
 from bridge.domain.changes import Operation
+from bridge.domain.entities import Kind
 from bridge.domain.outcomes import Deferred
 from bridge.engine.guard import GuardPolicy, Limits
 from bridge.engine.keep import keep
+from bridge.engine.leavers import Leaving
 from bridge.engine.plan import plan
 from bridge.engine.views import Scope
 from bridge.ports import HELD, KEPT, KeptPerson
@@ -27,6 +29,7 @@ from tests.support.engine import (
     external,
     group,
     header,
+    key_id,
     mapping_of,
     parent,
     person_id,
@@ -39,6 +42,21 @@ OTHERS = tuple(f"p{number}" for number in range(8))
 REAL = {"family_name": "Rigtig", "email": "ane@x.example"}
 ALIAS = {**REAL, "alias_given_name": "Rose", "alias_family_name": "Have"}
 STAFF_ONLY = PLATFORM.replace("[student, employee]", "[employee]")
+EMAIL = next(line.strip() for line in PLATFORM.splitlines() if "email:" in line)
+SCHOOL_SHOWS = """
+institutions:
+  "{school}":
+    resources:
+      User: {{fields: {{nick: {{from: given_name, purpose: x}}}}}}
+"""
+STAFF = """
+  Post:
+    entity: affiliation
+    when: {kind: employee}
+    fields:
+      person: {from: person, purpose: x}
+      initials: {from: short_name, purpose: x}
+"""
 MASKED = {"userName": "ane", "givenName": "Rose", "familyName": "Have"}
 
 
@@ -103,6 +121,58 @@ class TestWhileAMappingWaits:
         bench = self.held(PLATFORM[: PLATFORM.index("  User:")] + PLATFORM[PLATFORM.index("  Group:") :])
         protect(bench)
         assert [(c.operation, c.previous) for c in bench.drain()] == [(Operation.DELETED, None)]
+
+    def test_a_name_goes_from_a_field_that_the_new_mapping_makes_of_something_else(self) -> None:
+        bench = bench_of(mapping=mapping_of(PLATFORM.replace(EMAIL, "nick: {from: given_name, purpose: x}")))
+        assert not bench.refresh(mapping_of(STAFF_ONLY.replace(EMAIL, "nick: {from: gender, purpose: x}")))
+        protect(bench, gender="F")
+        assert documents(bench.drain()) == [MASKED]
+
+    def test_a_name_goes_that_a_mapping_before_the_last_one_left_with_somebody_who_leaves(self) -> None:
+        bench = bench_of(
+            mapping=mapping_of(PLATFORM.replace(EMAIL, "nick: {from: given_name, purpose: x}")),
+            policy=GuardPolicy(deletion_grace=timedelta(days=30)),
+        )
+        bench.leaving = Leaving(inactive={"User": {"active": False}})
+        say(bench, group("1A"), *map(pupil, OTHERS))
+        assert bench.refresh(mapping_of(PLATFORM.replace(EMAIL, "nick: {from: user_id, purpose: x}")))
+        bench.drain()
+        say(bench, external("ane", protected=True, **ALIAS), school=OTHER_SCHOOL)
+        bench.drain()
+        assert bench.target.documents[ANE]["nick"] == "ane"
+
+    def test_an_account_goes_when_what_it_must_have_showed_the_name_and_is_now_made_of_something_else(
+        self,
+    ) -> None:
+        by_name = "nick: {from: family_name, required: true, purpose: x}"
+        bench = bench_of(mapping=mapping_of(PLATFORM.replace(EMAIL, by_name)))
+        assert not bench.refresh(mapping_of(STAFF_ONLY.replace(EMAIL, by_name.replace("family_name", "user_id"))))
+        protect(bench)
+        assert [(c.operation, c.previous) for c in bench.drain()] == [(Operation.DELETED, None)]
+
+    def test_a_name_goes_that_only_the_school_shows_that_is_left(self) -> None:
+        """What the school is told that the pupil belonged to says what the account may show."""
+        at_one = PLATFORM + SCHOOL_SHOWS.format(school=SCHOOL)
+        bench = bench_of(mapping=mapping_of(at_one))
+        assert bench.target.documents[ANE]["nick"] == "Ane"
+        assert not bench.refresh(mapping_of(STAFF_ONLY + SCHOOL_SHOWS.format(school=SCHOOL)))
+        say(bench, group("1A"), *map(pupil, OTHERS))
+        say(bench, group("1A"), pupil("ane", protected=True, **ALIAS), school=OTHER_SCHOOL)
+        bench.drain()
+        assert "Ane" not in str(bench.target.documents.get(ANE))
+
+    def test_initials_go_too(self) -> None:
+        bench = Bench(mapping=mapping_of(PLATFORM + STAFF))
+        records = [group("1A"), *map(pupil, OTHERS)]
+        bench.take(*records, teacher("bo", short_name="BoHo"), head=header(at=bench.clock.at))
+        bench.drain()
+        post = key_id(Kind.AFFILIATION, SCHOOL, "bo", "employee")
+        assert bench.target.documents[post]["initials"] == "BoHo"
+        assert not bench.refresh(mapping_of(PLATFORM.replace("[student, employee]", "[employee]") + STAFF))
+        say(bench, *records, teacher("bo", short_name="BoHo", protected=True, **ALIAS))
+        bench.drain()
+        assert "initials" not in bench.target.documents[post]
+        assert "BoHo" not in str(bench.target.documents)
 
     def test_nothing_is_sent_to_another_system(self) -> None:
         bench = bench_of()
