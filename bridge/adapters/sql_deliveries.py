@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import bindparam, case, delete, func, literal_column, select, update
+from sqlalchemy import LargeBinary, bindparam, case, cast, delete, func, literal_column, select, update
 
 from bridge.adapters.sql_schema import deliveries, drift, from_stored, ledgers, to_stored
 from bridge.adapters.sql_transaction import CHUNK, SqlPart, StoredRow, chunks
@@ -56,7 +56,8 @@ _LANE = (
     .order_by(_C.next_attempt_at, _C.id)
 )
 
-_IS_LOST = (bindparam("b_hash").is_(None)) & _C.confirmed.is_(None) & _C.confirmed_body.is_not(None)
+_IS_GONE = cast(bindparam("b_hash"), LargeBinary).is_(None)  # PostgreSQL asks of what type a null is
+_IS_LOST = _IS_GONE & _C.confirmed.is_(None) & _C.confirmed_body.is_not(None)
 _CHANGED = (
     "b_target",
     "b_id",

@@ -19,9 +19,10 @@ from sqlalchemy import (
     MetaData,
     SmallInteger,
     Table,
-    Text,
     text,
 )
+
+from bridge.adapters.sql_types import TEXT
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -55,7 +56,7 @@ def from_stored(number: int | None) -> datetime | None:
 
 
 def _text(name: str, *, is_key: bool = False) -> Column[str]:
-    return Column(name, Text, primary_key=is_key, nullable=False)
+    return Column(name, TEXT, primary_key=is_key, nullable=False)
 
 
 def _number(name: str, *, is_key: bool = False, nullable: bool = False, default: str | None = None) -> Column[int]:
@@ -65,7 +66,7 @@ def _number(name: str, *, is_key: bool = False, nullable: bool = False, default:
 
 
 def _json(name: str, empty: str) -> Column[str]:
-    return Column(name, Text, nullable=False, server_default=empty)
+    return Column(name, TEXT, nullable=False, server_default=empty)
 
 
 def _serial(name: str) -> Column[int]:
@@ -88,8 +89,8 @@ entities = Table(
     _text("kind", is_key=True),
     _text("key", is_key=True),
     _text("institution"),
-    Column("person", Text),
-    Column("other", Text),
+    Column("person", TEXT),
+    Column("other", TEXT),
     _text("id"),
     _number("version"),
     Column("hash", LargeBinary, nullable=False),
@@ -109,7 +110,7 @@ institution_states = Table(
     _text("source_times"),
     _number("recorded_at"),
     _text("run"),
-    Column("school_years", Text, nullable=False, server_default="{}"),
+    Column("school_years", TEXT, nullable=False, server_default="{}"),
 )
 
 subscriptions = Table(
@@ -117,10 +118,10 @@ subscriptions = Table(
     metadata,
     _text("municipality", is_key=True),
     _text("institution", is_key=True),
-    Column("agreement", Text),
+    Column("agreement", TEXT),
     _number("agreement_at", nullable=True),
     _number("failures"),
-    Column("reason", Text),
+    Column("reason", TEXT),
     _number("retry_at", nullable=True),
     _number("wanted_at", nullable=True),
     _number("asked_at", nullable=True),
@@ -140,17 +141,17 @@ runs = Table(
     _serial("number"),
     _text("id"),
     _text("municipality"),
-    Column("institution", Text),
+    Column("institution", TEXT),
     _number("at"),
     _text("result"),
-    Column("reason", Text),
-    Column("origin", Text),
-    Column("digest", Text),
+    Column("reason", TEXT),
+    Column("origin", TEXT),
+    Column("digest", TEXT),
     _number("changes"),
     _number("quarantined"),
     Column("is_last", SmallInteger, nullable=False),
     _number("export_time", nullable=True),
-    Column("sources", Text, nullable=False, server_default="[]"),
+    Column("sources", TEXT, nullable=False, server_default="[]"),
     _json("gone", "{}"),
     _where("runs", "last", ("municipality", "institution"), "is_last = 1"),
 )
@@ -163,8 +164,8 @@ quarantine = Table(
     _number("position", is_key=True),
     _text("path"),
     _text("reason"),
-    Column("user_id", Text),
-    Column("local_person_id", Text),
+    Column("user_id", TEXT),
+    Column("local_person_id", TEXT),
     _text("severity"),
     _text("run"),
 )
@@ -176,16 +177,16 @@ holds = Table(
     _text("municipality"),
     _text("institution"),
     _text("subject"),
-    Column("target", Text),
+    Column("target", TEXT),
     _text("digest"),
     _text("reasons"),
     _text("counts"),
     _text("people"),
     _text("state"),
     _number("opened_at"),
-    Column("origin", Text),
+    Column("origin", TEXT),
     _number("decided_at", nullable=True),
-    Column("decided_by", Text),
+    Column("decided_by", TEXT),
     _json("groups", "[]"),
     _json("withheld", "[]"),
     _json("approvals", "[]"),
@@ -238,14 +239,14 @@ deliveries = Table(
     _number("rank"),
     Column("desired", LargeBinary),
     Column("confirmed", LargeBinary),
-    Column("remote_id", Text),
-    Column("etag", Text),
+    Column("remote_id", TEXT),
+    Column("etag", TEXT),
     _number("version"),
     Column("in_doubt", SmallInteger, nullable=False),
     _number("attempts"),
     _number("next_attempt_at"),
     _text("state"),
-    Column("reason", Text),
+    Column("reason", TEXT),
     _number("updated_at"),
     Column("is_due", SmallInteger, Computed(IS_DUE, persisted=True), nullable=False),
     Column("lane", BigInteger, Computed(LANE, persisted=True), nullable=False),
@@ -307,16 +308,16 @@ target_states = Table(
     "target_states",
     metadata,
     _text("target", is_key=True),
-    Column("rendering", Text),
+    Column("rendering", TEXT),
     _number("paused_until", nullable=True),
-    Column("pause_reason", Text),
+    Column("pause_reason", TEXT),
     _number("failures"),
     _number("last_success_at", nullable=True),
     _number("reconciled_at", nullable=True),
     _number("drifted", default="0"),
     _number("foreign", default="0"),
     _number("announced_at", nullable=True),
-    Column("told", Text),
+    Column("told", TEXT),
 )
 
 shelves = Table("shelves", metadata, _text("target", is_key=True), _number("version"), _number("changed_at"))
@@ -345,9 +346,9 @@ audit = Table(
     _text("record"),
     Column("prev", LargeBinary, nullable=False),
     Column("hash", LargeBinary, nullable=False),
-    Column("intent", Text),
-    Column("closes", Text),
-    Column("subject", Text),
+    Column("intent", TEXT),
+    Column("closes", TEXT),
+    Column("subject", TEXT),
     _where("audit", "subject", ("subject", "seq"), "subject IS NOT NULL"),
     _where("audit", "closes", ("closes",), "closes IS NOT NULL"),
 )

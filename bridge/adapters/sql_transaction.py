@@ -12,6 +12,7 @@ from sqlalchemy import Connection, CursorResult, Dialect, Executable, Row, Table
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import Insert, UpdateBase
 
+from bridge.adapters import sql_copy
 from bridge.adapters.sql_errors import translated
 from bridge.domain.errors import StoreError
 
@@ -48,11 +49,21 @@ class Transaction:
 
     def add(self, table: Table, rows: Iterable[tuple[object, ...]]) -> None:
         """Insert rows with their values in the order of `writable(table)`."""
-        self._many(_insert_sql(table, self._connection.dialect), list(rows))
+        told = list(rows)
+        if self._is_worth_copying(told):
+            with translated(self._database):
+                sql_copy.copy(self._writing(), table, writable(table), told)
+        else:
+            self._many(_insert_sql(table, self._connection.dialect), told)
 
     def put(self, table: Table, rows: Iterable[tuple[object, ...]]) -> None:
         """Insert or replace by primary key, values in the order of `writable(table)`."""
-        self._many(_upsert_sql(table, self._connection.dialect), list(rows))
+        told = list(rows)
+        if self._is_worth_copying(told):
+            with translated(self._database):
+                sql_copy.merge(self._writing(), table, writable(table), told)
+        else:
+            self._many(_upsert_sql(table, self._connection.dialect), told)
 
     def change(self, statement: Update, names: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
         """Run an update for many rows; `names` says which bound parameter each place of a row fills."""
@@ -63,6 +74,9 @@ class Transaction:
         self.is_rolled_back = True
         with translated(self._database):
             self._connection.rollback()
+
+    def _is_worth_copying(self, rows: list[tuple[object, ...]]) -> bool:
+        return self._connection.dialect.name == "postgresql" and len(rows) >= sql_copy.WORTH_IT
 
     def _many(self, sql: str, rows: list[tuple[object, ...]]) -> None:
         connection = self._writing()

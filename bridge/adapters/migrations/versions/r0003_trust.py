@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from bridge.adapters.sql_types import TEXT
+
 revision = "0003"
 down_revision = "0002"
 
@@ -16,7 +18,7 @@ def _number(name: str, default: str | None = None, *, nullable: bool = False) ->
 
 
 def _text(name: str, default: str | None = None, *, nullable: bool = False) -> sa.Column[str]:
-    return sa.Column(name, sa.Text(), nullable=nullable, server_default=default)
+    return sa.Column(name, TEXT, nullable=nullable, server_default=default)
 
 
 def _index(table: str, name: str, columns: list[str], condition: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from bridge.adapters.sql_types import TEXT
+
 revision = "0005"
 down_revision = "0004"
 
@@ -36,7 +38,7 @@ def upgrade() -> None:
 
 
 def _text(name: str, *, is_key: bool = False) -> sa.Column[str]:
-    return sa.Column(name, sa.Text(), primary_key=is_key, nullable=False)
+    return sa.Column(name, TEXT, primary_key=is_key, nullable=False)
 
 
 def _number(name: str) -> sa.Column[int]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from bridge.adapters.sql_types import TEXT
+
 revision = "0006"
 down_revision = "0005"
 
 
 def upgrade() -> None:
-    op.add_column("target_states", sa.Column("told", sa.Text(), nullable=True))
+    op.add_column("target_states", sa.Column("told", TEXT, nullable=True))
