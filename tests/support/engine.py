@@ -49,7 +49,7 @@ from bridge.engine.retry import RetryPolicy
 from bridge.engine.views import Scope
 from bridge.mapping import TargetMapping, load_mapping
 from bridge.ports import Delivery, EntityRow, Hold, Run, Store, TargetState
-from bridge.testing.memory import MemoryStore
+from tests.support.stores import new_store
 
 TOWN = "101"
 SCHOOL = "101001"
@@ -343,7 +343,7 @@ class Bench:
         institutions: frozenset[str] | None = None,
         policy: GuardPolicy | None = None,
     ) -> None:
-        self.store: Store = MemoryStore()
+        self.store: Store = new_store()
         self.clock = Hands()
         self.source = FakeSource()
         self.target = FakeTarget(capabilities)

@@ -17,9 +17,9 @@ from bridge.domain.events import Event, event_subject, event_type
 from bridge.domain.ids import canonical_id
 from bridge.engine.history import Place, State, Told, as_of
 from bridge.ports import Store
-from bridge.testing.memory import MemoryStore
 from tests.support.anything import STEADY
 from tests.support.engine import OTHER_SCHOOL, SCHOOL, TOWN
+from tests.support.stores import new_store
 
 START = datetime(2026, 8, 1, tzinfo=UTC)
 BRIEF = settings(STEADY, max_examples=25)
@@ -32,7 +32,7 @@ def at(seconds: float) -> datetime:
 
 def logged(words: str, store: Store | None = None) -> Store:
     """A log of a letter an event, a second after the one before; a capital letter deletes."""
-    store = store or MemoryStore()
+    store = store or new_store()
     with store.write() as uow:
         uow.append_events(TOWN, events_of(words))
     return store

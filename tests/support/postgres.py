@@ -23,6 +23,15 @@ _DATABASE = f"{SERVER}/postgres"
 _OURS = "skolebro_test_"
 _numbers = count(1)
 
+_SERIALS = ("holds_id", "expected_rolls_id", "runs_number")
+EMPTY = "; ".join(
+    (
+        *(f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables)),  # noqa: S608 - ours
+        *(f"ALTER SEQUENCE {name}_seq RESTART" for name in _SERIALS),
+    )
+)
+"""Not by TRUNCATE, which makes new files: that takes longer than most tests."""
+
 
 @contextmanager
 def database() -> Iterator[str]:
@@ -44,15 +53,12 @@ def shared_store(url: str) -> Iterator[SqlStore]:
         yield store
     finally:
         store.close()
-        _empty(url)
+        empty(url)
 
 
-def _empty(url: str) -> None:
-    """Not by TRUNCATE, which makes new files: that takes longer than most tests."""
-    gone = [f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables)]  # noqa: S608 - ours
-    again = [f"ALTER SEQUENCE {name}_seq RESTART" for name in ("holds_id", "expected_rolls_id", "runs_number")]
+def empty(url: str) -> None:
     with psycopg.connect(url) as connection:
-        connection.execute("; ".join(("SET synchronous_commit = off", *gone, *again)))  # type: ignore[arg-type]
+        connection.execute("SET synchronous_commit = off; " + EMPTY)  # type: ignore[arg-type]
 
 
 def _at_server(statement: str) -> None:

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from bridge.engine.aside import put_aside, since_first
 from bridge.ports import QuarantineRow
-from bridge.testing.memory import MemoryStore
 from tests.support.engine import OTHER_SCHOOL, SCHOOL, TOWN
+from tests.support.stores import new_store
 
 
 def row(
@@ -48,7 +48,7 @@ def test_what_was_noted_only_is_set_aside_since_now() -> None:
 
 
 def test_who_was_good_in_between_is_set_aside_since_now() -> None:
-    store = MemoryStore()
+    store = new_store()
     with store.write() as uow:
         put_aside(uow, TOWN, OTHER_SCHOOL, [replace(row("Person[1]", "zero"), institution=OTHER_SCHOOL)])
         for name, found in (("first", True), ("second", True), ("third", False), ("fourth", True)):

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.engine.audit import GENESIS, AuditBook, Verdict, canonical, link_hash, verify
-from bridge.ports import AuditRow
-from bridge.testing.memory import MemoryStore
+from bridge.ports import AuditRow, Store
 from tests.support.anything import STEADY
 from tests.support.engine import MORNING
+from tests.support.stores import new_store
 
 Tamper = Callable[[list[AuditRow]], list[AuditRow]]
 
@@ -34,8 +34,8 @@ RECORDS: list[dict[str, Any]] = [
 ]
 
 
-def store_of(records: Sequence[dict[str, Any]]) -> MemoryStore:
-    store = MemoryStore()
+def store_of(records: Sequence[dict[str, Any]]) -> Store:
+    store = new_store()
     with store.write() as uow:
         BOOK.write(uow, records)
     return store
@@ -44,7 +44,7 @@ def store_of(records: Sequence[dict[str, Any]]) -> MemoryStore:
 def test_every_record_is_counted_by_its_kind() -> None:
     counted: list[tuple[str, int]] = []
     book = AuditBook(b"a key", "tests", now, lambda kind, number: counted.append((kind, number)))
-    with MemoryStore().write() as uow:
+    with new_store().write() as uow:
         book.write(uow, [*RECORDS, RECORDS[0]])
     assert counted == [
         ("snapshot.recorded", 2),
@@ -54,7 +54,7 @@ def test_every_record_is_counted_by_its_kind() -> None:
     ]
 
 
-def rows_of(store: MemoryStore) -> list[AuditRow]:
+def rows_of(store: Store) -> list[AuditRow]:
     with store.read() as reader:
         return reader.audit_rows(0, 1_000)
 
@@ -100,7 +100,7 @@ class TestAWholeChain:
         assert (verdict.ok, verdict.size, verdict.problem) == (True, 4, None)
 
     def test_passes_when_it_is_empty(self) -> None:
-        with MemoryStore().read() as reader:
+        with new_store().read() as reader:
             assert verify(reader) == Verdict(True, 0, f"0:{GENESIS.hex()}", 0)
 
     def test_passes_against_any_head_that_was_noted_on_the_way(self) -> None:

@@ -14,7 +14,6 @@ from bridge.domain.records import Header, Quarantined, Record
 from bridge.engine.detect import Detection, detect
 from bridge.engine.merge import merge
 from bridge.engine.normalise import Normalised, normalise
-from bridge.testing.memory import MemoryStore
 from tests.support.anything import STEADY, schools
 from tests.support.engine import (
     MORNING,
@@ -31,6 +30,7 @@ from tests.support.engine import (
     rows_of,
     teacher,
 )
+from tests.support.stores import new_store
 
 SCOPED = tuple(kind for kind in ENTITY_TYPES if kind is not Kind.PERSON)
 EVENING = MORNING + timedelta(hours=12)
@@ -42,7 +42,7 @@ class Town:
     """A store with nothing but detection in front of it."""
 
     def __init__(self) -> None:
-        self.store = MemoryStore()
+        self.store = new_store()
         self.times: dict[str, dict[str, datetime]] = {}
 
     def show(self, *records: Record, head: Header | None = None) -> Detection:

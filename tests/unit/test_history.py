@@ -17,7 +17,6 @@ from bridge.engine.guard import GuardPolicy
 from bridge.engine.history import Compacted, Place, State, Told, fold, snapshot
 from bridge.engine.replay import Span, replay
 from bridge.ports import Store
-from bridge.testing.memory import MemoryStore
 from tests.support.anything import STEADY, schools
 from tests.support.engine import OTHER_SCHOOL, SCHOOL, TOWN, Bench, group, header, parent, pupil
 from tests.support.history import (
@@ -33,6 +32,7 @@ from tests.support.history import (
     names,
     state_at,
 )
+from tests.support.stores import new_store
 
 FREE = GuardPolicy(max_deleted_percent=None, max_created_percent=None, max_updated_percent=None)
 WHOLE = settings(STEADY, max_examples=12)
@@ -174,7 +174,7 @@ class TestTheSnapshot:
         assert here.sequence == shown(bench.store).sequence
 
     def test_of_an_empty_store_says_where_the_log_begins(self) -> None:
-        assert shown(MemoryStore()) == State(TOWN, 0, ())
+        assert shown(new_store()) == State(TOWN, 0, ())
 
     def test_never_shows_a_value_where_it_is_printed_by_mistake(self) -> None:
         assert "a1" not in repr(fold(events_of("a")))

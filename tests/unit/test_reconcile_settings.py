@@ -26,8 +26,8 @@ from bridge.engine.tell import Teller
 from bridge.observe import Metrics, configure_logging
 from bridge.ports import Drift, TargetState
 from bridge.registry import Registry
-from bridge.testing.memory import MemoryStore
 from bridge.testing.store_samples import identity_of
+from tests.support.stores import new_store
 from tests.support.world import webhook_secret
 
 NOW = datetime(2026, 8, 11, tzinfo=UTC)
@@ -108,7 +108,7 @@ def drift(user: str, state: str = "open") -> Drift:
 
 
 def test_what_stays_otherwise_is_shown_and_counted() -> None:
-    store, metrics = MemoryStore(), Metrics("0")
+    store, metrics = new_store(), Metrics("0")
     with store.write() as uow:
         uow.put_target_state(TargetState(TARGET, reconciled_at=NOW, drifted=3, foreign=7))
         uow.put_drift([drift("anna"), drift("bo"), drift("carl", "parked")])
@@ -127,7 +127,7 @@ def test_what_stays_otherwise_is_shown_and_counted() -> None:
 
 def test_a_target_that_was_never_read_shows_no_number() -> None:
     metrics = Metrics("0")
-    metrics.refresh(read_status(MemoryStore(), [TARGET], NOW))
+    metrics.refresh(read_status(new_store(), [TARGET], NOW))
     assert "drift_entities{" not in metrics.exposition().decode()
 
 

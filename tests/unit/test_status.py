@@ -28,7 +28,7 @@ from bridge.ports import (
     Store,
     TargetState,
 )
-from bridge.testing.memory import MemoryStore
+from tests.support.stores import new_store
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 AULA = TargetId("101/aula")
@@ -37,7 +37,7 @@ SECRET_NAME = "canary.person"
 
 @pytest.fixture(params=["memory", "sqlite"])
 def store(request: pytest.FixtureRequest) -> Iterator[Store]:
-    store: Store = MemoryStore() if request.param == "memory" else open_throwaway()
+    store: Store = new_store() if request.param == "memory" else open_throwaway()
     yield store
     store.close()
 

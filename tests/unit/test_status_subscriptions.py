@@ -13,7 +13,7 @@ from bridge.adapters.store_sql import open_throwaway
 from bridge.engine.status import read_status
 from bridge.observe import InstitutionStatus, Metrics, Status, as_json
 from bridge.ports import PARTS, WHOLE, InstitutionState, Run, Store, Subscription
-from bridge.testing.memory import MemoryStore
+from tests.support.stores import new_store
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 SOON = NOW + timedelta(minutes=30)
@@ -21,7 +21,7 @@ SOON = NOW + timedelta(minutes=30)
 
 @pytest.fixture(params=["memory", "sqlite"])
 def store(request: pytest.FixtureRequest) -> Iterator[Store]:
-    store: Store = MemoryStore() if request.param == "memory" else open_throwaway()
+    store: Store = new_store() if request.param == "memory" else open_throwaway()
     yield store
     store.close()
 

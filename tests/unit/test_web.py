@@ -18,6 +18,7 @@ from bridge.testing.memory import MemoryStore
 from bridge.web.app import Health, WebDeps, create_app
 from bridge.web.health import liveness, readiness
 from bridge.web.server import WebServer
+from tests.support.stores import new_store
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 XSS = "<script>alert('x')</script>"
@@ -213,7 +214,7 @@ class TestHealth:
         )
 
     def test_a_paused_target_is_degraded_not_unready(self) -> None:
-        store = MemoryStore()
+        store = new_store()
         with store.write() as uow:
             uow.put_target_state(TargetState(AULA, paused_until=NOW, pause_reason="unavailable"))
         assert readiness(store, [AULA]) == Health(True, degraded=("101/aula is paused",))
