@@ -22,6 +22,10 @@ class Database(Protocol):
         """A connection in a transaction that no other writer of this database is in; leaving it commits."""
         ...
 
+    def beating(self) -> AbstractContextManager[Connection]:
+        """A connection in a transaction that waits for no writer's turn, for the one row that is its own."""
+        ...
+
     def prepare(self) -> None:
         """Set what the database itself remembers, before its schema is looked at."""
         ...

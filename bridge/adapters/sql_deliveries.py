@@ -52,6 +52,7 @@ _LANE = (
         _IS_DUE,
         _C.lane == bindparam("lane"),
         _C.next_attempt_at <= bindparam("now"),
+        _C.claimed_by.in_(["", bindparam("by")]),
     )
     .order_by(_C.next_attempt_at, _C.id)
 )
@@ -166,12 +167,12 @@ class SqlDeliveries(SqlPart):
     def desired_hashes(self, target: TargetId, ids: Iterable[CanonicalId]) -> dict[CanonicalId, bytes | None]:
         return {CanonicalId(row.id): row.desired for row in self._tx.rows_in(_DESIRED, ids, target=target)}
 
-    def due(self, target: TargetId, now: datetime, limit: int) -> list[Delivery]:
+    def due(self, target: TargetId, now: datetime, limit: int, by: str = "") -> list[Delivery]:
         moment = to_stored(now)
         lane = next((lane for lane, earliest in self._lane_heads(target) if earliest <= moment), None)
         if lane is None:
             return []
-        rows = self._tx.rows(_LANE.limit(limit), target=target, lane=lane, now=moment)
+        rows = self._tx.rows(_LANE.limit(limit), target=target, lane=lane, now=moment, by=by)
         return [_delivery(row) for row in rows]
 
     def begin_attempts(self, target: TargetId, ids: Sequence[CanonicalId]) -> None:
@@ -396,6 +397,7 @@ def _new(row: Desired, moment: int) -> tuple[object, ...]:
         None,  # confirmed_body
         row.carried or 0,
         int(row.is_cleared),
+        "",  # claimed_by
     )
 
 

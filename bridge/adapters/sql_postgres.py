@@ -56,6 +56,11 @@ class PostgresDatabase:
             yield connection
             connection.commit()  # leaving by an exception closes the connection, which rolls back
 
+    @contextmanager
+    def beating(self) -> Iterator[Connection]:
+        with self._engine.begin() as connection:
+            yield connection
+
     def prepare(self) -> None:
         """Nothing: the server has been set up by whoever runs it."""
 

@@ -253,6 +253,7 @@ deliveries = Table(
     Column("confirmed_body", LargeBinary),
     _number("carried", default="0"),
     Column("cleared", SmallInteger, nullable=False, server_default="0"),
+    Column("claimed_by", TEXT, nullable=False, server_default=""),
     _where("deliveries", "due", ("target", "lane", "next_attempt_at", "id"), "is_due = 1"),
     _where("deliveries", "rejected", ("target", "id"), "state = 'rejected'"),
     _where("deliveries", "carried", ("target", "state"), "carried > 0"),
@@ -319,6 +320,12 @@ target_states = Table(
     _number("announced_at", nullable=True),
     Column("told", TEXT),
 )
+
+leases = Table(
+    "leases", metadata, _text("name", is_key=True), _text("holder"), _number("number"), _number("until")
+)
+
+properties = Table("properties", metadata, _text("name", is_key=True), _text("value"))
 
 shelves = Table("shelves", metadata, _text("target", is_key=True), _number("version"), _number("changed_at"))
 

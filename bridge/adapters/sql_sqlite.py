@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
@@ -74,6 +74,10 @@ class SqliteDatabase:
             connection.begin()
             yield connection
             connection.commit()  # leaving by an exception closes the connection, which rolls back
+
+    def beating(self) -> AbstractContextManager[Connection]:
+        """A file has one writer: here it is any other."""
+        return self.writing()
 
     def prepare(self) -> None:
         """Let readers go on while a writer commits; the file remembers it for every connection."""

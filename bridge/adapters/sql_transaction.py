@@ -32,6 +32,7 @@ class Transaction:
         self._database = database
         self._is_writer = is_writer
         self.is_rolled_back = False
+        self.dialect = connection.dialect.name
 
     def rows(self, statement: Executable, **values: object) -> Sequence[StoredRow]:
         with translated(self._database):
@@ -76,7 +77,7 @@ class Transaction:
             self._connection.rollback()
 
     def _is_worth_copying(self, rows: list[tuple[object, ...]]) -> bool:
-        return self._connection.dialect.name == "postgresql" and len(rows) >= sql_copy.WORTH_IT
+        return self.dialect == "postgresql" and len(rows) >= sql_copy.WORTH_IT
 
     def _many(self, sql: str, rows: list[tuple[object, ...]]) -> None:
         connection = self._writing()

@@ -19,6 +19,7 @@ from bridge.adapters.sql_errors import translated, translated_files
 from bridge.adapters.sql_events import SqlEvents
 from bridge.adapters.sql_holds import SqlHolds
 from bridge.adapters.sql_intake import SqlIntake
+from bridge.adapters.sql_leases import SqlLeases
 from bridge.adapters.sql_migrate import is_current, migrate
 from bridge.adapters.sql_postgres import PostgresDatabase, postgres_url
 from bridge.adapters.sql_shelf import SqlShelf
@@ -41,6 +42,7 @@ class SqlUnitOfWork(
     SqlDeliveries,
     SqlTargets,
     SqlDrift,
+    SqlLeases,
     SqlShelf,
     SqlAudit,
 ):
@@ -73,6 +75,11 @@ class SqlStore:
             yield SqlUnitOfWork(transaction)
             if transaction.is_rolled_back:
                 connection.rollback()
+
+    def beat(self, name: str, holder: str, seconds: float) -> bool:
+        database = self._database.name
+        with translated(database), self._database.beating() as connection:
+            return SqlUnitOfWork(Transaction(connection, database, is_writer=True)).prolong(name, holder, seconds)
 
     def check(self) -> None:
         name = self._database.name

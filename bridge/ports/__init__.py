@@ -40,10 +40,11 @@ from bridge.ports.intake import (
     Subject,
     Subscription,
 )
+from bridge.ports.leases import Lease, LeaseStore
 from bridge.ports.news import FROM_FEED, Bus, EventPublisher, Feed, FeedMessage
 from bridge.ports.notices import HoldFacts, Notice, NoticeFailed, Notifier, Reachable
 from bridge.ports.shelf import ShelfStore
-from bridge.ports.store import Reader, Store, UnitOfWork
+from bridge.ports.store import Reader, SharedStore, Store, UnitOfWork
 from bridge.ports.times import Clock, Random
 
 __all__ = [
@@ -87,6 +88,8 @@ __all__ = [
     "InstitutionState",
     "IntakeStore",
     "KeptPerson",
+    "Lease",
+    "LeaseStore",
     "Ledger",
     "Notice",
     "NoticeFailed",
@@ -96,6 +99,7 @@ __all__ = [
     "Reachable",
     "Reader",
     "Run",
+    "SharedStore",
     "ShelfStore",
     "Store",
     "Subject",

@@ -172,11 +172,12 @@ class DeliveryStore(Protocol):
         """The desired hash of each of these that has a row."""
         ...
 
-    def due(self, target: TargetId, now: datetime, limit: int) -> list[Delivery]:
+    def due(self, target: TargetId, now: datetime, limit: int, by: str = "") -> list[Delivery]:
         """Due deliveries whose time has come: creates and updates by rank, then deletes by rank reversed.
 
         All rows returned belong to one lane (same rank, all deletes or none), so a batch never mixes
-        what depends on each other. Within a lane oldest `next_attempt_at` first, then id.
+        what depends on each other. Within a lane oldest `next_attempt_at` first, then id. What another holder
+        than `by` has claimed is left out, and the lanes after it wait for it all the same.
         """
         ...
 

@@ -11,10 +11,13 @@ from bridge.ports.drift import DriftStore
 from bridge.ports.entities import EntityStore
 from bridge.ports.events import EventLog
 from bridge.ports.intake import IntakeStore
+from bridge.ports.leases import LeaseStore
 from bridge.ports.shelf import ShelfStore
 
 
-class Reader(EntityStore, IntakeStore, EventLog, DeliveryStore, DriftStore, ShelfStore, AuditStore, Protocol):
+class Reader(
+    EntityStore, IntakeStore, EventLog, DeliveryStore, DriftStore, LeaseStore, ShelfStore, AuditStore, Protocol
+):
     """All look-ups see one consistent state; writing through it is an error."""
 
 
@@ -36,3 +39,11 @@ class Store(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class SharedStore(Store, Protocol):
+    """A store that several processes may work on."""
+
+    def beat(self, name: str, holder: str, seconds: float) -> bool:
+        """Prolong a lease to so many seconds from now, whatever writers do; False: it is not the holder's."""
+        ...

@@ -13,7 +13,7 @@ from bridge.domain.entities import Kind
 from bridge.domain.errors import StoreError
 from bridge.domain.events import Event
 from bridge.domain.shelf import Entry
-from bridge.ports import Reader, Store, TargetState, UnitOfWork
+from bridge.ports import Lease, Reader, Store, TargetState, UnitOfWork
 from bridge.testing.conformance_store_deliveries import (
     AttemptConformance,
     DesiredConformance,
@@ -54,6 +54,8 @@ _WRITES: dict[str, Callable[[UnitOfWork], object]] = {
     "put_on_shelf": lambda uow: uow.put_on_shelf(TARGET, [Entry("users", "a", {}, is_gone=True)], NOW),
     "set_shelf_note": lambda uow: uow.set_shelf_note(TARGET, "file", "1"),
     "append_audit": lambda uow: uow.append_audit([audit_row(1, intent="i-1")]),
+    "put_leases": lambda uow: uow.put_leases([Lease("intake/101", "one", 1, NOW)]),
+    "set_property": lambda uow: uow.set_property("key", "1"),
 }
 _CHANGES: dict[str, Callable[[UnitOfWork], object]] = {
     "set_hold_state": lambda uow: uow.set_hold_state(1, "applied", "anna", NOW),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from threading import Lock
 
@@ -16,6 +17,7 @@ from bridge.testing.memory_entities import MemoryEntities
 from bridge.testing.memory_events import MemoryEvents
 from bridge.testing.memory_holds import MemoryHolds
 from bridge.testing.memory_intake import MemoryIntake
+from bridge.testing.memory_leases import MemoryLeases
 from bridge.testing.memory_shelves import MemoryShelves
 from bridge.testing.memory_tables import Tables
 
@@ -43,6 +45,14 @@ class MemoryStore:
         finally:
             self._turn.release()
 
+    def beat(self, name: str, holder: str, seconds: float) -> bool:
+        with self.write() as uow:
+            one = uow.lease(name)
+            if one is None or one.holder != holder:
+                return False
+            uow.put_leases([replace(one, until=uow.store_time() + timedelta(seconds=seconds))])
+        return True
+
     def check(self) -> None: ...
 
     def close(self) -> None: ...
@@ -55,6 +65,7 @@ class MemoryUnitOfWork(
     MemoryEvents,
     MemoryDeliveries,
     MemoryDrift,
+    MemoryLeases,
     MemoryShelves,
     MemoryAudit,
 ):

@@ -41,10 +41,12 @@ class MemoryDeliveries(MemoryPart):
     def desired_hashes(self, target: TargetId, ids: Iterable[CanonicalId]) -> dict[CanonicalId, bytes | None]:
         return {row.id: row.desired for row in self._some(target, ids)}
 
-    def due(self, target: TargetId, now: datetime, limit: int) -> list[Delivery]:
+    def due(self, target: TargetId, now: datetime, limit: int, by: str = "") -> list[Delivery]:
         rows = [row for row in self._due(target) if row.next_attempt_at <= now]
         first = min(map(_lane, rows), default=None)
-        lane = [row for row in rows if _lane(row) == first]
+        claims = self._tables.claims
+        free = [row for row in rows if claims.get((row.target, row.id), by) == by]
+        lane = [row for row in free if _lane(row) == first]
         return sorted(lane, key=lambda row: (row.next_attempt_at, row.id))[:limit]
 
     def begin_attempts(self, target: TargetId, ids: Sequence[CanonicalId]) -> None:
@@ -97,6 +99,7 @@ class MemoryDeliveries(MemoryPart):
         before = len(tables.deliveries)
         tables.deliveries = {place: row for place, row in tables.deliveries.items() if place[0] != target}
         tables.drift = {place: row for place, row in tables.drift.items() if place[0] != target}
+        tables.claims = {place: who for place, who in tables.claims.items() if place[0] != target}
         tables.ledgers.pop(target, None)
         return before - len(tables.deliveries)
 

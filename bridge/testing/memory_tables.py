@@ -19,6 +19,7 @@ from bridge.ports import (
     Hold,
     InstitutionState,
     KeptPerson,
+    Lease,
     Ledger,
     QuarantineRow,
     Run,
@@ -52,6 +53,9 @@ class Tables:
     shelves: dict[TargetId, tuple[int, datetime]] = field(default_factory=dict)
     shelf: dict[tuple[TargetId, str, str], Shelved] = field(default_factory=dict)
     shelf_notes: dict[tuple[TargetId, str], str] = field(default_factory=dict)
+    leases: dict[str, Lease] = field(default_factory=dict)
+    claims: dict[tuple[TargetId, CanonicalId], str] = field(default_factory=dict)
+    properties: dict[str, str] = field(default_factory=dict)
     audit: dict[int, AuditRow] = field(default_factory=dict)
 
     def copy(self) -> Tables:

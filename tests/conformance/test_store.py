@@ -31,6 +31,7 @@ from bridge.testing.conformance_store import StoreConformance
 from bridge.testing.conformance_store_drift import DriftConformance
 from bridge.testing.conformance_store_history import HistoryConformance
 from bridge.testing.conformance_store_holds import HoldsConformance
+from bridge.testing.conformance_store_leases import LeaseConformance
 from bridge.testing.conformance_store_quarantine import QuarantineConformance
 from bridge.testing.conformance_store_shelf import ShelfConformance
 from bridge.testing.conformance_store_steps import StepsConformance
@@ -50,6 +51,7 @@ class Everything(
     HoldsConformance,
     StepsConformance,
     ShelfConformance,
+    LeaseConformance,
 ):
     """All that every store promises."""
 
