@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from time import monotonic
 
 from bridge import __version__
 from bridge.app import Bridge, serve
+from bridge.app.crew import ROLES, WEB, at_work
 from bridge.config import explained
-from bridge.engine.loop import Loop
+from bridge.domain.errors import ConfigError, StaleLease
+from bridge.engine.lane import Lane
+from bridge.engine.loop import Loop, Stage
+from bridge.engine.members import Crew
 from bridge.engine.tell import Teller
 from bridge.observe import LogEvent, log
+from bridge.ports import Bus
 from bridge.signals import until_signal
 
 _GRACE = 45.0
@@ -28,15 +33,31 @@ class _Heart(Teller):
         self._bridge.pulse[loop] = self._bridge.clock.monotonic()
 
 
-def run_daemon(bridge: Bridge) -> None:
-    """Run until SIGTERM or SIGINT. Raises `AlreadyRunning`, and `ConfigError` before anything has begun."""
+def run_daemon(bridge: Bridge, roles: Collection[str] = ROLES) -> None:
+    """Run until SIGTERM or SIGINT. Raises `AlreadyRunning`, and `ConfigError` before anything has begun.
+
+    Raises `StaleLease` when another process has taken over from this one.
+    """
+    if bridge.settings.database is None and set(roles) != ROLES:
+        raise ConfigError(
+            f"{bridge.settings.path}: roles need a database that several processes share; give database.url_file, "
+            "or run without --role"
+        )
     stopping = until_signal(bridge.stopping)
-    bus = serve.bus()
+    bus = serve.bus(bridge)
     heart = _Heart(bridge)
-    with bridge.alone():
+    lost: list[None] = []
+
+    def lose() -> None:
+        lost.append(None)
+        stopping.set()
+
+    with at_work(bridge, roles, lost=lose) as crew:
         lanes = bridge.lanes()
-        loops = [Loop(stage, bus, bridge.clock, heart) for stage in serve.stages(bridge, heart, bus, lanes)]
-        web = serve.web_server(bridge, heart, lanes)
+        loops = [
+            Loop(stage, bus, bridge.clock, heart) for stage in _stages(bridge, heart, bus, lanes, roles, crew)
+        ]
+        web = serve.web_server(bridge, heart, lanes) if WEB in roles else None
         if web is not None:
             with explained(bridge.settings.path):
                 web.start()
@@ -51,6 +72,29 @@ def run_daemon(bridge: Bridge) -> None:
     bus.close()
     bridge.store.close()
     log.emit(LogEvent.APP_STOPPED)
+    if lost:
+        raise StaleLease("another process has taken over from this one; it may be started again")
+
+
+def _stages(
+    bridge: Bridge, heart: Teller, bus: Bus, lanes: Sequence[Lane], roles: Collection[str], crew: Crew | None
+) -> list[Stage]:
+    """The stages of these roles; where others share the state, what must be single only while it is ours."""
+    found = serve.stages(bridge, heart, bus, lanes, roles)
+    if crew is None:
+        return [stage for stages in found.values() for stage in stages]
+    made: list[Stage] = []
+    singles: dict[str, str] = {}
+    for role, stages in found.items():
+        for stage in stages:
+            if role in (serve.LOCAL, WEB) or serve.is_shared(stage, lanes):
+                made.append(stage)
+            else:
+                singles[stage.name] = role
+                made.append(serve.one_at_a_time(stage, crew))
+    crew.singles = singles
+    crew.tend()
+    return made
 
 
 def _stop(loops: Sequence[Loop]) -> None:

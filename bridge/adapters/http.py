@@ -75,6 +75,7 @@ class HttpEdge:
         max_body: int = 16 * 1024 * 1024,
         proxy: str | None = None,
         observer: Observer | None = None,
+        before: Callable[[], None] = lambda: None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -84,6 +85,7 @@ class HttpEdge:
         self._headers = headers or {}
         self._max_body = max_body
         self._observer = observer
+        self._before = before
         self._sleep = sleep
         self._clock = clock
         self._lock = Lock()
@@ -154,6 +156,7 @@ class HttpEdge:
     ) -> HttpResponse:
         left = max(until - self._clock(), 0.001)
         all_headers = {**self._fixed_headers(), **(headers or {})}
+        self._before()
         reason = TIMEOUT
         try:
             with self._session.request(

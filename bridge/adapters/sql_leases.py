@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import bindparam, delete, select, text, update
@@ -30,7 +31,7 @@ class SqlLeases(SqlPart):
         rows = self._tx.rows(select(leases).order_by(leases.c.name))
         return [_lease(row) for row in rows if row.name.startswith(prefix)]
 
-    def put_leases(self, leases: list[Lease]) -> None:
+    def put_leases(self, leases: Sequence[Lease]) -> None:
         self._tx.put(schema.leases, [(one.name, one.holder, one.number, to_stored(one.until)) for one in leases])
 
     def prolong(self, name: str, holder: str, seconds: float) -> bool:
@@ -42,7 +43,7 @@ class SqlLeases(SqlPart):
     def drop_lease(self, name: str) -> None:
         self._tx.run(delete(leases).where(leases.c.name == name))
 
-    def claim(self, target: str, ids: list[str], holder: str) -> None:
+    def claim(self, target: str, ids: Sequence[str], holder: str) -> None:
         some = deliveries.c.id.in_(bindparam(CHUNK, expanding=True))
         claimed = update(deliveries).where(deliveries.c.target == target, some).values(claimed_by=holder)
         for chunk in chunks(ids):

@@ -7,14 +7,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import sha256
 
 from bridge.adapters.clock import SystemClock
 from bridge.adapters.state_folder import DATABASE, prepare, sole_use
-from bridge.adapters.store_sql import open_sqlite
+from bridge.adapters.store_sql import SqlStore, open_postgres, open_sqlite
 from bridge.app.parts import Parts
-from bridge.config import MunicipalitySettings, Settings
+from bridge.config import MunicipalitySettings, Settings, secret_reader
+from bridge.config import explained as explained_config
 from bridge.connector import HandsOver, ReadsBack
-from bridge.domain.errors import SourceUnauthorised, SourceUnavailable
+from bridge.domain.errors import SourceUnauthorised, SourceUnavailable, StoreUnavailable
 from bridge.engine.anomalies import Findings, with_anomalies
 from bridge.engine.apply import apply_approved, expire
 from bridge.engine.asking import GoOn, always
@@ -40,16 +42,44 @@ from bridge.engine.status import read_status
 from bridge.engine.subscribe import ask_now, forget_institutions, try_mended
 from bridge.engine.tell import Teller
 from bridge.observe import LogEvent, Status, explained, log
-from bridge.ports import Hold, UnitOfWork
+from bridge.ports import Hold, Store, UnitOfWork
+
+_KEY = "subject_key"
 
 
 def open_bridge(settings: Settings) -> Bridge:
     """Open the state that the settings name. Raises `StoreUnavailable`."""
     clock = SystemClock()
     key = prepare(settings.state_folder, clock.new_key)
-    store = open_sqlite(settings.state_folder / DATABASE)
+    store = open_store(settings)
     store.check()
+    if settings.database is not None:
+        _require_key(store, key, settings)
     return Bridge(settings, store, key, clock)
+
+
+def open_store(settings: Settings) -> SqlStore:
+    """Open the database that the settings name, or the file in the state folder. Raises `StoreUnavailable`."""
+    if settings.database is None:
+        return open_sqlite(settings.state_folder / DATABASE)
+    with explained_config(settings.path, "database", settings.database):
+        return open_postgres(secret_reader(settings.database)(settings.database.url_file))
+
+
+def _require_key(store: Store, key: bytes, settings: Settings) -> None:
+    """All machines make the same references in the audit chain. Raises `StoreUnavailable`."""
+    mark = sha256(b"skolebro/subject.key" + key).hexdigest()[:32]
+    with store.read() as reader:
+        known = reader.property(_KEY)
+    if known is None:
+        with store.write() as uow:
+            known = uow.property(_KEY) or mark
+            uow.set_property(_KEY, known)
+    if known != mark:
+        raise StoreUnavailable(
+            f"{settings.state_folder / 'subject.key'} is not the key with which this database was begun; nothing "
+            "was changed: copy the file subject.key from the state folder of the machine that was first"
+        )
 
 
 @dataclass(slots=True)
@@ -113,11 +143,16 @@ class Bridge(Parts):
         with sole_use(self.settings.state_folder):
             with self.store.write() as uow:
                 closed = self.book().close_open(uow)
-                self._forget_sources(uow)
-            try_mended(self.store)
             if closed:
                 log.emit(LogEvent.AUDIT_RESOLVED, count=closed)
+            self.begin()
             yield
+
+    def begin(self) -> None:
+        """Forget what the configuration no longer names, and try again what somebody may have mended."""
+        with self.store.write() as uow:
+            self._forget_sources(uow)
+        try_mended(self.store)
 
     def _forget_sources(self, uow: UnitOfWork) -> None:
         """How a source fares that nobody has configured any more needs nobody."""

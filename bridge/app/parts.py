@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from bridge import __version__
 from bridge.adapters.clock import SystemClock
@@ -49,12 +49,23 @@ from bridge.ports import Store
 _PATIENCE, _PERSON = timedelta(minutes=2), timedelta(minutes=30)
 
 
+class InPass(Protocol):
+    """Which municipalities are being read now."""
+
+    def add(self, code: str, /) -> None: ...
+
+    def discard(self, code: str, /) -> None: ...
+
+    def __contains__(self, code: object, /) -> bool: ...
+
+
 @dataclass(slots=True)
 class Parts:
     """What a configured bridge is made of.
 
     `pulse` is when each loop last came round, `in_pass` which municipalities are being read, `shared` what
-    connectors share in this process.
+    connectors share in this process. Where several processes share the state, `member` is this one's name there,
+    and `guard` raises `StoreUnavailable` while it may send nothing.
     """
 
     settings: Settings
@@ -63,7 +74,9 @@ class Parts:
     clock: SystemClock
     metrics: Metrics = field(default_factory=lambda: Metrics(__version__))
     pulse: dict[str, float] = field(default_factory=dict)
-    in_pass: set[str] = field(default_factory=set)
+    in_pass: InPass = field(default_factory=set[str])
+    member: str = ""
+    guard: Callable[[], None] = lambda: None
     stopping: threading.Event = field(default_factory=threading.Event)
     shared: dict[Hashable, Any] = field(default_factory=dict)
     anomalies: AnomalyBook = field(init=False)
@@ -76,7 +89,7 @@ class Parts:
         return Teller(self.metrics, self.clock.now)
 
     def book(self, actor: str = "skolebro") -> AuditBook:
-        return AuditBook(self.key, actor, self.clock.now, self.metrics.audited)
+        return AuditBook(self.key, actor, self.clock.now, self.metrics.audited, self.member)
 
     @property
     def live_targets(self) -> list[TargetId]:
@@ -187,6 +200,7 @@ class Parts:
             leaving=Leaving(
                 target.leavers.retention, built.capabilities.inactive, municipality.guard.deletion_grace
             ),
+            member=self.member,
         )
 
     def lanes(self, *, every: bool = False) -> list[Lane]:
@@ -229,7 +243,8 @@ class Parts:
         def http(base_url: str, **options: Any) -> Http:
             from bridge.adapters.http import HttpEdge  # half of the verbs call nobody and start sooner without
 
-            return HttpEdge(base_url, observer=partial(self._observe, municipality.code, target), **options)
+            observer = partial(self._observe, municipality.code, target)
+            return HttpEdge(base_url, observer=observer, before=self.guard, **options)
 
         here = Services(
             municipality.code,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -12,6 +13,7 @@ from starlette.types import ASGIApp
 from bridge.adapters.bus_kombu import KombuBus
 from bridge.adapters.publish_pika import PikaPublisher
 from bridge.app.bridge import Bridge
+from bridge.app.crew import DELIVER, INGEST, PUBLISH, ROLES, WEB
 from bridge.app.feeds import make_feed
 from bridge.app.notices import make_notices, unhurried
 from bridge.app.reconcile import reconcilers
@@ -29,6 +31,7 @@ from bridge.engine.handover import HandingOver, may_be_fetched
 from bridge.engine.intake import Intake
 from bridge.engine.lane import Lane
 from bridge.engine.loop import Stage
+from bridge.engine.members import Crew
 from bridge.engine.notices import tell_holds
 from bridge.engine.publish import publish_step
 from bridge.engine.subscribe import forget_institutions, subscribe_step
@@ -39,6 +42,9 @@ from bridge.web.app import WebDeps, create_app
 from bridge.web.health import liveness, readiness
 from bridge.web.served import with_served
 from bridge.web.server import WebServer
+
+LOCAL = ""
+"""What every process does for itself."""
 
 _LOOK = timedelta(seconds=5)
 _ASK = timedelta(minutes=1)
@@ -51,9 +57,13 @@ _STEP_LIMIT = timedelta(seconds=120)
 _WINDOW = 1_000
 
 
-def bus() -> KombuBus:
-    """Nudges between the loops of this process."""
-    return KombuBus()
+def bus(bridge: Bridge) -> KombuBus:
+    """Nudges between the loops of this process, or of all that share its state where there is a broker."""
+    broker = bridge.settings.broker
+    if broker is None or bridge.settings.database is None:
+        return KombuBus()
+    with explained(bridge.settings.path, "broker", broker):
+        return KombuBus(secret_reader(broker)(broker.url_file))
 
 
 def web_server(bridge: Bridge, teller: Teller, lanes: Sequence[Lane]) -> WebServer | None:
@@ -88,15 +98,53 @@ def _beside(
     )
 
 
-def stages(bridge: Bridge, teller: Teller, bus: Bus, lanes: Sequence[Lane]) -> list[Stage]:
-    """All that runs in loops of its own, `lanes` too. Raises `ConfigError` when a secret cannot be read."""
-    bridge.in_pass.update(municipality.code for municipality in bridge.settings.municipalities)
-    found = [Stage("watch", partial(_watch, bridge), timedelta(seconds=5), is_steady=True)]
+def stages(
+    bridge: Bridge, teller: Teller, bus: Bus, lanes: Sequence[Lane], roles: Collection[str] = ROLES
+) -> dict[str, list[Stage]]:
+    """All that runs in loops of its own, `lanes` too, by the role that it belongs to.
+
+    Raises `ConfigError` when a secret cannot be read.
+    """
+    made = {
+        INGEST: _ingesting,
+        PUBLISH: lambda bridge, *_: _publishing(bridge),
+        DELIVER: lambda bridge, teller, _: [
+            *_readings(bridge, teller),
+            *(_delivery(one, teller) for one in lanes),
+        ],
+        WEB: _looking,
+    }
+    found = {role: made[role](bridge, teller, bus) for role in sorted(roles)}
+    watch = Stage("watch", partial(_watch, bridge), timedelta(seconds=5), is_steady=True)
+    return {**found, LOCAL: [watch]}
+
+
+def _looking(bridge: Bridge, teller: Teller, _bus: Bus) -> list[Stage]:
+    """What the pages show that stands in no table."""
+    find = partial(bridge.look_for_anomalies, _patiently(bridge, teller, "anomalies"))
+    return [Stage("anomalies", find, _ASK, is_steady=True)]
+
+
+def _publishing(bridge: Bridge) -> list[Stage]:
+    if bridge.settings.broker is None:
+        return []
+    return [
+        Stage(
+            f"publish/{one.code}",
+            partial(publish_step, bridge.store, publisher(bridge), one.code, _WINDOW, bridge.metrics),
+            timedelta(seconds=5),
+        )
+        for one in bridge.settings.municipalities
+    ]
+
+
+def _ingesting(bridge: Bridge, teller: Teller, bus: Bus) -> list[Stage]:
+    for municipality in bridge.settings.municipalities:
+        bridge.in_pass.add(municipality.code)
+    found: list[Stage] = []
     notices = make_notices(bridge, teller, _patiently(bridge, teller, "notices"))
     if notices is not None:
         found.append(Stage("notices", partial(tell_holds, unhurried(bridge, notices)), _TELL, is_steady=True))
-    find = partial(bridge.look_for_anomalies, _patiently(bridge, teller, "anomalies"))
-    found.append(Stage("anomalies", find, _ASK, is_steady=True))
     for municipality in bridge.settings.municipalities:
         intake, code = bridge.intake(municipality), municipality.code
         wakes = (*(f"deliver/{target.id}" for target in municipality.targets), f"publish/{code}", *_LOOKERS)
@@ -114,11 +162,23 @@ def stages(bridge: Bridge, teller: Teller, bus: Bus, lanes: Sequence[Lane]) -> l
             found.append(Stage(f"feed/{code}", heed, timedelta(milliseconds=100), wakes))
         forget = partial(_compact, bridge, code, _patiently(bridge, teller, f"history/{code}"))
         found.append(Stage(f"history/{code}", forget, _DAY, is_steady=True))
-        if bridge.settings.broker is not None:
-            publish = partial(publish_step, bridge.store, publisher(bridge), code, _WINDOW, bridge.metrics)
-            found.append(Stage(f"publish/{code}", publish, timedelta(seconds=5)))
-    found += _readings(bridge, teller)
-    return found + [_delivery(lane, teller) for lane in lanes]
+    return found
+
+
+def one_at_a_time(stage: Stage, crew: Crew) -> Stage:
+    """The stage as one process among several runs it: only where it is its own."""
+
+    def step() -> int:
+        with crew.single(stage.name) as may:
+            return stage.step() if may else 0
+
+    return replace(stage, step=step)
+
+
+def is_shared(stage: Stage, lanes: Sequence[Lane]) -> bool:
+    """Whether several processes may run a stage at once: each claims what it sends."""
+    sent = {f"deliver/{lane.rendering.target}" for lane in lanes if not isinstance(lane.target, HandsOver)}
+    return stage.name in sent
 
 
 def _delivery(lane: Lane, teller: Teller) -> Stage:

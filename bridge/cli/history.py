@@ -13,6 +13,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from bridge.app import Bridge
+from bridge.app.crew import ROLES, at_work
 from bridge.cli import history_show
 from bridge.cli.common import CONFIG, Config, Json, Limit, Municipality, chosen, moment, open_configured, who
 from bridge.domain.changes import Operation
@@ -173,7 +174,7 @@ def compact(
     if dry_run:
         found = [bridge.foresee_compaction(code) for code in codes]
     else:
-        with bridge.alone():
+        with at_work(bridge, ROLES, is_alone=True):
             found = [bridge.compact(code) for code in codes]
     history_show.compacted(found, dry_run, json)
 

@@ -11,6 +11,7 @@ import typer
 from bridge import __version__
 from bridge import app as bridge_app
 from bridge.app import AlreadyRunning, Bridge, preview_folders
+from bridge.app.crew import ROLES, at_work
 from bridge.app.notices import make_notices, untold
 from bridge.cli import foresee, show
 from bridge.cli.anomalies import anomalies
@@ -85,6 +86,7 @@ app.command("snapshot")(snapshot)
 app.command("disclosures")(print_disclosures)
 app.command("report")(print_report)
 
+Roles = Annotated[list[str] | None, typer.Option("--role", help="What this process does; may be given again.")]
 Target = Annotated[str | None, typer.Option(help="A target's id, <municipality>/<name>.")]
 
 
@@ -115,11 +117,19 @@ def _code(error: BridgeError) -> int:
 
 
 @app.command()
-def run(config: Config = CONFIG) -> None:
-    """Run as a daemon until SIGTERM or Ctrl-C; a second signal ends it at once, which loses nothing."""
+def run(config: Config = CONFIG, role: Roles = None) -> None:
+    """Run as a daemon until SIGTERM or Ctrl-C; a second signal ends it at once, which loses nothing.
+
+    With a `database` in the configuration any number of processes may run on any number of machines, each in all
+    roles or in those that are named: ingest (asks sources), publish (events to the broker), deliver, web.
+    """
     from bridge.daemon import run_daemon  # web server and broker clients: no other verb needs them
 
-    run_daemon(open_configured(config))
+    wanted = frozenset(role or ROLES)
+    unknown = sorted(wanted - ROLES)
+    if unknown:
+        raise ConfigError(f"--role {unknown[0]}: allowed are {', '.join(sorted(ROLES))}")
+    run_daemon(open_configured(config), wanted)
 
 
 @app.command()
@@ -133,7 +143,7 @@ def sync(config: Config = CONFIG, json: Json = False) -> None:
     """
     bridge = open_configured(config)
     notices = make_notices(bridge, bridge.teller)
-    with bridge.alone():
+    with at_work(bridge, ROLES, is_alone=True):
         problems = _with_progress(bridge)
         if notices is not None:
             tell_holds(notices)

@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from bridge.app import Bridge
+from bridge.app.crew import ROLES, at_work
 from bridge.app.reconcile import name_of, reconcilers
 from bridge.cli import show
 from bridge.cli.common import CONFIG, DONE, UNFINISHED, Config, Json, fail, open_configured, who
@@ -57,7 +58,7 @@ def reconcile_now(
     bridge = open_configured(config)
     reports: list[Report] = []
     problems: list[str] = []
-    with bridge.alone():
+    with at_work(bridge, ROLES, is_alone=True):
         for one in _chosen(bridge, target):
             try:
                 report = reconcile(one.lane, "restore" if repair else "report", bridge.teller)

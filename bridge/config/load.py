@@ -22,6 +22,7 @@ from bridge.config.sections import (
     AnomaliesSection,
     BreakerSection,
     BrokerSection,
+    DatabaseSection,
     FeedSection,
     GuardSection,
     HistorySection,
@@ -75,6 +76,7 @@ class _Loader:
         return Settings(
             path=self._path,
             state_folder=self._state_folder(top.state_folder),
+            database=self._section(DatabaseSection, top.database, ("database",)) if top.database else None,
             web=self._section(WebSection, top.web or {}, ("web",)),
             log=self._section(LogSection, top.log or {}, ("log",)),
             retry=self._section(RetrySection, top.retry or {}, ("retry",)),

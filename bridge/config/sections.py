@@ -222,8 +222,15 @@ class FeedSection(_Section):
     key_file: Path | None = None
 
 
+class DatabaseSection(_Section):
+    """A PostgreSQL database that several processes share: its URL, with the password, is in a file."""
+
+    url_file: Path
+
+
 class Top(_Section):
     state_folder: Path
+    database: Any = None
     municipalities: dict[str, Any] = Field(min_length=1)
     web: Any = None
     log: Any = None
@@ -323,6 +330,7 @@ class Settings:
 
     path: Path
     state_folder: Path
+    database: DatabaseSection | None
     web: WebSection
     log: LogSection
     retry: RetrySection

@@ -35,6 +35,7 @@ class AuditBook:
     actor: str
     now: Callable[[], datetime]
     count: Callable[[str, int], None] = lambda _kind, _number: None
+    member: str = ""  # the process, where several write into one chain
 
     def reference(self, identity: str) -> str:
         """Return the keyed reference that stands for an entity in the chain."""
@@ -46,9 +47,10 @@ class AuditBook:
         rows: list[AuditRow] = []
         kinds: Counter[str] = Counter()
         at = self.now().isoformat()
+        by = {"member": self.member} if self.member else {}
         for record in records:
             size += 1
-            text = canonical({"seq": size, "ts": at, "actor": self.actor, **record})
+            text = canonical({"seq": size, "ts": at, "actor": self.actor, **by, **record})
             digest = link_hash(head, text)
             ties = (record.get("intent"), record.get("closes"), record.get("subject"))
             rows.append(AuditRow(size, text, head, digest, *ties))
@@ -59,9 +61,12 @@ class AuditBook:
         for kind, number in kinds.items():
             self.count(kind, number)
 
-    def close_open(self, uow: UnitOfWork) -> int:
-        """Close intents whose outcome nobody saw (a crash): "unknown", and the delivery is tried again."""
-        rows = uow.open_intents()
+    def close_open(self, uow: UnitOfWork, member: str = "") -> int:
+        """Close intents whose outcome nobody saw (a crash): "unknown", and the delivery is tried again.
+
+        Those of one `member`, or of all.
+        """
+        rows = [row for row in uow.open_intents() if not member or _member(row) == member]
         self.write(
             uow,
             [
@@ -70,6 +75,11 @@ class AuditBook:
             ],
         )
         return len(rows)
+
+
+def _member(row: AuditRow) -> str | None:
+    told: str | None = json.loads(row.record).get("member")
+    return told
 
 
 def canonical(record: dict[str, Any]) -> str:

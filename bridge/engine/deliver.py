@@ -33,7 +33,7 @@ def deliver(lane: Lane, witness: DeliveryWitness) -> int:
     name = lane.rendering.target
     with lane.store.read() as reader:
         state = reader.target_state(name)
-        first = reader.due(name, now, 1)
+        first = reader.due(name, now, 1, lane.member)
     if is_paused(state, now) or not first or not _may_go(lane, state, first[0]):
         return 0
     is_kept = isinstance(lane.target, HandsOver)  # then what fails is the hand-over, and this takes no call
@@ -47,7 +47,10 @@ def deliver(lane: Lane, witness: DeliveryWitness) -> int:
             steps = protections(uow, lane, limit, now)
             looked_at = len(steps)
         attempts = attempts_of(uow, lane, steps)
-        uow.begin_attempts(name, [attempt.row.id for attempt in attempts])
+        ids = [attempt.row.id for attempt in attempts]
+        uow.begin_attempts(name, ids)
+        if lane.member:
+            uow.claim(name, ids, lane.member)
         lane.book.write(uow, [_intent(lane, attempt) for attempt in attempts])
     patience = 1 if state.failures else MANY_DEFERRED  # else a target that has failed would never pause longer
     outcomes, failure = _apply(lane, witness, [attempt.command for attempt in attempts], patience)
@@ -109,6 +112,8 @@ def _finish(
         reached = len(outcomes) + (1 if failure is not None else 0)
         untouched = attempts[reached:] if lane.target.capabilities.in_order else ()
         undo(uow, untouched)
+        if lane.member:
+            uow.claim(lane.rendering.target, [attempt.row.id for attempt in attempts], "")
         lane.book.write(uow, _outcome_records(lane, attempts, outcomes, failure, len(untouched)))
     for attempt, outcome in zip(attempts, outcomes, strict=False):
         witness.delivered(lane.rendering.target, attempt.row, outcome, now)

@@ -39,6 +39,7 @@ class Lane:
     may_delete: Callable[[], bool] = lambda: True
     policy: GuardPolicy = AT_TARGETS
     leaving: Leaving = field(default_factory=Leaving)
+    member: str = ""  # the process that claims what it sends, where several do
 
 
 class DeliveryWitness(Protocol):

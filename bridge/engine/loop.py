@@ -69,7 +69,11 @@ class Loop:
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._witness.ticked(self._stage.name)
-            wait = self._turn()
+            try:
+                wait = self._turn()
+            except StaleLease as error:  # whoever keeps the lease ends the process
+                self._witness.failed(self._stage.name, error)
+                return
             if wait > timedelta(0) and not self._stopping.is_set():
                 self._rest(wait)
 

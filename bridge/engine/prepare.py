@@ -56,7 +56,7 @@ class Step:
 def batch(uow: UnitOfWork, lane: Lane, limit: int, now: datetime) -> tuple[int, list[Step]]:
     """How much is due, and what of it goes: what may, and of what has to wait that which is protected by now."""
     name = lane.rendering.target
-    due = [row for row in uow.due(name, now, limit) if row.desired is not None or lane.may_delete()]
+    due = [row for row in uow.due(name, now, limit, lane.member) if row.desired is not None or lane.may_delete()]
     rendered, same = _render_due(uow, lane.rendering, due)
     leaving = _in_grace(uow, lane, _not_kept(uow, lane, same, now), now)
     allowed = brake(uow, name, lane.policy, lane.leaving, lane.book, leaving, now)
@@ -68,7 +68,9 @@ def batch(uow: UnitOfWork, lane: Lane, limit: int, now: datetime) -> tuple[int, 
 def protections(uow: UnitOfWork, lane: Lane, limit: int, now: datetime) -> list[Step]:
     """What is protected by now of whom a target knows whose mapping waits for a person."""
     name = lane.rendering.target
-    urgent = [row for row in uow.due(name, now, _PAGE) if row.rank == URGENT and row.desired is not None]
+    urgent = [
+        row for row in uow.due(name, now, _PAGE, lane.member) if row.rank == URGENT and row.desired is not None
+    ]
     protect(uow, lane.rendering, {(user_of(row),) for row in urgent}, now, lane.leaving)
     rows = [uow.delivery(name, row.id) or row for row in urgent]
     return _masking(uow, lane, rows, now)[:limit]

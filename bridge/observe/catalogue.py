@@ -61,6 +61,8 @@ class LogEvent(StrEnum):
     AUDIT_RESOLVED = "audit.resolved", "info", "Attempts that a crash left open were closed as unknown."
     STORE_FAILED = "store.failed", "error", "The store cannot be read or written (first time)."
     LOOP_FAILED = "loop.failed", "error", "A loop's step failed (first time); it goes on trying."
+    LEASE_LOST = "lease.lost", "error", "Another process has taken over from this one; it ends."
+    LEASE_UNSURE = "lease.unsure", "warning", "The database does not take our sign of life; we stop if that lasts."
     LOOP_LEFT = "loop.left", "warning", "A loop did not end in time; what it was at is done again after a start."
     LOOP_RECOVERED = "loop.recovered", "info", "A loop that had failed works again."
 

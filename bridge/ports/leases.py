@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -32,13 +33,13 @@ class LeaseStore(Protocol):
         """Those whose name begins with this, by name."""
         ...
 
-    def put_leases(self, leases: list[Lease]) -> None:
+    def put_leases(self, leases: Sequence[Lease]) -> None:
         """Write leases down, each in place of the one of its name."""
         ...
 
     def drop_lease(self, name: str) -> None: ...
 
-    def claim(self, target: str, ids: list[str], holder: str) -> None:
+    def claim(self, target: str, ids: Sequence[str], holder: str) -> None:
         """Let deliveries be somebody's: `due` gives them to nobody else. An empty holder gives them back."""
         ...
 

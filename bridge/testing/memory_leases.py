@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from bridge.domain.ids import CanonicalId, TargetId
@@ -21,13 +22,13 @@ class MemoryLeases(MemoryPart):
     def leases(self, prefix: str = "") -> list[Lease]:
         return [one for name, one in sorted(self._tables.leases.items()) if name.startswith(prefix)]
 
-    def put_leases(self, leases: list[Lease]) -> None:
+    def put_leases(self, leases: Sequence[Lease]) -> None:
         self._writing().leases.update({one.name: one for one in leases})
 
     def drop_lease(self, name: str) -> None:
         self._writing().leases.pop(name, None)
 
-    def claim(self, target: str, ids: list[str], holder: str) -> None:
+    def claim(self, target: str, ids: Sequence[str], holder: str) -> None:
         tables = self._writing()
         places = {(TargetId(target), CanonicalId(identity)) for identity in ids}
         known = places & tables.deliveries.keys()
