@@ -13,7 +13,7 @@ from bridge.domain.errors import ConfigError, StoreUnavailable
 
 _LOCK = 7_301_650_442_118_395_217  # of all that a PostgreSQL server's advisory locks are asked for, ours
 _TURN = text("SELECT pg_advisory_xact_lock(:lock)")
-_FROZEN = timedelta(minutes=2)
+_FROZEN = timedelta(seconds=20)
 """How long a writer may keep its turn without a word: one whose process is stopped must not stop all others."""
 _NEVER_OFF = ("fsync", "full_page_writes", "synchronous_commit")
 

@@ -59,37 +59,37 @@ class SqlStore:
     """
 
     def __init__(self, database: Database, on_close: Callable[[], None] = lambda: None) -> None:
-        self._database = database
+        self.database = database
         self._on_close = on_close
 
     @contextmanager
     def read(self) -> Iterator[Reader]:
-        name = self._database.name
-        with translated(name), self._database.reading() as connection:
+        name = self.database.name
+        with translated(name), self.database.reading() as connection:
             yield SqlUnitOfWork(Transaction(connection, name, is_writer=False))
 
     @contextmanager
     def write(self) -> Iterator[UnitOfWork]:
         with self._writing() as connection:
-            transaction = Transaction(connection, self._database.name, is_writer=True)
+            transaction = Transaction(connection, self.database.name, is_writer=True)
             yield SqlUnitOfWork(transaction)
             if transaction.is_rolled_back:
                 connection.rollback()
 
     def beat(self, name: str, holder: str, seconds: float) -> bool:
-        database = self._database.name
-        with translated(database), self._database.beating() as connection:
+        database = self.database.name
+        with translated(database), self.database.beating() as connection:
             return SqlUnitOfWork(Transaction(connection, database, is_writer=True)).prolong(name, holder, seconds)
 
     def check(self) -> None:
-        name = self._database.name
-        with translated(name), self._database.reading() as connection:
+        name = self.database.name
+        with translated(name), self.database.reading() as connection:
             if not is_current(connection, name):
                 raise StoreUnavailable(
                     f"the database {name} has an older schema than this Skolebro; nothing was "
                     "changed: start Skolebro again, which brings it up to date"
                 )
-            self._database.require_durable(connection)
+            self.database.require_durable(connection)
 
     def migrate(self) -> None:
         """Bring the schema to this version's, in one transaction.
@@ -97,11 +97,11 @@ class SqlStore:
         Raises:
             StoreUnavailable: the schema is another program's or a newer Skolebro's.
         """
-        name = self._database.name
-        with translated(name), self._database.reading() as connection:
+        name = self.database.name
+        with translated(name), self.database.reading() as connection:
             is_done = is_current(connection, name)
         with translated(name):
-            self._database.prepare()
+            self.database.prepare()
         if is_done:
             return
         with self._writing() as connection:
@@ -109,12 +109,12 @@ class SqlStore:
                 migrate(connection)
 
     def close(self) -> None:
-        self._database.dispose()
+        self.database.dispose()
         self._on_close()
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        with translated(self._database.name), self._database.writing() as connection:
+        with translated(self.database.name), self.database.writing() as connection:
             yield connection
 
 

@@ -30,6 +30,7 @@ from bridge.cli.common import (
     fail,
     open_configured,
 )
+from bridge.cli.db import db_app
 from bridge.cli.disclosures import print_disclosures
 from bridge.cli.history import events, history_app, replay_events, snapshot
 from bridge.cli.holds import holds_app, kept_app
@@ -76,6 +77,7 @@ app.add_typer(history_app, name="history")
 app.add_typer(reconcile_app, name="reconcile")
 app.add_typer(mapping_app, name="mapping")
 app.add_typer(target_app, name="target")
+app.add_typer(db_app, name="db")
 app.add_typer(simulate, name="simulate")
 app.command("anomalies")(anomalies)
 app.command("trace")(trace_person)

@@ -75,20 +75,20 @@ class TransactionConformance:
 
     def test_a_committed_unit_is_there_for_the_next_reader(self, store: Store) -> None:
         with store.write() as uow:
-            _write_everything(uow)
-            inside = _everything(uow)
+            write_everything(uow)
+            inside = everything(uow)
         with store.read() as reader:
-            assert _everything(reader) == inside
+            assert everything(reader) == inside
 
     def test_an_exception_undoes_every_kind_of_write(self, store: Store) -> None:
         before = _state(store)
         with pytest.raises(ZeroDivisionError):
-            _break_off(store, _write_everything, ZeroDivisionError())
+            _break_off(store, write_everything, ZeroDivisionError())
         assert _state(store) == before
 
     def test_an_exception_restores_what_was_changed(self, store: Store) -> None:
         with store.write() as uow:
-            _write_everything(uow)
+            write_everything(uow)
         before = _state(store)
         with pytest.raises(KeyboardInterrupt):
             _break_off(store, _change_everything, KeyboardInterrupt())
@@ -97,9 +97,9 @@ class TransactionConformance:
     def test_a_rolled_back_unit_commits_nothing_not_even_what_follows(self, store: Store) -> None:
         before = _state(store)
         with store.write() as uow:
-            _write_everything(uow)
+            write_everything(uow)
             uow.rollback()
-            assert _everything(uow) == before
+            assert everything(uow) == before
             uow.put_entities(TOWN, [person("jens")])
             uow.set_cursor("feed", 9)
         assert _state(store) == before
@@ -113,17 +113,17 @@ class TransactionConformance:
 
     def test_a_reader_keeps_its_view_while_a_writer_commits(self, store: Store) -> None:
         with store.read() as reader:
-            before = _everything(reader)
+            before = everything(reader)
             writer = Thread(target=_write_in_one_unit, args=(store,))
             writer.start()
             writer.join()
-            assert _everything(reader) == before
+            assert everything(reader) == before
         assert _state(store) != before
 
     @pytest.mark.parametrize("name", [*_WRITES, *_CHANGES])
     def test_a_reader_is_refused_a_write(self, store: Store, name: str) -> None:
         with store.write() as uow:
-            _write_everything(uow)
+            write_everything(uow)
         before = _state(store)
         with store.read() as reader, pytest.raises(StoreError):
             (_WRITES | _CHANGES)[name](reader)  # type: ignore[arg-type]  # that is the mistake
@@ -246,7 +246,7 @@ class StoreConformance(
     """Everything; a subclass named `Test…` gives a fixture `store` that yields an empty store and closes it."""
 
 
-def _write_everything(uow: UnitOfWork) -> None:
+def write_everything(uow: UnitOfWork) -> None:
     for write in _WRITES.values():
         write(uow)
 
@@ -266,7 +266,7 @@ def _break_off(store: Store, work: Callable[[UnitOfWork], object], error: BaseEx
 
 def _write_in_one_unit(store: Store) -> None:
     with store.write() as uow:
-        _write_everything(uow)
+        write_everything(uow)
 
 
 def _append(store: Store, name: str) -> None:
@@ -277,10 +277,10 @@ def _append(store: Store, name: str) -> None:
 
 def _state(store: Store) -> tuple[object, ...]:
     with store.read() as reader:
-        return _everything(reader)
+        return everything(reader)
 
 
-def _everything(reader: Reader) -> tuple[object, ...]:
+def everything(reader: Reader) -> tuple[object, ...]:
     return (
         reader.entities(TOWN, Kind.PERSON, [("jens",)]),
         reader.scan(TOWN, Kind.PERSON, None, 10),

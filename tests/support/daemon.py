@@ -25,9 +25,10 @@ class Daemon:
     Every start appends to the same log; as a context manager it ends with the block, whatever happens.
     """
 
-    def __init__(self, config: Path) -> None:
+    def __init__(self, config: Path, *arguments: str, name: str = "daemon") -> None:
         self._config = config
-        self._log = config.with_name("daemon.log")
+        self._arguments = arguments
+        self._log = config.with_name(f"{name}.log")
         self._from = 0
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -37,7 +38,7 @@ class Daemon:
         self._from = self._log.stat().st_size if self._log.exists() else 0
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [PROGRAM, "run", "--config", self._config],
+                [PROGRAM, "run", "--config", self._config, *self._arguments],
                 cwd=self._config.parent,
                 env=environment(),
                 stdin=subprocess.DEVNULL,
@@ -62,6 +63,29 @@ class Daemon:
                 return
             assert not self._ends_within(_PAUSE), f"the daemon ended before {what}:\n{self.log_text()}"
         raise AssertionError(f"never came true: {what}\n{self.log_text()}")
+
+    def wait_until_started(self) -> Self:
+        """Wait until its loops run: it may serve no page."""
+        self.wait_until(lambda: '"app.started"' in self._said(), "its loops run")
+        return self
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def wait_until_ended(self) -> int:
+        """The exit code of a process that ends by itself."""
+        try:
+            return self._running.wait(_STOP_LIMIT)
+        finally:
+            self._end()
+
+    def freeze(self) -> None:
+        """SIGSTOP: everything stands still, and connections stay open."""
+        self._running.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._running.send_signal(signal.SIGCONT)
 
     def status(self) -> dict[str, Any]:
         """What its status page says now."""
@@ -122,13 +146,16 @@ class Daemon:
             return False
 
     def _port(self) -> int | None:
-        with self._log.open("rb") as log:
-            log.seek(self._from)
-            text = log.read().decode()
-        for line in text.splitlines(keepends=True):
+        for line in self._said().splitlines(keepends=True):
             if line.startswith("{") and line.endswith("\n") and json.loads(line).get("event") == "web.started":
                 return int(json.loads(line)["port"])
         return None
+
+    def _said(self) -> str:
+        """What it has logged since its last start."""
+        with self._log.open("rb") as log:
+            log.seek(self._from)
+            return log.read().decode()
 
     def _get(self, path: str) -> requests.Response:
         with requests.Session() as session:

@@ -16,12 +16,16 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
 
+import psycopg
+
 from bridge.testing.faulty_proxy import SeenRequest
 from bridge.testing.stil_people import Person
 from bridge.testing.stil_records import Contact, Employee, External, Group, Institution, Record, Student
 from tests.support.scim import ScimServer
 
 Body = dict[str, Any]
+Database = Path | str
+"""A file, or the URL of a PostgreSQL server's."""
 _IDS = UUID("5c0f7c26-5a53-5a0e-9a3c-6f1f0a4d6b11")
 _BEST_FIRST = ("student", "employee", "external")
 _ENGLISH = {
@@ -219,7 +223,7 @@ def _group_names(institutions: Iterable[Institution]) -> dict[tuple[str, str], s
 # ---------------------------------------------------------------- what the state must look like at rest
 
 
-def assert_log_is_whole(database: Path, living: set[str]) -> int:
+def assert_log_is_whole(database: Database, living: set[str]) -> int:
     """No gap, no event twice, versions that rise by one, and whoever read it all knows who lives.
 
     Returns how many events there are.
@@ -242,7 +246,7 @@ def assert_log_is_whole(database: Path, living: set[str]) -> int:
     return len(rows)
 
 
-def assert_nothing_is_open(database: Path) -> None:
+def assert_nothing_is_open(database: Database) -> None:
     """Nothing due, rejected or in doubt, no hold, and every intent closed exactly once."""
     left = _rows(
         database,
@@ -257,17 +261,20 @@ def assert_nothing_is_open(database: Path) -> None:
     assert not _rows(database, "SELECT id, reasons FROM holds WHERE state = 'open'")
 
 
-def intents_by_subject(database: Path, target: str) -> Counter[str]:
+def intents_by_subject(database: Database, target: str) -> Counter[str]:
     """How often the audit chain says that something is sent, by its keyed reference of the subject."""
     records = [json.loads(row[0]) for row in _rows(database, "SELECT record FROM audit WHERE intent IS NOT NULL")]
     return Counter(record["subject"] for record in records if record["target"] == target)
 
 
-def rows_of(database: Path, sql: str) -> list[Any]:
+def rows_of(database: Database, sql: str) -> list[Any]:
     return _rows(database, sql)
 
 
-def _rows(database: Path, sql: str) -> list[Any]:
+def _rows(database: Database, sql: str) -> list[Any]:
+    if isinstance(database, str):
+        with psycopg.connect(database) as shared:
+            return shared.execute(sql).fetchall()  # type: ignore[arg-type]  # our own words
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=30)) as connection:
         return connection.execute(sql).fetchall()
 

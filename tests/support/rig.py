@@ -58,6 +58,7 @@ class Rig:
     to_scim: FaultyProxy
     to_aula: FaultyProxy
     days: list[frozenset[str]] = field(default_factory=list)
+    database_url: str | None = None
 
     @property
     def config(self) -> Path:
@@ -68,8 +69,8 @@ class Rig:
         return self.folder / "state"
 
     @property
-    def database(self) -> Path:
-        return self.state / "skolebro.db"
+    def database(self) -> Path | str:
+        return self.database_url or self.state / "skolebro.db"
 
     @property
     def institutions(self) -> Sequence[Institution]:
@@ -144,9 +145,11 @@ def make_rig(
     retry: str = "",
     scim: ScimServer | None = None,
     is_signed: bool = False,
+    database_url: str | None = None,
 ) -> Iterator[Rig]:
     """Start every system and write the configuration; end them with the block. `scim` is used as it is.
 
+    `database_url`: of a PostgreSQL database instead of a file in the state folder.
     With `is_signed` the source is as STIL is in production: over TLS, with signed messages.
     """
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
@@ -162,7 +165,11 @@ def make_rig(
             aula,
             stack.enter_context(FaultyProxy(server.url)),
             stack.enter_context(FaultyProxy(aula.url)),
+            database_url=database_url,
         )
+        if database_url is not None:
+            _write_secret(folder / "database-url", database_url)
+            retry += "\ndatabase: {url_file: database-url}"
         _write_secret(folder / "scim-token", server.token)
         _write_secret(folder / "aula-secret", secret)
         rig.config.write_text(
