@@ -62,10 +62,11 @@ def settle(attempt: Attempt, outcome: Outcome, retry: RetryPolicy, now: datetime
         case Delivered(remote_id=remote_id, etag=etag) | Unchanged(remote_id=remote_id, etag=etag):
             reason, wait = attempt.again or (WAITING, retry.retry_after_cap)
             return _confirmed(row, attempt, remote_id, etag, reason, now + wait)
-        case Rejected(reason=reason, field=field_name):
+        case Rejected(reason=reason, field=field_name, has_changed=has_changed):
             told = f"{reason}:{field_name}" if field_name else reason
+            confirmed = None if has_changed else row.confirmed  # else what it was before would be no news to it
             # What is refused did not happen; what an earlier attempt did, whose outcome nobody saw, stays open.
-            return replace(row, state="rejected", reason=told, attempts=row.attempts + 1)
+            return replace(row, state="rejected", reason=told, attempts=row.attempts + 1, confirmed=confirmed)
         case Deferred(reason=reason, after=after):
             wait = max(retry.wait(row.attempts + 1, after, chance), timedelta(seconds=1))
             return replace(
