@@ -10,8 +10,11 @@ import pytest
 from lxml import etree
 
 from bridge.connector import Command, ContractBroken, Rejected
+from bridge.mapping import load_mapping
 from bridge.testing.conformance_target import ReadsBackConformance, Samples, ShelfReceiver, TargetConformance
 from connectors.ims_enterprise import ImsEnterpriseTarget, connector
+from tests.support import engine
+from tests.support.engine import Bench
 from tests.support.files import FileDesk, killed_at
 from tests.support.itslearning import TOLD, at_school, gone, group, member, person, school
 from tests.support.oneroster import OTHER, TOWN, class_id, org_id, user_id
@@ -32,6 +35,21 @@ def tree(made: FileDesk) -> Any:
 
 def ids(root: Any, path: str) -> list[str]:
     return [str(one) for one in root.xpath(f"{path}/sourcedid/id/text()")]
+
+
+# ---------------------------------------------------------------- the mapping
+
+
+def test_who_is_protected_and_has_half_an_alias_stays() -> None:
+    bench = Bench(
+        mapping=load_mapping("ims_enterprise/itslearning"), capabilities=ImsEnterpriseTarget.capabilities
+    )
+    bench.take(engine.group("1A"), engine.pupil("ane"))
+    bench.drain()
+    bench.take(engine.group("1A"), engine.pupil("ane", protected=True, alias_given_name="Rose"))
+    (told,) = [one for one in bench.drain() if one.resource == "person"]
+    assert told.document is not None
+    assert (told.document["given"], told.document["family"]) == ("Rose", "-")
 
 
 # ---------------------------------------------------------------- the document
