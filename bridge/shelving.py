@@ -76,7 +76,7 @@ class FileConfig(DropConfig):
 
 
 def keep(shelf: Shelf, batch: Sequence[Command], resources: Collection[str], refuse: Refuse) -> list[Outcome]:
-    """Keep what the batch says; of what goes nothing stays.
+    """Keep what the batch says; of what goes nothing stays, nor of who is protected and cannot be told as such.
 
     `resources` are those that the target has. Raises `TargetUnavailable` when the store is away.
     """
@@ -121,7 +121,7 @@ def _told(
     if not command.may_create and not is_there:
         return None, Unchanged(is_gone=True)
     if refused := refuse(name, document):
-        return None, refused
+        return command if is_there and command.is_masked else None, refused
     return Entry(name, command.id, document), Delivered(command.id)
 
 

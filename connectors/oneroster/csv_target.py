@@ -53,7 +53,9 @@ class OneRosterCsvTarget:
     def apply(self, batch: Sequence[Command]) -> Sequence[Outcome]:
         """Keep the batch in one step. Raises `TargetUnavailable` when the store is away."""
         found = [_refusal(command.document or {}, self._config.formulas) for command in batch]
-        taken = iter(shelve(self._shelf, [one for one, no in zip(batch, found, strict=True) if no is None]))
+        told = list(zip(batch, found, strict=True))
+        refused = [one for one, no in told if no is not None]
+        taken = iter(shelve(self._shelf, [one for one, no in told if no is None], refused))
         return [no or next(taken) for no in found]
 
     def probe(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from bridge.connector import (
     Command,
@@ -13,6 +13,7 @@ from bridge.connector import (
     Rejected,
     Remote,
     Shelf,
+    Shelved,
     TargetUnavailable,
     Unchanged,
 )
@@ -27,11 +28,14 @@ _AWAY = "shelf_unavailable"
 _ROLE_FIELDS = {"user": "roles", "enrollment": "role", "agent": "relation"}
 
 
-def shelve(shelf: Shelf, batch: Sequence[Command]) -> list[Outcome]:
-    """Keep what the batch says, all of it or nothing. Raises `TargetUnavailable` when the store is away."""
+def shelve(shelf: Shelf, batch: Sequence[Command], refused: Iterable[Command] = ()) -> list[Outcome]:
+    """Keep what the batch says, all of it or nothing, and of `refused` nothing that may show what is protected.
+
+    Raises `TargetUnavailable` when the store is away.
+    """
     try:
         told = [_told(shelf, command) for command in batch]
-        shelf.put(entry for entries, _ in told for entry in entries)
+        shelf.put([*_withdrawn(shelf, refused), *(entry for entries, _ in told for entry in entries)])
     except StoreError as error:
         raise TargetUnavailable(_AWAY) from error
     return [outcome for _, outcome in told]
@@ -59,13 +63,25 @@ def _told(shelf: Shelf, command: Command) -> tuple[list[Entry], Outcome]:
     if command.operation is Operation.DELETED or document is None:
         if kept is None or kept.is_gone:
             return [], Unchanged(command.id)
-        mark = Entry(name, command.id, reduced(name, kept.document, command.identity.values()), is_gone=True)
-        return [mark, *_arrival(command, is_gone=True)], Delivered(command.id)
+        return [_mark(command, kept), *_arrival(command, is_gone=True)], Delivered(command.id)
     if not command.may_create and not is_there:
         return [], Unchanged(is_gone=True)
     if _has_foreign_role(command):
-        return [], Rejected("unknown_role", _ROLE_FIELDS[name])
+        return list(_withdrawn(shelf, [command])), Rejected("unknown_role", _ROLE_FIELDS[name])
     return [Entry(name, command.id, document), *_arrival(command, is_gone=False)], Delivered(command.id)
+
+
+def _withdrawn(shelf: Shelf, refused: Iterable[Command]) -> Iterator[Entry]:
+    """What is kept of the protected whose documents are refused goes: it may show what is protected by now."""
+    for command in refused:
+        kept = shelf.get(command.resource, command.id) if command.is_masked else None
+        if kept is not None and not kept.is_gone:
+            yield _mark(command, kept)
+
+
+def _mark(command: Command, kept: Shelved) -> Entry:
+    name = command.resource
+    return Entry(name, command.id, reduced(name, kept.document, command.identity.values()), is_gone=True)
 
 
 def _arrival(command: Command, *, is_gone: bool) -> Iterator[Entry]:

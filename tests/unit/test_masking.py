@@ -379,6 +379,24 @@ def test_a_deletion_of_somebody_who_is_protected_tells_no_old_name() -> None:
     assert [(c.operation, c.previous) for c in bench.drain() if c.id == ANE] == [(Operation.DELETED, None)]
 
 
+def test_initials_that_are_withheld_are_not_told_as_what_was() -> None:
+    bench = Bench(mapping=mapping_of(PLATFORM + STAFF))
+    say(bench, teacher("bo", short_name="BoHo"))
+    bench.drain()
+    say(bench, teacher("bo", short_name="BoHo", protected=True, **ALIAS))
+    sent = bench.drain()
+    assert [command.resource for command in sent] == ["User", "Post"]
+    assert "BoHo" not in f"{documents(sent)} {[command.previous for command in sent]}"
+
+
+def test_who_keeps_what_it_is_told_hears_that_it_must_not_keep_what_it_refuses() -> None:
+    bench = Bench()
+    say(bench, pupil("ane", **REAL), pupil("bo"))
+    assert {command.is_masked for command in bench.drain()} == {False}
+    say(bench, pupil("ane", protected=True, **ALIAS), pupil("bo", family_name="Nygift"))
+    assert {command.id: command.is_masked for command in bench.drain()} == {ANE: True, person_id("bo"): False}
+
+
 def test_who_comes_back_within_the_grace_and_is_protected_by_now_does_not_stay_there_as_they_were() -> None:
     """As an external, whom this target is not told of."""
     bench = Bench(policy=GuardPolicy(deletion_grace=timedelta(hours=24)))
