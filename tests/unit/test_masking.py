@@ -11,6 +11,7 @@ import pytest
 from bridge.connector import Command
 from bridge.domain.changes import Operation
 from bridge.domain.entities import Kind
+from bridge.domain.ids import TargetId
 from bridge.domain.outcomes import Deferred
 from bridge.engine.guard import GuardPolicy, Limits
 from bridge.engine.keep import keep
@@ -140,6 +141,32 @@ class TestWhileAMappingWaits:
         say(bench, external("ane", protected=True, **ALIAS), school=OTHER_SCHOOL)
         bench.drain()
         assert bench.target.documents[ANE]["nick"] == "ane"
+
+    def test_what_a_database_of_before_does_not_say_of_earlier_mappings_is_taken_for_a_name(self) -> None:
+        bench = bench_of(
+            mapping=mapping_of(PLATFORM.replace(EMAIL, "nick: {from: given_name, purpose: x}")),
+            policy=GuardPolicy(deletion_grace=timedelta(days=30)),
+        )
+        bench.leaving = Leaving(inactive={"User": {"active": False}})
+        say(bench, group("1A"), *map(pupil, OTHERS))
+        assert bench.refresh(mapping_of(PLATFORM.replace(EMAIL, "nick: {from: user_id, purpose: x}")))
+        with bench.store.write() as uow:
+            uow.put_target_state(replace(uow.target_state(TARGET), told=None))
+        assert bench.refresh()
+        say(bench, external("ane", protected=True, **ALIAS), school=OTHER_SCHOOL)
+        bench.drain()
+        assert bench.target.documents[ANE]["nick"] == "ane"
+
+    def test_who_became_protected_while_the_target_was_not_configured_does_not_wait(self) -> None:
+        bench = bench_of()
+        here = bench.rendering
+        bench.rendering = replace(here, target=TargetId("101/other"))
+        protect(bench)
+        bench.rendering = here
+        assert not bench.refresh(mapping_of(STAFF_ONLY))
+        assert documents(bench.drain()) == [MASKED]
+        assert not bench.refresh()
+        assert bench.drain() == []
 
     def test_an_account_goes_when_what_it_must_have_showed_the_name_and_is_now_made_of_something_else(
         self,
