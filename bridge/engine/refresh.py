@@ -24,9 +24,10 @@ from bridge.engine.desire import (
 )
 from bridge.engine.guard import MAPPING_REMOVES, OTHER_SYSTEM, GuardPolicy
 from bridge.engine.holding import TARGET, in_place_of, still_agreed
-from bridge.engine.masking import protect, protected_people
+from bridge.engine.masking import TELLING, protect, user_of
 from bridge.engine.scan import living_rows
 from bridge.engine.shelf import SERVED
+from bridge.engine.words import protected_users
 from bridge.mapping import Told
 from bridge.ports import GONE, HELD, SHADOW, Delivery, Desired, Hold, Reader, Store, TargetState, UnitOfWork
 
@@ -116,8 +117,9 @@ def _begun(reader: Reader, rendering: Rendering) -> set[Key]:
 
 def _protect(uow: UnitOfWork, rendering: Rendering, rows: list[Delivery], now: datetime) -> None:
     """Who became protected while the target was not configured does not wait with the mapping either."""
-    known = [row for row in rows if row.confirmed_body is not None or row.in_doubt]
-    protect(uow, rendering, protected_people(uow, rendering.scope.municipality, known), now)
+    known = {user_of(row) for row in rows if row.kind in TELLING and (row.confirmed_body or row.in_doubt)}
+    hidden = protected_users(uow, rendering.scope.municipality, known)
+    protect(uow, rendering, {(user,) for user in hidden}, now)
 
 
 def _forget(uow: UnitOfWork, rows: list[Delivery], now: datetime) -> None:

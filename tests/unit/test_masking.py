@@ -168,6 +168,21 @@ class TestWhileAMappingWaits:
         assert not bench.refresh()
         assert bench.drain() == []
 
+    def test_nor_do_the_initials_where_nothing_else_is_told_of_people(self) -> None:
+        at = PLATFORM.index("  User:"), PLATFORM.index("  Group:")
+        told = PLATFORM[: at[0]] + PLATFORM[at[1] :] + STAFF.replace("{from: person,", "{from: user_id,")
+        bench = Bench(mapping=mapping_of(told))
+        posts = [teacher(user, short_name=f"{user.title()}Ho") for user in ("bo", "ib", "ea")]
+        say(bench, *posts)
+        bench.drain()
+        here = bench.rendering
+        bench.rendering = replace(here, target=TargetId("101/other"))
+        say(bench, teacher("bo", short_name="BoHo", protected=True, **ALIAS), *posts[1:])
+        bench.rendering, bench.policy = here, GuardPolicy(min_deleted=1)
+        assert not bench.refresh(mapping_of(told.replace("{kind: employee}", "{kind: external}")))
+        assert [command.operation for command in bench.drain()] == [Operation.UPDATED]
+        assert "BoHo" not in str(bench.target.documents)
+
     def test_an_account_goes_when_what_it_must_have_showed_the_name_and_is_now_made_of_something_else(
         self,
     ) -> None:
