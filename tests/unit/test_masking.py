@@ -12,7 +12,7 @@ from bridge.connector import Command
 from bridge.domain.changes import Operation
 from bridge.domain.entities import Kind
 from bridge.domain.ids import TargetId
-from bridge.domain.outcomes import Deferred
+from bridge.domain.outcomes import Deferred, Rejected
 from bridge.engine.guard import GuardPolicy, Limits
 from bridge.engine.keep import keep
 from bridge.engine.leavers import Leaving
@@ -419,6 +419,46 @@ def test_a_deletion_of_somebody_who_is_protected_tells_no_old_name() -> None:
     say(bench, pupil("bo"))
     say(bench, pupil("carl", contacts=[parent("ane", protected=True, **ALIAS)]), school=OTHER_SCHOOL)
     assert [(c.operation, c.previous) for c in bench.drain() if c.id == ANE] == [(Operation.DELETED, None)]
+
+
+class TestSomebodyWhoIsInTheGrace:
+    @pytest.fixture
+    def bench(self) -> Bench:
+        """Ane has left, and half a day later she is protected."""
+        made = Bench(policy=GuardPolicy(deletion_grace=timedelta(hours=24)))
+        say(made, pupil("ane", **REAL), pupil("bo"))
+        say(made, pupil("carl", contacts=[parent("ane", **REAL)]), school=OTHER_SCHOOL)
+        made.drain()
+        say(made, pupil("bo"))
+        made.drain()
+        made.clock.forward(hours=12)
+        return made
+
+    def hear(self, bench: Bench) -> None:
+        """Both schools speak, which takes two hours."""
+        say(bench, pupil("bo"))
+        say(bench, pupil("carl", contacts=[parent("ane", protected=True, **ALIAS)]), school=OTHER_SCHOOL)
+
+    def has_gone(self, bench: Bench) -> bool:
+        for _ in range(6):
+            self.hear(bench)
+            bench.drain()
+        return ANE not in bench.target.documents
+
+    def test_goes_when_it_ends_and_not_later_for_the_mask(self, bench: Bench) -> None:
+        self.hear(bench)
+        assert documents(bench.drain()) == [MASKED]
+        assert self.has_gone(bench)
+
+    @pytest.mark.parametrize("answer", [Deferred("server_error_500"), Rejected("refused_400")])
+    def test_does_not_go_sooner_or_never_where_the_mask_is_not_taken(self, bench: Bench, answer: Any) -> None:
+        bench.target.script = [answer]
+        self.hear(bench)
+        bench.drain()
+        bench.clock.forward(hours=1)
+        assert documents(bench.drain()) == [MASKED]
+        assert ANE in bench.target.documents
+        assert self.has_gone(bench)
 
 
 def test_initials_that_are_withheld_are_not_told_as_what_was() -> None:
