@@ -336,9 +336,7 @@ class Command:
     `time` are the run that told it and when that was recorded; `delivery_key` is the same for every retry
     of the same step. `may_create` is False where the entity must not come into being, as when it is only put to
     sleep: one that is gone stays gone, and the outcome is `Unchanged(is_gone=True)`. `is_resent`: what the target
-    has may be anything, so it is told all of it, not what differs from `previous`. `is_masked`: something of the
-    person is protected. Who keeps what it is told, and hands it on again and again, keeps nothing of one whose
-    document it refuses: what it has may still show what is protected by now.
+    has may be anything, so it is told all of it, not what differs from `previous`.
     """
 
     operation: Operation
@@ -361,7 +359,6 @@ class Command:
     delivery_key: str
     may_create: bool = True
     is_resent: bool = False
-    is_masked: bool = False
 
 
 class Target(Protocol):

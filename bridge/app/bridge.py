@@ -39,6 +39,7 @@ from bridge.engine.shelf import STOPPED
 from bridge.engine.status import read_status
 from bridge.engine.subscribe import ask_now, forget_institutions, try_mended
 from bridge.engine.tell import Teller
+from bridge.engine.whole import forget_whole, narrow_whole
 from bridge.observe import LogEvent, Status, explained, log
 from bridge.ports import Hold, UnitOfWork
 
@@ -114,6 +115,7 @@ class Bridge(Parts):
             with self.store.write() as uow:
                 closed = self.book().close_open(uow)
                 self._forget_sources(uow)
+                self._forget_whole(uow)
             try_mended(self.store)
             if closed:
                 log.emit(LogEvent.AUDIT_RESOLVED, count=closed)
@@ -124,6 +126,15 @@ class Bridge(Parts):
         configured = {municipality.code for municipality in self.settings.municipalities}
         for code in {row.municipality for row in uow.subscriptions()} - configured:
             uow.forget_subscriptions(code)
+
+    def _forget_whole(self, uow: UnitOfWork) -> None:
+        """A target misses what happens while it, or a school, is not configured: it was whole of that no more."""
+        scopes = {one.target: one.scope for one in self.all_renderings()}
+        for state in uow.target_states():
+            if state.target in scopes:
+                narrow_whole(uow, state.target, scopes[state.target], self.clock.now())
+            else:
+                forget_whole(uow, state.target)
 
     def plan(self) -> Plan:
         municipalities = self.settings.municipalities

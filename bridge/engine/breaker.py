@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from bridge.domain.errors import ContractBroken, TargetError, TargetGone, TargetUnauthorised, TargetUnavailable
 from bridge.domain.ids import TargetId
 from bridge.engine.retry import RetryPolicy
+from bridge.engine.whole import forget_whole
 from bridge.ports import GONE, OFF, STANDING, TargetState, UnitOfWork
 
 MANY_DEFERRED = 5
@@ -78,7 +79,11 @@ def unpause(uow: UnitOfWork) -> None:
 
 
 def switch_off(uow: UnitOfWork, target: TargetId, reason: str) -> bool:
-    """Let a target get nothing until a person resumes it; return whether that is news. `reason`: one of `OFF`."""
+    """Let a target get nothing until a person resumes it; return whether that is news. `reason`: one of `OFF`.
+
+    It is fetched from again when it has been told what it misses from now on.
+    """
+    forget_whole(uow, target)
     state = uow.target_state(target)
     uow.put_target_state(replace(state, paused_until=_NEVER, pause_reason=reason))
     return state.pause_reason != reason

@@ -71,11 +71,12 @@ def settle(attempt: Attempt, outcome: Outcome, retry: RetryPolicy, now: datetime
             reason, wait = attempt.again or (WAITING, retry.retry_after_cap)
             return _confirmed(row, attempt, remote_id, etag, reason, now + wait)
         case Rejected() if rests and attempt.again is not None:
-            return replace(row, attempts=row.attempts + 1, next_attempt_at=now + max(attempt.again[1], _LOOK))
+            wait = max(attempt.again[1], _LOOK)
+            return replace(_refused(row, outcome), attempts=row.attempts + 1, next_attempt_at=now + wait)
         case Rejected(reason=reason, field=field_name):
             told = f"{reason}:{field_name}" if field_name else reason
             # What is refused did not happen; what an earlier attempt did, whose outcome nobody saw, stays open.
-            return replace(row, state="rejected", reason=told, attempts=row.attempts + 1)
+            return replace(_refused(row, outcome), state="rejected", reason=told, attempts=row.attempts + 1)
         case Deferred(reason=reason, after=after):
             wait = max(retry.wait(row.attempts + 1, after, chance), timedelta(seconds=1))
             return replace(
@@ -83,6 +84,13 @@ def settle(attempt: Attempt, outcome: Outcome, retry: RetryPolicy, now: datetime
             )
         case _:
             assert_never(outcome)
+
+
+def _refused(row: Delivery, outcome: Rejected) -> Delivery:
+    """What was before would be no news to a target that has changed; what goes there still has to go."""
+    if not outcome.has_changed:
+        return row
+    return replace(row, confirmed=None, in_doubt=row.in_doubt or row.desired is None)
 
 
 def _confirmed(

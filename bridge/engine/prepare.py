@@ -278,7 +278,6 @@ def _attempt(lane: Lane, step: Step, told_by: InstitutionState | None, sequence:
         delivery_key=_delivery_key(row, step.sent),
         may_create=step.again is None,
         is_resent=row.confirmed is None and row.confirmed_body is not None,
-        is_masked=step.is_masked,
     )
     return Attempt(row, command, step.sent, lane.new_id(), step.again)
 

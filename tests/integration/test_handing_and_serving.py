@@ -311,3 +311,74 @@ def test_what_is_fetched_from_by_nobody_any_more_is_not_said_to_be(town: Town, d
     serve.web_server(bridge, bridge.teller, bridge.lanes())
     assert not any("served at" in one for one in bridge.status().notes)
     bridge.store.close()
+
+
+# ---------------------------------------------------------------- another configuration
+
+
+def started(town: Town) -> tuple[Bridge, Daemon]:
+    """The daemon as it is after a start with the configuration as it is now."""
+    bridge = town.open()
+    with bridge.alone():
+        pass
+    daemon = Daemon(bridge)
+    daemon.web.start()
+    return bridge, daemon
+
+
+def ended(bridge: Bridge, daemon: Daemon) -> None:
+    daemon.web.stop()
+    bridge.store.close()
+
+
+def pass_of(daemon: Daemon) -> None:
+    daemon.step(f"decide/{TOWN}", f"intake/{TOWN}", f"deliver/{FILES}", f"deliver/{API}")
+
+
+def status_of(daemon: Daemon) -> int:
+    return daemon.fetch("/targets/101/api/User").status_code
+
+
+def test_a_school_that_is_configured_later_closes_what_is_served_until_it_has_been_read(town: Town) -> None:
+    schools = town.settings["municipalities"][TOWN]
+    schools["institutions"] = ["280555"]
+    town.arrive("280555")
+    bridge, daemon = started(town)
+    pass_of(daemon)
+    assert status_of(daemon) == 200
+    ended(bridge, daemon)
+    schools["institutions"] = ["280555", "101002"]
+    bridge, daemon = started(town)
+    assert status_of(daemon) == 503
+    pass_of(daemon)
+    assert status_of(daemon) == 503, "nobody has heard of the new school"
+    ended(bridge, daemon)
+    town.arrive("101002")
+    bridge, daemon = started(town)
+    pass_of(daemon)
+    assert status_of(daemon) == 200
+    ended(bridge, daemon)
+    schools["institutions"] = ["280555"]
+    bridge, daemon = started(town)
+    assert status_of(daemon) == 200, "less is whole of what it was"
+    ended(bridge, daemon)
+
+
+def test_what_was_not_configured_for_a_while_is_closed_until_it_has_caught_up(town: Town) -> None:
+    town.arrive("280555", "101002")
+    bridge, daemon = started(town)
+    pass_of(daemon)
+    assert status_of(daemon) == 200
+    ended(bridge, daemon)
+    api = town.targets.pop("api")
+    bridge = town.open()
+    with bridge.alone():
+        town.arrive("280555", day="day2")
+        assert bridge.sync() == []
+    bridge.store.close()
+    town.targets["api"] = api
+    bridge, daemon = started(town)
+    assert status_of(daemon) == 503
+    pass_of(daemon)
+    assert status_of(daemon) == 200
+    ended(bridge, daemon)

@@ -10,11 +10,8 @@ import pytest
 from lxml import etree
 
 from bridge.connector import Command, ContractBroken, Rejected
-from bridge.mapping import load_mapping
 from bridge.testing.conformance_target import ReadsBackConformance, Samples, ShelfReceiver, TargetConformance
 from connectors.ims_enterprise import ImsEnterpriseTarget, connector
-from tests.support import engine
-from tests.support.engine import Bench
 from tests.support.files import FileDesk, killed_at
 from tests.support.itslearning import TOLD, at_school, gone, group, member, person, school
 from tests.support.oneroster import OTHER, TOWN, class_id, org_id, user_id
@@ -35,21 +32,6 @@ def tree(made: FileDesk) -> Any:
 
 def ids(root: Any, path: str) -> list[str]:
     return [str(one) for one in root.xpath(f"{path}/sourcedid/id/text()")]
-
-
-# ---------------------------------------------------------------- the mapping
-
-
-def test_who_is_protected_and_has_half_an_alias_stays() -> None:
-    bench = Bench(
-        mapping=load_mapping("ims_enterprise/itslearning"), capabilities=ImsEnterpriseTarget.capabilities
-    )
-    bench.take(engine.group("1A"), engine.pupil("ane"))
-    bench.drain()
-    bench.take(engine.group("1A"), engine.pupil("ane", protected=True, alias_given_name="Rose"))
-    (told,) = [one for one in bench.drain() if one.resource == "person"]
-    assert told.document is not None
-    assert (told.document["given"], told.document["family"]) == ("Rose", "-")
 
 
 # ---------------------------------------------------------------- the document
@@ -156,6 +138,14 @@ def test_text_comes_back_as_it_was() -> None:
     root = tree(made)
     assert root.findtext("person/name/n/family") == hostile
     assert root.find("person/institutionrole").get("institutionroletype") == 'A\t"&<\r\nB'
+
+
+@pytest.mark.parametrize("there", ["given", "family"])
+def test_an_alias_of_one_word_stands_in_both_parts_and_alone_in_the_full_name(there: str) -> None:
+    made = desk(school(), person("anna", **{"given": None, "family": None, there: "Rose"}))
+    made.next_day()
+    name = tree(made).find("person/name")
+    assert (name.findtext("fn"), name.findtext("n/given"), name.findtext("n/family")) == ("Rose", "Rose", "Rose")
 
 
 # ---------------------------------------------------------------- when it leaves
@@ -294,7 +284,8 @@ def test_nobody_is_named_in_the_text_of_a_stop() -> None:
 @pytest.mark.parametrize(
     ("told", "refusal"),
     [
-        *((person("bo", **{name: None}), Rejected("required_missing", name)) for name in ("given", "family")),
+        (person("bo", given=None, family=None), Rejected("required_missing", "given")),
+        *((person("bo", **{name: " "}), Rejected("required_missing", name)) for name in ("given", "family")),
         (person("bo", institutionrole=" "), Rejected("required_missing", "institutionrole")),
         (person("bo", sourcedId=""), Rejected("required_missing", "sourcedId")),
         (person("bo", family="B\x00"), Rejected("not_in_xml", "family")),

@@ -450,7 +450,10 @@ class TestSomebodyWhoIsInTheGrace:
         assert documents(bench.drain()) == [MASKED]
         assert self.has_gone(bench)
 
-    @pytest.mark.parametrize("answer", [Deferred("server_error_500"), Rejected("refused_400")])
+    @pytest.mark.parametrize(
+        "answer",
+        [Deferred("server_error_500"), Rejected("refused_400"), Rejected("line_break", has_changed=True)],
+    )
     def test_does_not_go_sooner_or_never_where_the_mask_is_not_taken(self, bench: Bench, answer: Any) -> None:
         bench.target.script = [answer]
         self.hear(bench)
@@ -469,14 +472,6 @@ def test_initials_that_are_withheld_are_not_told_as_what_was() -> None:
     sent = bench.drain()
     assert [command.resource for command in sent] == ["User", "Post"]
     assert "BoHo" not in f"{documents(sent)} {[command.previous for command in sent]}"
-
-
-def test_who_keeps_what_it_is_told_hears_that_it_must_not_keep_what_it_refuses() -> None:
-    bench = Bench()
-    say(bench, pupil("ane", **REAL), pupil("bo"))
-    assert {command.is_masked for command in bench.drain()} == {False}
-    say(bench, pupil("ane", protected=True, **ALIAS), pupil("bo", family_name="Nygift"))
-    assert {command.id: command.is_masked for command in bench.drain()} == {ANE: True, person_id("bo"): False}
 
 
 def test_who_comes_back_within_the_grace_and_is_protected_by_now_does_not_stay_there_as_they_were() -> None:

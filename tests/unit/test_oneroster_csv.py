@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -214,16 +213,6 @@ def test_another_place_is_given_all_though_nothing_changed() -> None:
     made.target.hand_over()
     made.restart(drop_folder=Path("elsewhere"))
     assert made.next_day() is not None
-
-
-def test_who_is_protected_and_cannot_be_told_as_such_is_in_no_further_file_as_they_were() -> None:
-    made = desk(school(), *(user(f"u{n}") for n in range(20)))
-    made.next_day()
-    masked = replace(user("u1", givenName="Ro\x00se"), is_masked=True)
-    refused = made.tell(masked, user("u2", givenName="\x00"))
-    assert refused == [Rejected("control_character", "givenName")] * 2
-    made.next_day()
-    assert {user_id(f"u{n}") for n in range(20)} - ids(made.rows()["users"]) == {user_id("u1")}
 
 
 # ---------------------------------------------------------------- what changed

@@ -157,16 +157,6 @@ def test_a_role_that_oneroster_does_not_have_is_refused(
     assert receiver.count() == 1
 
 
-def test_who_is_protected_and_cannot_be_told_as_such_is_not_served_as_they_were(
-    target: OneRosterTarget, receiver: ShelfReceiver
-) -> None:
-    list(target.apply([user("anna"), user("bo")]))
-    odd = role("aide", "headmaster")
-    refused = [replace(user("anna", odd), is_masked=True), user("bo", odd)]
-    assert list(target.apply(refused)) == [Rejected("unknown_role", "roles")] * 2
-    assert receiver.count() == 1
-
-
 def test_who_sleeps_stays_with_the_account_disabled(target: OneRosterTarget, receiver: ShelfReceiver) -> None:
     target.apply([user("anna")])
     asleep = replace(user("anna", enabledUser=False), may_create=False)

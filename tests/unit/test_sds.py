@@ -170,17 +170,6 @@ def test_a_formula_in_a_name_is_neutralised_or_refused() -> None:
     assert desk(formulas="refuse").tell(user("anna", givenName="=1+1")) == [Rejected("formula", "givenName")]
 
 
-def test_who_is_protected_and_cannot_be_told_as_such_is_in_no_further_file_as_they_were() -> None:
-    made = desk(school(), *(user(f"u{n}") for n in range(20)))
-    made.next_day()
-    masked = replace(user("u1", givenName="Ro\nse", familyName="Have"), is_masked=True)
-    assert made.tell(masked, user("u2", givenName="Ro\nse")) == [Rejected("line_break", "givenName")] * 2
-    made.next_day()
-    names = {row["username"]: row["givenName"] for row in tables(made.drop.files)["users"]}
-    assert "u1" not in names
-    assert names["u2"] == "U2"
-
-
 class TestContract(TargetConformance, ReadsBackConformance):
     @pytest.fixture
     def receiver(self) -> ShelfReceiver:
