@@ -238,7 +238,7 @@ class SqlDeliveries(SqlPart):
     def forget_confirmed(self, target: TargetId, ids: Iterable[CanonicalId]) -> None:
         living = update(deliveries).where(_C.target == target, _C.desired.is_not(None), _IS_IN_CHUNK)
         for chunk in chunks(ids):
-            self._tx.run(living.values(confirmed=None), **{CHUNK: chunk})
+            self._tx.run(living.values(confirmed=None, version=_C.version + 1), **{CHUNK: chunk})
 
     def forget_deliveries(self, target: TargetId) -> int:
         for table in (ledgers, drift):

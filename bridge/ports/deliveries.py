@@ -244,7 +244,7 @@ class DeliveryStore(Protocol):
     def retry_rejected(self, target: TargetId | None, ids: Sequence[CanonicalId] | None, now: datetime) -> int: ...
 
     def forget_confirmed(self, target: TargetId, ids: Iterable[CanonicalId]) -> None:
-        """Drop the confirmed hash of living deliveries, so that they are sent again."""
+        """Drop the confirmed hash of living deliveries, so that they are sent again, as a new version of each."""
         ...
 
     def forget_deliveries(self, target: TargetId) -> int:

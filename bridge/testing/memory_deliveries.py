@@ -90,7 +90,7 @@ class MemoryDeliveries(MemoryPart):
 
     def forget_confirmed(self, target: TargetId, ids: Iterable[CanonicalId]) -> None:
         living = [row for row in self._some(target, ids) if row.desired is not None]
-        self._change(replace(row, confirmed=None) for row in living)
+        self._change(replace(row, confirmed=None, version=row.version + 1) for row in living)
 
     def forget_deliveries(self, target: TargetId) -> int:
         tables = self._writing()

@@ -110,7 +110,8 @@ class Bringing:
         """What is taken already is looked up and adopted; displayName is not unique, so it identifies nobody."""
         created = yield from create(resource, body, _text(body, "externalId") if self.finder.is_key else None)
         if isinstance(created, Delivered):
-            self.finder.made(resource, body, created)
+            if created.remote_id is not None:
+                self.finder.took(resource, created.remote_id, body)
             return created
         found = yield from self._find(resource, "externalId", body, is_fresh=True)
         if found is None:
@@ -121,6 +122,7 @@ class Bringing:
         """PUT over what somebody else made, unless another system or another of our entities claims it."""
         if not self._is_free(found, body):
             return Rejected("taken_by_other")
+        self.finder.took(resource, id_of(found), body)
         replaced = yield from put(resource, id_of(found), None, body)
         if replaced is None:
             self.finder.forget(resource)
