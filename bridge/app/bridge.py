@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bridge.adapters.clock import SystemClock
-from bridge.adapters.state_folder import DATABASE, prepare, sole_use
+from bridge.adapters.state_folder import DATABASE, has_database, prepare, sole_use
 from bridge.adapters.store_sql import open_sqlite
 from bridge.app.parts import Parts
 from bridge.config import MunicipalitySettings, Settings
@@ -51,6 +51,11 @@ def open_bridge(settings: Settings) -> Bridge:
     store = open_sqlite(settings.state_folder / DATABASE)
     store.check()
     return Bridge(settings, store, key, clock)
+
+
+def open_if_any(settings: Settings) -> Bridge | None:
+    """Open the state that the settings name if there is one, and make none. Raises `StoreUnavailable`."""
+    return open_bridge(settings) if has_database(settings.state_folder) else None
 
 
 @dataclass(slots=True)

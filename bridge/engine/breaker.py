@@ -9,7 +9,7 @@ from bridge.domain.errors import ContractBroken, TargetError, TargetGone, Target
 from bridge.domain.ids import TargetId
 from bridge.engine.retry import RetryPolicy
 from bridge.engine.whole import forget_whole
-from bridge.ports import GONE, OFF, STANDING, TargetState, UnitOfWork
+from bridge.ports import ACTIVE, GONE, OFF, SHADOW, STANDING, TargetState, UnitOfWork
 
 MANY_DEFERRED = 5
 _PATIENCE = RetryPolicy(base=timedelta(seconds=2), ceiling=timedelta(minutes=10))
@@ -65,6 +65,18 @@ def reason_of(error: TargetError) -> str:
 def is_off(state: TargetState) -> bool:
     """Whether a target gets nothing on purpose."""
     return state.pause_reason in OFF
+
+
+def is_new(state: TargetState) -> bool:
+    """Whether a target was never anything: not sent to, not applied to, not switched on or off."""
+    return state.rendering is None and state.last_success_at is None and state.paused_until is None
+
+
+def standing(state: TargetState, *, begins_in_shadow: bool) -> str:
+    """Return how a target stands: one of `STANDING`, or `ACTIVE` whatever else it waits for."""
+    if state.pause_reason in STANDING:
+        return str(state.pause_reason)
+    return SHADOW if begins_in_shadow and is_new(state) else ACTIVE
 
 
 def is_paused(state: TargetState, now: datetime) -> bool:

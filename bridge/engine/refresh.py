@@ -11,7 +11,7 @@ from bridge.domain.entities import Kind
 from bridge.domain.ids import Key, TargetId
 from bridge.domain.privacy import Protection
 from bridge.engine.audit import AuditBook
-from bridge.engine.breaker import resume, switch_off
+from bridge.engine.breaker import is_new, resume, switch_off
 from bridge.engine.desire import (
     Occasion,
     Rendering,
@@ -216,8 +216,7 @@ def _settle(uow: UnitOfWork, rendering: Rendering, now: datetime) -> None:
     if is_elsewhere and state.pause_reason == GONE:  # it was the old system that is gone
         resume(uow, rendering.target)
     uow.put_target_state(replace(uow.target_state(rendering.target), rendering=rendering.digest, told=told))
-    is_new = state.rendering is None and state.last_success_at is None and state.paused_until is None
-    if is_new and rendering.in_shadow:
+    if rendering.in_shadow and is_new(state):
         switch_off(uow, rendering.target, SHADOW)
     for hold in _holds_of(uow, rendering):
         if hold.state not in _UNSETTLED:

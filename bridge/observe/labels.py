@@ -33,6 +33,7 @@ AUDIT_KINDS = frozenset(
         "drift.retried",
         "target.restored",
         "target.resync",
+        "report.read",
         "roll.expected",
         "roll.proposed",
         "deletions.recorded",

@@ -41,7 +41,7 @@ RESTING = frozenset({GRACE, DEACTIVATED, KEPT, HELD})
 """Why a delivery waits on purpose: the person may turn up elsewhere; the account sleeps before it is deleted;
 somebody said that the person stays for now; a person has to allow it."""
 
-GONE, SHADOW, RETIRED = "gone", "shadow", "retired"
+ACTIVE, GONE, SHADOW, RETIRED = "active", "gone", "shadow", "retired"
 OFF = frozenset({SHADOW, RETIRED})
 """Why a target gets nothing on purpose: it is not switched on yet, or not any more."""
 STANDING = OFF | {GONE}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -23,6 +24,8 @@ from bridge.connector import Capabilities, Connector, ConnectorConfig, DropConfi
 from bridge.domain.errors import ConfigError
 from bridge.domain.ids import TargetId
 from bridge.engine.audit import verify
+from bridge.engine.breaker import switch_off
+from bridge.ports import RETIRED
 from bridge.registry import Registry
 from tests.support.engine import PLATFORM
 from tests.support.sftp import PASSWORD, SftpServer
@@ -51,11 +54,12 @@ class ApiTarget:
 
     def probe(self) -> None: ...
 
-    def application(self) -> Callable[..., Any]:
+    def application(self, is_open: Callable[[], bool]) -> Callable[..., Any]:
         async def app(scope: Any, receive: Any, send: Any) -> None:
             name = scope["path"].removeprefix(scope["root_path"]).strip("/")
+            status = 200 if await asyncio.to_thread(is_open) else 503
             body = json.dumps([dict(one.document) for one in self.shelf.all(name)]).encode()
-            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.start", "status": status, "headers": []})
             await send({"type": "http.response.body", "body": body})
 
         return app
@@ -264,6 +268,15 @@ def test_a_file_waits_while_a_pass_is_under_way(town: Town, daemon: Daemon) -> N
     daemon.bridge.in_pass.discard(TOWN)
     assert daemon.bridge.sync() == []
     assert os.listdir(town.out) == [FILE]
+
+
+def test_what_is_served_is_told_whether_it_is_switched_on_and_whole(daemon: Daemon) -> None:
+    assert daemon.fetch("/targets/101/api/User").status_code == 503, "it was told nothing yet"
+    daemon.step(f"decide/{TOWN}", f"intake/{TOWN}", f"deliver/{API}")
+    assert daemon.fetch("/targets/101/api/User").status_code == 200
+    with daemon.bridge.store.write() as uow:
+        switch_off(uow, API, RETIRED)
+    assert daemon.fetch("/targets/101/api/User").status_code == 503
 
 
 def test_check_and_status_say_where_a_target_is_served(daemon: Daemon) -> None:

@@ -22,7 +22,7 @@ def served(make: Callable[[str], OneRosterTarget]) -> Iterator[tuple[OneRosterTa
     with socket.create_server(("127.0.0.1", 0)) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}{MOUNT}"
         target = make(url)
-        app = Starlette(routes=[Mount(MOUNT, target.application())])
+        app = Starlette(routes=[Mount(MOUNT, target.application(lambda: True))])
         server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None, access_log=False))
         thread = Thread(target=server.run, args=([listening],), daemon=True)
         thread.start()
