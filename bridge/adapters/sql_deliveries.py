@@ -19,6 +19,7 @@ _C = deliveries.c
 # Spelt out, not bound: SQLite uses a partial index only for a condition that it can read.
 _IS_DUE = _C.is_due == literal_column("1")
 _IS_REJECTED = _C.state == literal_column("'rejected'")
+_IS_KNOWN = _C.confirmed.is_not(None) | (_C.in_doubt == literal_column("1"))
 _IS_IN_CHUNK = _C.id.in_(bindparam(CHUNK, expanding=True))
 _THIS = (_C.target == bindparam("b_target"), _C.id == bindparam("b_id"))
 
@@ -255,9 +256,10 @@ class SqlDeliveries(SqlPart):
             func.min(case((_IS_DUE, _C.next_attempt_at))),
             func.count(case((_IS_DUE & (_C.attempts >= STUCK_AFTER), 1))),
             func.count(case((_IS_DUE & is_waiting & _C.reason.in_(sorted(RESTING)), 1))),
+            func.count(case((_IS_REJECTED & (_C.rank == URGENT) & _IS_KNOWN, 1))),
         ).where(_C.target == target)
-        confirmed, due, waiting, rejected, oldest, stuck, resting = self._tx.rows(counted)[0]
-        return DeliveryCounts(confirmed, due, waiting, rejected, from_stored(oldest), stuck, resting)
+        confirmed, due, waiting, rejected, oldest, stuck, resting, exposed = self._tx.rows(counted)[0]
+        return DeliveryCounts(confirmed, due, waiting, rejected, from_stored(oldest), stuck, resting, exposed)
 
     def next_due_at(self, target: TargetId) -> datetime | None:
         return from_stored(min((earliest for _, earliest in self._lane_heads(target)), default=None))

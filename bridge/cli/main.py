@@ -28,6 +28,7 @@ from bridge.cli.common import (
     Limit,
     fail,
     open_configured,
+    who,
 )
 from bridge.cli.disclosures import print_disclosures
 from bridge.cli.history import events, history_app, replay_events, snapshot
@@ -256,6 +257,8 @@ def deliveries_retry(
             if wanted is None:
                 number += uow.wake(name, None, now)
                 hurry(uow, name)
+        told = {"kind": "deliveries.retried", "target": target or "all", "count": number}
+        bridge.book(who()).write(uow, [told])
     show.retried(number, json)
 
 

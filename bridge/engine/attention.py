@@ -177,6 +177,13 @@ def _asked(hold: HoldStatus) -> tuple[str, str]:
 
 
 def _target(row: TargetStatus, now: datetime) -> Iterator[str]:
+    if row.exposed:  # also of one that is switched off: it keeps what it has
+        who = "1 person" if row.exposed == 1 else f"{row.exposed} people"
+        yield (
+            f"{row.target} refused to hide {who} under protection, and may still show the real name or address: "
+            "have that changed there today; `skolebro deliveries list --state rejected` says why, then "
+            "`skolebro deliveries retry`."
+        )
     if row.is_off:
         return
     if row.pause_reason == "unauthorised":

@@ -143,7 +143,8 @@ class DeliveryCounts:
     """`due` now or later, `waiting` of these later, `rejected`, `confirmed` living at the target.
 
     `oldest_due_at` is the earliest `next_attempt_at` of what is due, `stuck` how much of it was tried
-    `STUCK_AFTER` times or more, `resting` how much waits on purpose (`RESTING`).
+    `STUCK_AFTER` times or more, `resting` how much waits on purpose (`RESTING`). `exposed` are people of whom the
+    target refused to hide what is protected by now.
     """
 
     confirmed: int
@@ -153,6 +154,7 @@ class DeliveryCounts:
     oldest_due_at: datetime | None
     stuck: int = 0
     resting: int = 0
+    exposed: int = 0
 
 
 class DeliveryStore(Protocol):

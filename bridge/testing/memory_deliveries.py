@@ -111,6 +111,10 @@ class MemoryDeliveries(MemoryPart):
             oldest_due_at=self.next_due_at(target),
             stuck=sum(row.attempts >= STUCK_AFTER for row in due),
             resting=sum(row.next_attempt_at > now and row.reason in RESTING for row in due),
+            exposed=sum(
+                row.state == "rejected" and row.rank == URGENT and (row.confirmed is not None or row.in_doubt)
+                for row in rows
+            ),
         )
 
     def next_due_at(self, target: TargetId) -> datetime | None:

@@ -172,6 +172,17 @@ class TestWhatNeedsAPerson:
         )
         assert (seen.targets[0].rejected, seen.targets[0].due) == (2, 0)
 
+    def test_a_protection_that_a_target_refuses_comes_before_what_else_it_refuses(self, store: Store) -> None:
+        with store.write() as uow:
+            uow.put_desired([desired(1)], NOW)
+        settle(store)
+        with store.write() as uow:
+            uow.put_desired([replace(desired(1), hash=b"mask", is_urgent=True)], NOW)
+        settle(store, rejected=True)
+        first, second = status(store).attention
+        assert first.startswith("101/aula refused to hide 1 person under protection")
+        assert "rejected 1 delivery" in second
+
     def test_a_refused_credential(self, store: Store) -> None:
         with store.write() as uow:
             uow.put_target_state(TargetState(AULA, None, NOW + timedelta(minutes=9), "unauthorised", 1))
