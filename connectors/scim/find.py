@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from bridge.connector import ContractBroken, Delivered
-from connectors.scim.wire import NOT_SCIM, Asking, Json, Request, Resource, Settled, check, content
+from connectors.scim.wire import NOT_SCIM, Asking, Json, Request, Resource, Settled, check, content, quoted
 
 
 class Finder(Protocol):
@@ -40,7 +39,7 @@ class ByFilter:
     is_key = False
 
     def find(self, resource: Resource, name: str, value: str, *, is_fresh: bool) -> Asking[list[Json]]:
-        answer = yield Request("GET", resource.endpoint, query={"filter": f"{name} eq {json.dumps(value)}"})
+        answer = yield Request("GET", resource.endpoint, query={"filter": f"{name} eq {quoted(value)}"})
         if answer.status in (404, 405, 501) or (content(answer) or {}).get("scimType") == "invalidFilter":
             raise ContractBroken(
                 f"GET {resource.endpoint} by {name} answers {answer.status}: see base_url; a server that cannot "
