@@ -15,6 +15,7 @@ from bridge.connector import (
     Shelf,
     TargetUnavailable,
     Unchanged,
+    unencodable_field,
 )
 from bridge.domain.changes import Operation
 from bridge.domain.errors import StoreError
@@ -63,6 +64,8 @@ def _told(shelf: Shelf, command: Command) -> tuple[list[Entry], Outcome]:
         return [mark, *_arrival(command, is_gone=True)], Delivered(command.id)
     if not command.may_create and not is_there:
         return [], Unchanged(is_gone=True)
+    if (field := unencodable_field(document)) is not None:
+        return [], Rejected("not_in_utf8", field)
     if _has_foreign_role(command):
         return [], Rejected("unknown_role", _ROLE_FIELDS[name])
     return [Entry(name, command.id, document), *_arrival(command, is_gone=False)], Delivered(command.id)
