@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, NoReturn, Protocol, Self, runtime_ch
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
 from bridge.domain.changes import Operation
+from bridge.domain.encodable import unencodable_field
 from bridge.domain.entities import Institution
 from bridge.domain.errors import (
     AgreementMissing,
@@ -83,6 +84,7 @@ __all__ = [
     "TargetUnavailable",
     "Unchanged",
     "differing_fields",
+    "unencodable_field",
 ]
 
 

@@ -17,6 +17,7 @@ from bridge.connector import (
     Shelved,
     TargetUnavailable,
     Unchanged,
+    unencodable_field,
 )
 from bridge.domain.changes import Operation
 from bridge.domain.errors import StoreError
@@ -32,6 +33,8 @@ _ROLE_FIELDS = {"user": "roles", "enrollment": "role", "agent": "relation"}
 
 def refusal(resource: str, document: Document) -> Rejected | None:
     """Say why no OneRoster can have a document of a resource; None when it can."""
+    if (field := unencodable_field(document)) is not None:
+        return Rejected("not_in_utf8", field)
     return Rejected("unknown_role", _ROLE_FIELDS[resource]) if _has_foreign_role(resource, document) else None
 
 

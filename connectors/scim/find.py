@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from bridge.connector import ContractBroken, Rejected
-from connectors.scim.wire import NOT_SCIM, Asking, Json, Request, Resource, Settled, check, content
+from connectors.scim.wire import NOT_SCIM, Asking, Json, Request, Resource, Settled, check, content, quoted
 
 
 class Finder(Protocol):
@@ -40,10 +39,10 @@ class ByFilter:
     is_key = False
 
     def find(self, resource: Resource, name: str, value: str, *, is_fresh: bool) -> Asking[list[Json]]:
-        quoted = json.dumps(value, ensure_ascii=False)
-        answer = yield Request("GET", resource.endpoint, query={"filter": f"{name} eq {quoted}"})
+        literal = quoted(value)
+        answer = yield Request("GET", resource.endpoint, query={"filter": f"{name} eq {literal}"})
         is_refused = (content(answer) or {}).get("scimType") == "invalidFilter"
-        if is_refused and quoted != f'"{value}"':  # it may well know filters, and not how signs are escaped
+        if is_refused and literal != f'"{value}"':  # it may well know filters, and not how signs are escaped
             raise Settled(Rejected(f"refused_{answer.status}", name, answer.status))
         if answer.status in (404, 405, 501) or is_refused:
             raise ContractBroken(
