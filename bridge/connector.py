@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, NoReturn, Protocol, Self, runtime_ch
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
 from bridge.domain.changes import Operation
+from bridge.domain.encodable import unencodable_field
 from bridge.domain.entities import Institution
 from bridge.domain.errors import (
     AgreementMissing,
@@ -83,6 +84,7 @@ __all__ = [
     "TargetUnavailable",
     "Unchanged",
     "differing_fields",
+    "unencodable_field",
 ]
 
 
@@ -460,8 +462,14 @@ class HandsOver(Protocol):
 class Serves(Protocol):
     """A target that others fetch from: it offers routes, which the bridge's web server mounts; optional."""
 
-    def application(self) -> Callable[..., Any]:
-        """Return the ASGI application; it sees paths below its own mount, and lets nobody in without a proof."""
+    def application(self, is_open: Callable[[], bool]) -> Callable[..., Any]:
+        """Return the ASGI application; it sees paths below its own mount, and lets nobody in without a proof.
+
+        Of whoever has proved who they are, every request that tells of the data asks `is_open` first, and is
+        answered 503 while it is False: the target is switched off, or not whole yet, and nobody shall take half of
+        it for all. It reads the store, so it is called in a thread and never in the event loop, and it may raise
+        `StoreError`.
+        """
         ...
 
 

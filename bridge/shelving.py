@@ -10,7 +10,7 @@ import json
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import blake2b, sha256
 from typing import Any
@@ -29,10 +29,12 @@ from bridge.connector import (
     Rejected,
     Remote,
     Shelf,
+    Shelved,
     TargetUnavailable,
     Unchanged,
 )
 from bridge.domain.changes import Operation
+from bridge.domain.entities import Kind
 from bridge.domain.errors import StoreError
 from bridge.domain.ids import CanonicalId
 
@@ -46,6 +48,9 @@ _AWAY = "shelf_unavailable"
 _LAST, _MARKS = "handed_over", "handed_over_ids"
 _HERE = ZoneInfo("Europe/Copenhagen")
 _MARK_BYTES = 8
+_OF_PEOPLE = (Kind.PERSON, Kind.AFFILIATION)
+"""Kinds of which something may be protected, and which a mask is told of."""
+_FEW = 5
 
 
 def text(document: Document, name: str) -> str:
@@ -76,7 +81,7 @@ class FileConfig(DropConfig):
 
 
 def keep(shelf: Shelf, batch: Sequence[Command], resources: Collection[str], refuse: Refuse) -> list[Outcome]:
-    """Keep what the batch says; of what goes nothing stays.
+    """Keep what the batch says; of what goes nothing stays, of what is refused no more than `remnant`.
 
     `resources` are those that the target has. Raises `TargetUnavailable` when the store is away.
     """
@@ -101,9 +106,30 @@ def read_kept(shelf: Shelf, wanted: Collection[str], resources: Collection[str])
 
 
 def kept(shelf: Shelf, resource: str) -> dict[str, Document]:
-    """Return what is kept of a resource, by id. Raises `TargetUnavailable`."""
+    """Return what is kept of a resource and not taken out, by id. Raises `TargetUnavailable`."""
+    return {row.id: row.document for row in _rows(shelf, resource) if not row.is_gone}
+
+
+def remnant(kept: Shelved | None, command: Command, refuse: Refuse) -> Entry | None:
+    """What is left of what is kept of somebody when what they became is refused; None where nothing changes.
+
+    Only what both have alike: the refused one may be a mask, and then the rest shows what is protected by now. It
+    is held against the shelf, not against `Command.previous`, which a mask does not have. Who cannot be in a file
+    with that alone is taken out. Of schools, groups and who is in them nothing is ever masked: they stay.
+    """
+    if kept is None or command.kind not in _OF_PEOPLE:
+        return None
+    there, wanted = kept.document, command.document or {}
+    shared = {name: value for name, value in there.items() if name in wanted and wanted[name] == value}
+    is_gone = kept.is_gone or refuse(command.resource, shared) is not None
+    if shared == there and is_gone == kept.is_gone:
+        return None
+    return Entry(command.resource, command.id, shared, is_gone)
+
+
+def _rows(shelf: Shelf, resource: str) -> list[Shelved]:
     try:
-        return {row.id: row.document for row in shelf.all(resource)}
+        return list(shelf.all(resource))
     except StoreError as error:
         raise TargetUnavailable(_AWAY) from error
 
@@ -115,13 +141,14 @@ def _told(
     name, document = command.resource, command.document
     if name not in resources:
         return None, Rejected("resource_not_configured", name)
-    is_there = shelf.get(name, command.id) is not None
+    there = shelf.get(name, command.id)
     if command.operation is Operation.DELETED or document is None:
-        return (command, Delivered(command.id)) if is_there else (None, Unchanged(command.id))
-    if not command.may_create and not is_there:
+        return (command, Delivered(command.id)) if there is not None else (None, Unchanged(command.id))
+    if not command.may_create and (there is None or there.is_gone):
         return None, Unchanged(is_gone=True)
     if refused := refuse(name, document):
-        return None, refused
+        left = remnant(there, command, refuse)
+        return left, replace(refused, has_changed=left is not None)
     return Entry(name, command.id, document), Delivered(command.id)
 
 
@@ -171,19 +198,37 @@ class Ledger:
         had = _sets(self._note(_MARKS) or {})
         return {name: (len(some - _marks(ids.get(name, ()))), len(some)) for name, some in had.items()}
 
-    def check_loss(self, ids: Ids) -> None:
+    def with_taken_out(self, told: Mapping[str, Mapping[str, Document]]) -> dict[str, dict[str, Document]]:
+        """What is told, by resource and id, and with it those few who were taken out since the last file.
+
+        Where they are many, nobody is added: a mistake that takes out many is a loss like any other.
+        """
+        last = self.last()
+        gone = {name: [row for row in _rows(self._shelf, name) if row.is_gone] for name in told}
+        since = None if last is None else last.at - timedelta(milliseconds=1)  # the shelf counts in whole ones
+        new = sum(since is None or row.changed_at > since for rows in gone.values() for row in rows)
+        added = {
+            name: {row.id: row.document for row in rows} if new <= _FEW else {} for name, rows in gone.items()
+        }
+        return {name: {**added[name], **documents} for name, documents in told.items()}
+
+    def check_loss(self, ids: Ids, spared: Ids | None = None) -> None:
         """Refuse a file with these ids, by collection, that lacks too much of what the last one had.
 
-        Raises `ContractBroken` with what to do; nothing lets a collection that had something be empty.
+        `spared` are the ids as they would be `with_taken_out`: who is hidden stops no file, and is counted in all
+        that it lacks. Raises `ContractBroken` with what to do; nothing else lets a collection that had something
+        be empty.
         """
         last, lost = self.last(), self.lost(ids)
         if last is None:
             return
-        if emptied := [name for name, (_, had) in lost.items() if had and not ids.get(name)]:
+        judged = ids if spared is None else spared
+        if emptied := [name for name, (_, had) in lost.items() if had and not judged.get(name)]:
             raise ContractBroken(_emptied(emptied))
         limit, total = self._config.max_lost_percent, sum(gone for gone, _ in lost.values())
-        stopped = [f"{gone} of {had} {name}" for name, (gone, had) in lost.items() if gone * 100 > had * limit]
-        if stopped and self._accepted(last.number) < total:
+        over = [name for name, (gone, had) in self.lost(judged).items() if gone * 100 > had * limit]
+        if over and self._accepted(last.number) < total:
+            stopped = ["{} of {} {}".format(*lost[name], name) for name in over]
             raise ContractBroken(_stopped(stopped, limit, f"{last.number}-{total}"))
 
     def _accepted(self, number: int) -> int:

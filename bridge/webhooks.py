@@ -38,6 +38,8 @@ CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
 RECOMMENDED_BYTES = 20_000
 """Standard Webhooks recommends that payloads stay below 20 kB."""
 AWAY = frozenset({408, 429, 502, 503, 504})
+NOWHERE = frozenset({404, 405})
+"""Each event goes to the same address: these speak of that, as while a receiver is moved, and of no event."""
 PAGE = re.compile(rb"\s*<(!doctype\s+html|html)\b", re.IGNORECASE)
 """How a log-in or maintenance page begins: something before the receiver answered 200 in its place."""
 
@@ -182,6 +184,8 @@ def _outcome(answer: HttpResponse) -> Outcome:
         return Deferred("answer_is_a_page", status=status) if is_page else Delivered(status=status)
     if status >= 500:
         return Deferred(f"server_error_{status}", answer.retry_after, status)
+    if status in NOWHERE:
+        return Deferred(f"refused_{status}", answer.retry_after, status)
     return Rejected(f"refused_{status}", status=status)
 
 

@@ -234,6 +234,8 @@ def _error(error: Exception) -> TargetError:
             return TargetUnavailable("folder_missing")
         case paramiko.SSHException() | EOFError() | ConnectionResetError() | BrokenPipeError():
             return TargetUnavailable("connection_lost")
+        case OSError(args=("Socket is closed",)):  # what paramiko says of a channel whose connection has ended
+            return TargetUnavailable("connection_lost")
         case OSError(errno=int()):
             return TargetUnavailable("connect_failed")
         case _:

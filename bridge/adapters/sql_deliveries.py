@@ -19,6 +19,7 @@ _C = deliveries.c
 # Spelt out, not bound: SQLite uses a partial index only for a condition that it can read.
 _IS_DUE = _C.is_due == literal_column("1")
 _IS_REJECTED = _C.state == literal_column("'rejected'")
+_IS_KNOWN = _C.confirmed.is_not(None) | (_C.in_doubt == literal_column("1"))
 _IS_IN_CHUNK = _C.id.in_(bindparam(CHUNK, expanding=True))
 _THIS = (_C.target == bindparam("b_target"), _C.id == bindparam("b_id"))
 
@@ -240,7 +241,7 @@ class SqlDeliveries(SqlPart):
     def forget_confirmed(self, target: TargetId, ids: Iterable[CanonicalId]) -> None:
         living = update(deliveries).where(_C.target == target, _C.desired.is_not(None), _IS_IN_CHUNK)
         for chunk in chunks(ids):
-            self._tx.run(living.values(confirmed=None), **{CHUNK: chunk})
+            self._tx.run(living.values(confirmed=None, version=_C.version + 1), **{CHUNK: chunk})
 
     def forget_deliveries(self, target: TargetId) -> int:
         for table in (ledgers, drift):
@@ -257,9 +258,10 @@ class SqlDeliveries(SqlPart):
             func.min(case((_IS_DUE, _C.next_attempt_at))),
             func.count(case((_IS_DUE & (_C.attempts >= STUCK_AFTER), 1))),
             func.count(case((_IS_DUE & is_waiting & _C.reason.in_(sorted(RESTING)), 1))),
+            func.count(case((_IS_REJECTED & (_C.rank == URGENT) & _IS_KNOWN, 1))),
         ).where(_C.target == target)
-        confirmed, due, waiting, rejected, oldest, stuck, resting = self._tx.rows(counted)[0]
-        return DeliveryCounts(confirmed, due, waiting, rejected, from_stored(oldest), stuck, resting)
+        confirmed, due, waiting, rejected, oldest, stuck, resting, exposed = self._tx.rows(counted)[0]
+        return DeliveryCounts(confirmed, due, waiting, rejected, from_stored(oldest), stuck, resting, exposed)
 
     def next_due_at(self, target: TargetId) -> datetime | None:
         return from_stored(min((earliest for _, earliest in self._lane_heads(target)), default=None))

@@ -40,6 +40,16 @@ def prepare(folder: Path, new_key: Callable[[], str]) -> bytes:
     return key
 
 
+def has_database(folder: Path) -> bool:
+    """Whether a bridge has worked in this folder; makes nothing. Raises `StoreUnavailable` if nobody can see."""
+    try:
+        return (folder / DATABASE).exists()
+    except OSError as error:
+        raise StoreUnavailable(
+            f"the state folder {folder} cannot be looked into ({error.strerror}): run this as the service's user"
+        ) from error
+
+
 def _write_new(path: Path, content: bytes) -> None:
     """Write a file that did not exist, whole or not at all: a crash never leaves half a key."""
     if path.exists():

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 
 from bridge.adapters.clock import SystemClock
-from bridge.adapters.state_folder import DATABASE, prepare, sole_use
+from bridge.adapters.state_folder import DATABASE, has_database, prepare, sole_use
 from bridge.adapters.store_sql import SqlStore, open_postgres, open_sqlite
 from bridge.app.parts import Parts
 from bridge.config import MunicipalitySettings, Settings, secret_reader
@@ -41,6 +41,7 @@ from bridge.engine.shelf import STOPPED
 from bridge.engine.status import read_status
 from bridge.engine.subscribe import ask_now, forget_institutions, try_mended
 from bridge.engine.tell import Teller
+from bridge.engine.whole import forget_whole, narrow_whole
 from bridge.observe import LogEvent, Status, explained, log
 from bridge.ports import Hold, Store, UnitOfWork
 
@@ -80,6 +81,12 @@ def _require_key(store: Store, key: bytes, settings: Settings) -> None:
             f"{settings.state_folder / 'subject.key'} is not the key with which this database was begun; nothing "
             "was changed: copy the file subject.key from the state folder of the machine that was first"
         )
+
+
+def open_if_any(settings: Settings) -> Bridge | None:
+    """Open the state that the settings name if there is one, and make none. Raises `StoreUnavailable`."""
+    is_there = settings.database is not None or has_database(settings.state_folder)
+    return open_bridge(settings) if is_there else None
 
 
 @dataclass(slots=True)
@@ -152,6 +159,7 @@ class Bridge(Parts):
         """Forget what the configuration no longer names, and try again what somebody may have mended."""
         with self.store.write() as uow:
             self._forget_sources(uow)
+            self._forget_whole(uow)
         try_mended(self.store)
 
     def _forget_sources(self, uow: UnitOfWork) -> None:
@@ -159,6 +167,15 @@ class Bridge(Parts):
         configured = {municipality.code for municipality in self.settings.municipalities}
         for code in {row.municipality for row in uow.subscriptions()} - configured:
             uow.forget_subscriptions(code)
+
+    def _forget_whole(self, uow: UnitOfWork) -> None:
+        """A target misses what happens while it, or a school, is not configured: it was whole of that no more."""
+        scopes = {one.target: one.scope for one in self.all_renderings()}
+        for state in uow.target_states():
+            if state.target in scopes:
+                narrow_whole(uow, state.target, scopes[state.target], self.clock.now())
+            else:
+                forget_whole(uow, state.target)
 
     def plan(self) -> Plan:
         municipalities = self.settings.municipalities

@@ -1,6 +1,7 @@
 """Who gets which personal data of whom and why: the record of processing (GDPR article 30) of a configuration.
 
-What is said here is read from what the bridge acts on, mappings and masking, so it cannot be out of date.
+What is said here is read from what the bridge acts on, mappings, masking and how each target stands, so it
+cannot be out of date.
 """
 
 from __future__ import annotations
@@ -9,12 +10,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
+from bridge.app.bridge import open_if_any
 from bridge.config import MunicipalitySettings, Settings, TargetSettings
 from bridge.domain.entities import Address, Kind, Person, Phone, Role
+from bridge.domain.ids import TargetId
 from bridge.domain.privacy import visible
+from bridge.engine.breaker import standing
 from bridge.mapping import Choice, Resource, Rule, TargetMapping
+from bridge.ports import ACTIVE, SHADOW, TargetState
 
-ALL = "all"
+ALL, OBSERVED = "all", "observed"
 _AS_IT_IS, _ALIAS, _LEFT_OUT = "as it is", "the alias instead", "left out"
 _PEOPLE = {
     Role.STUDENT: "pupils",
@@ -42,7 +47,8 @@ class Disclosure:
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """One target with all that it gets. `is_sent` is False where the target only observes."""
+    """One target with all that it gets. `standing`: `ACTIVE`, `OBSERVED` where it only observes, or why it is not
+    sent anything (`bridge.ports.STANDING`)."""
 
     municipality: str
     target: str
@@ -52,16 +58,37 @@ class Recipient:
     purpose: str
     institutions: str
     is_sent: bool
+    standing: str
     retention: str
     fields: tuple[Disclosure, ...]
 
 
 def disclosures(settings: Settings) -> list[Recipient]:
-    """Return every target that is configured with every field that it may get."""
-    return [_recipient(home, target) for home in settings.municipalities for target in home.targets]
+    """Return every target that is configured with every field that it may get.
+
+    How it stands is told by the state; where there is none yet, by how it will begin. Raises `StoreUnavailable`.
+    """
+    found = _standings(settings)
+    return [
+        _recipient(home, target, found[target.id]) for home in settings.municipalities for target in home.targets
+    ]
 
 
-def _recipient(home: MunicipalitySettings, target: TargetSettings) -> Recipient:
+def _standings(settings: Settings) -> dict[TargetId, str]:
+    bridge = open_if_any(settings)
+    if bridge is None:
+        return {one.id: _standing(one, TargetState(one.id)) for one in settings.targets}
+    with bridge.store.read() as reader:
+        return {one.id: _standing(one, reader.target_state(one.id)) for one in settings.targets}
+
+
+def _standing(target: TargetSettings, state: TargetState) -> str:
+    if not target.config.discloses:
+        return OBSERVED
+    return standing(state, begins_in_shadow=target.start == SHADOW)
+
+
+def _recipient(home: MunicipalitySettings, target: TargetSettings, stands: str) -> Recipient:
     scope = target.institutions if target.institutions is not None else home.institutions
     return Recipient(
         municipality=home.code,
@@ -71,7 +98,8 @@ def _recipient(home: MunicipalitySettings, target: TargetSettings) -> Recipient:
         mapping=target.mapping.name,
         purpose=target.mapping.purpose,
         institutions=_listed(scope),
-        is_sent=target.config.discloses,
+        is_sent=stands == ACTIVE,
+        standing=stands,
         retention=_retention(home, target),
         fields=tuple(_fields(target.mapping, scope)),
     )

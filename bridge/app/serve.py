@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
-
-from starlette.types import ASGIApp
 
 from bridge.adapters.bus_kombu import KombuBus
 from bridge.adapters.publish_pika import PikaPublisher
@@ -21,13 +18,12 @@ from bridge.app.served import applications
 from bridge.config import MunicipalitySettings, explained, secret_reader
 from bridge.connector import HandsOver
 from bridge.domain.errors import ConfigError
-from bridge.domain.ids import TargetId
 from bridge.engine.asking import GoOn
 from bridge.engine.deliver import deliver
 from bridge.engine.facts import describe_step
 from bridge.engine.feed import Inlet, feed_step
 from bridge.engine.fetch import fetch
-from bridge.engine.handover import HandingOver, may_be_fetched
+from bridge.engine.handover import HandingOver
 from bridge.engine.intake import Intake
 from bridge.engine.lane import Lane
 from bridge.engine.loop import Stage
@@ -81,21 +77,8 @@ def web_server(bridge: Bridge, teller: Teller, lanes: Sequence[Lane]) -> WebServ
         parts=bridge.parts,
     )
     pages = create_app(deps)
-    app = _beside(bridge, pages, served, lanes, teller) if served else pages
+    app = with_served(pages, served, bridge.settings.web.public_hosts, teller) if served else pages
     return WebServer(app, host, int(port))
-
-
-def _beside(
-    bridge: Bridge,
-    pages: ASGIApp,
-    served: Mapping[TargetId, Callable[..., Any]],
-    lanes: Sequence[Lane],
-    teller: Teller,
-) -> ASGIApp:
-    known = {lane.rendering.target: lane for lane in lanes}
-    return with_served(
-        pages, served, bridge.settings.web.public_hosts, teller, lambda target: may_be_fetched(known[target])
-    )
 
 
 def stages(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from bridge.app.parts import Parts
 from bridge.connector import Serves
 from bridge.domain.errors import ConfigError
 from bridge.domain.ids import TargetId
+from bridge.engine.handover import may_be_fetched
 from bridge.engine.lane import Lane
 from bridge.engine.shelf import SERVED
 from bridge.web.served import path_of
@@ -42,4 +44,8 @@ def applications(parts: Parts, lanes: Sequence[Lane]) -> dict[TargetId, Callable
         for target, place in places.items():
             if (uow.shelf_note(target, SERVED) or "") != (place or ""):
                 uow.set_shelf_note(target, SERVED, place or "")
-    return {lane.rendering.target: lane.target.application() for lane in lanes if isinstance(lane.target, Serves)}
+    return {
+        lane.rendering.target: lane.target.application(partial(may_be_fetched, lane))
+        for lane in lanes
+        if isinstance(lane.target, Serves)
+    }

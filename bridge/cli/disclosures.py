@@ -11,18 +11,31 @@ from typing import Annotated
 
 import typer
 
-from bridge.app.disclosures import Disclosure, Recipient, disclosures
+from bridge.app.disclosures import OBSERVED, Disclosure, Recipient, disclosures
 from bridge.cli.common import CONFIG, Config
 from bridge.cli.printing import plain, print_json
 from bridge.config import load_settings
 from bridge.domain.sheets import inert
+from bridge.ports import ACTIVE, GONE, RETIRED, SHADOW
 from bridge.registry import Registry
 
 _INTRODUCTION = """# Who gets which personal data, of whom, and why
 
-Printed by `skolebro disclosures` from the configuration that is in force; part of the record of processing (GDPR
-article 30). Under *protected* stands what is sent of somebody with a protected name and address. Phone numbers
-that are protected by themselves are always left out. What is not listed is never sent."""
+Printed by `skolebro disclosures` from the configuration that is in force and from how each recipient stands; part
+of the record of processing (GDPR article 30). Under *protected* stands what is sent of somebody with a protected
+name and address. Phone numbers that are protected by themselves are always left out. What is not listed is never
+sent."""
+
+
+_STANDING = {
+    ACTIVE: "is sent the following",
+    OBSERVED: "is sent NOTHING (it only observes); it would be told",
+    SHADOW: "is sent NOTHING yet (it is in shadow); from when it is switched on it is sent the following",
+    RETIRED: "is sent NOTHING any more (it is retired) and keeps what it was sent; switched on again it is sent "
+    "the following",
+    GONE: "is sent NOTHING any more (it asked for nothing more) and keeps what it was sent; resumed it is sent "
+    "the following",
+}
 
 
 class Form(StrEnum):
@@ -35,7 +48,7 @@ def print_disclosures(
     config: Config = CONFIG,
     form: Annotated[Form, typer.Option("--format", help="How it is written.")] = Form.MARKDOWN,
 ) -> None:
-    """Print who gets which personal data of whom and why, from the configuration."""
+    """Print who gets which personal data of whom and why, from the configuration, and who is sent nothing now."""
     recipients = disclosures(load_settings(config, Registry()))
     match form:
         case Form.JSON:
@@ -52,6 +65,7 @@ _COLUMNS = (
     "connector",
     "system",
     "is_sent",
+    "standing",
     "institutions",
     "resource",
     "field",
@@ -77,7 +91,7 @@ def _csv(recipients: Sequence[Recipient]) -> str:
 
 def _cells(recipient: Recipient, one: Disclosure) -> Iterator[str]:
     yield from (recipient.municipality, recipient.target, recipient.connector, recipient.system)
-    yield from (_yes(recipient.is_sent), one.institutions, one.resource, one.field)
+    yield from (_yes(recipient.is_sent), recipient.standing, one.institutions, one.resource, one.field)
     yield from (" ".join(one.sources), ", ".join(one.people), _yes(one.is_personal))
     yield from (one.purpose or recipient.purpose, one.legal_basis, one.when_protected, recipient.retention)
 
@@ -87,15 +101,12 @@ def _yes(is_so: bool) -> str:
 
 
 def _markdown(recipient: Recipient) -> str:
-    is_sent = (
-        "is sent the following" if recipient.is_sent else "is sent NOTHING (it only observes); it would be told"
-    )
     lines = [
         "",
         f"## {_cell(recipient.municipality)}/{_cell(recipient.target)}",
         "",
         f"- Recipient: connector `{_cell(recipient.connector)}`, system {_cell(recipient.system or 'not named')}; "
-        f"{is_sent}",
+        f"{_STANDING[recipient.standing]}",
         f"- Purpose: {_cell(recipient.purpose)} (mapping `{_cell(recipient.mapping)}`)",
         f"- Institutions: {_cell(recipient.institutions)}",
         f"- Retention: {_cell(recipient.retention)}",

@@ -73,7 +73,10 @@ def planned(found: Plan, json: bool) -> None:
     if not found.targets:
         line("No target is configured: nothing is sent.")
     for target in found.held:
-        line(f"! {target}: its changed mapping would remove so much that it waits for a person; nothing is sent")
+        line(
+            f"! {target}: its changed mapping would remove so much that it waits for a person; nothing is sent. "
+            "After the next `skolebro sync`, `skolebro holds list` has it"
+        )
     for target, steps in found.targets.items():
         counted = Counter((step.resource, step.operation) for step in steps)
         table = new_table("resource", "create", "update", "delete")

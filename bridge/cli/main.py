@@ -29,6 +29,7 @@ from bridge.cli.common import (
     Limit,
     fail,
     open_configured,
+    who,
 )
 from bridge.cli.db import db_app
 from bridge.cli.disclosures import print_disclosures
@@ -268,6 +269,8 @@ def deliveries_retry(
             if wanted is None:
                 number += uow.wake(name, None, now)
                 hurry(uow, name)
+        told = {"kind": "deliveries.retried", "target": target or "all", "count": number}
+        bridge.book(who()).write(uow, [told])
     show.retried(number, json)
 
 

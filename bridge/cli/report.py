@@ -10,12 +10,12 @@ from typing import Annotated, Any
 import typer
 
 from bridge.app.report import reports
-from bridge.cli.common import CONFIG, Config, moment, open_configured
+from bridge.cli.common import CONFIG, Config, moment, open_configured, who
 from bridge.cli.printing import add_row, console, line, new_table, print_json
 from bridge.connector import Reports
 from bridge.domain.errors import ConfigError
 from bridge.domain.sheets import inert
-from bridge.engine.report import Report
+from bridge.engine.report import Report, note_look
 
 _COLUMNS = ("target", "institution", "code", "count", "meaning")
 _ID_COLUMNS = ("target", "institution", "code", "id", "meaning")
@@ -33,11 +33,15 @@ def print_report(
 ) -> None:
     """Report what a system that takes its data elsewhere, such as Aula, will see of the state; nothing is sent.
 
-    Counts by institution; with --ids also user ids and group ids. Never a name.
+    Counts by institution; with --ids also user ids and group ids, and who asked for them is written into the audit
+    chain first. Never a name.
     """
     if json and as_csv:
         raise ConfigError("--json and --csv: give the one that is meant")
-    found = list(reports(open_configured(config), target, moment(since, "--since")))
+    bridge = open_configured(config)
+    found = list(reports(bridge, target, moment(since, "--since")))
+    if ids:
+        note_look(bridge.store, bridge.book(who()), [one for one, _ in found])
     if json:
         print_json({"reports": [_told(one, by, ids) for one, by in found]})
     elif as_csv:

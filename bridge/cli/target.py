@@ -138,7 +138,8 @@ def target_retire(
         if forget:
             records.append({"kind": "target.forgotten", "target": name, "count": forget_target(uow, name)})
         bridge.book(who()).write(uow, records)
-    _say(f"{name} is retired and keeps {number} entities.", {"target": name, "kept": number}, json)
+    forgotten = " What was stored of them is deleted." if forget else ""
+    _say(f"{name} is retired and keeps {number} entities.{forgotten}", {"target": name, "kept": number}, json)
 
 
 @target_app.command("resume")
@@ -267,4 +268,5 @@ def _show(new: TargetId, old: TargetId, found: Comparison, ids: bool) -> None:
 
 def _fields(one: TargetId, other: TargetId, names: Mapping[Kind, tuple[str, ...]]) -> None:
     for kind, fields in names.items():
-        line(f"Of a {kind.value}, {one} gets and {other} does not: {', '.join(fields)}.")
+        article = "an" if kind.value[0] in "aeiou" else "a"
+        line(f"Of {article} {kind.value}, {one} gets and {other} does not: {', '.join(fields)}.")

@@ -239,7 +239,8 @@ class _Loader:
         path = self._credential(value, (*at, name)) if value.startswith(_CREDENTIAL) else self._folder / value
         if is_file:
             if not path.is_file():
-                raise self._error((*at, name), f"no file at {path}; allowed is a path to a readable file")
+                allowed = "a path to a readable file: make it, a secret with mode 0600"
+                raise self._error((*at, name), f"no file at {path}; allowed is {allowed}")
             if not os.access(path, os.R_OK):
                 raise self._error((*at, name), f"{path} cannot be read by this user")
         elif not path.is_dir():

@@ -34,7 +34,8 @@ class Severity(StrEnum):
 class Anomaly:
     """One thing to mend at one institution: the groups and the users it is about, each sorted.
 
-    `also_at`: the other institutions of the municipality that have a part in it.
+    `also_at`: the other institutions of the municipality that have a part in it; empty where that would tell at
+    which other school somebody is who is protected.
     """
 
     code: AnomalyCode

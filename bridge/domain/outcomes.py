@@ -37,11 +37,15 @@ class Unchanged:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The target will never take this as it is. `reason` is a snake_case code, never the target's own text."""
+    """The target will never take this as it is. `reason` is a snake_case code, never the target's own text.
+
+    `has_changed`: what the target confirmed last is not what it has any more, so nothing of it counts as told.
+    """
 
     reason: str
     field: str | None = None
     status: int | None = told(default=None, compare=False)
+    has_changed: bool = told(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

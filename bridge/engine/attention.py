@@ -66,7 +66,10 @@ def silence(rows: Sequence[InstitutionStatus], expected: Expected) -> Iterator[s
         heard = {row.institution for row in rows if row.municipality == municipality}
         missing = sorted(configured - heard) if configured is not None else []
         if not heard:
-            yield f"Municipality {municipality}: nothing has come in yet; `skolebro run` or `sync` asks for it."
+            yield (
+                f"Municipality {municipality}: nothing has come in yet; `skolebro run` or `sync` asks for it. "
+                "If it did, see whether the source has anything."
+            )
         elif missing:
             yield f"{_numbers(missing)}: configured, but nothing has come in yet."
 
@@ -146,7 +149,7 @@ def _has_hold(row: TargetStatus, holds: Sequence[HoldStatus]) -> bool:
 def _unapplied(row: TargetStatus) -> str:
     return (
         f"{row.target} gets nothing: its changed mapping or scope was rejected or is not applied yet. "
-        "Set it back, or start the bridge to apply it."
+        "Set it back, or apply it with `skolebro sync` (or by starting the daemon)."
     )
 
 
@@ -174,6 +177,13 @@ def _asked(hold: HoldStatus) -> tuple[str, str]:
 
 
 def _target(row: TargetStatus, now: datetime) -> Iterator[str]:
+    if row.exposed:  # also of one that is switched off: it keeps what it has
+        who = "1 person" if row.exposed == 1 else f"{row.exposed} people"
+        yield (
+            f"{row.target} refused to hide {who} under protection, and may still show the real name or address: "
+            "have that changed there today; `skolebro deliveries list --state rejected` says why, then "
+            "`skolebro deliveries retry`."
+        )
     if row.is_off:
         return
     if row.pause_reason == "unauthorised":
@@ -202,7 +212,10 @@ def _target(row: TargetStatus, now: datetime) -> Iterator[str]:
         yield f"{row.target} keeps deferring {row.stuck} of {row.due} due: see `skolebro deliveries list`."
     if row.rejected:
         what = "1 delivery" if row.rejected == 1 else f"{row.rejected} deliveries"
-        yield f"{row.target} rejected {what}: see the reason, correct it, then retry."
+        yield (
+            f"{row.target} rejected {what}: see the reason with `skolebro deliveries list --state rejected`, "
+            "correct it, then `skolebro deliveries retry`."
+        )
 
 
 def waiting(target: str, institutions: Sequence[str]) -> str:

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from bridge.domain.errors import ContractBroken, TargetError, TargetGone, TargetUnauthorised, TargetUnavailable
 from bridge.domain.ids import TargetId
 from bridge.engine.retry import RetryPolicy
-from bridge.ports import GONE, OFF, STANDING, TargetState, UnitOfWork
+from bridge.engine.whole import forget_whole
+from bridge.ports import ACTIVE, GONE, OFF, SHADOW, STANDING, TargetState, UnitOfWork
 
 MANY_DEFERRED = 5
 _PATIENCE = RetryPolicy(base=timedelta(seconds=2), ceiling=timedelta(minutes=10))
@@ -66,6 +67,18 @@ def is_off(state: TargetState) -> bool:
     return state.pause_reason in OFF
 
 
+def is_new(state: TargetState) -> bool:
+    """Whether a target was never anything: not sent to, not applied to, not switched on or off."""
+    return state.rendering is None and state.last_success_at is None and state.paused_until is None
+
+
+def standing(state: TargetState, *, begins_in_shadow: bool) -> str:
+    """Return how a target stands: one of `STANDING`, or `ACTIVE` whatever else it waits for."""
+    if state.pause_reason in STANDING:
+        return str(state.pause_reason)
+    return SHADOW if begins_in_shadow and is_new(state) else ACTIVE
+
+
 def is_paused(state: TargetState, now: datetime) -> bool:
     return state.paused_until is not None and state.paused_until > now
 
@@ -78,7 +91,11 @@ def unpause(uow: UnitOfWork) -> None:
 
 
 def switch_off(uow: UnitOfWork, target: TargetId, reason: str) -> bool:
-    """Let a target get nothing until a person resumes it; return whether that is news. `reason`: one of `OFF`."""
+    """Let a target get nothing until a person resumes it; return whether that is news. `reason`: one of `OFF`.
+
+    It is fetched from again when it has been told what it misses from now on.
+    """
+    forget_whole(uow, target)
     state = uow.target_state(target)
     uow.put_target_state(replace(state, paused_until=_NEVER, pause_reason=reason))
     return state.pause_reason != reason

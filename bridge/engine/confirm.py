@@ -15,9 +15,10 @@ from bridge.engine.codec import encode_body
 from bridge.engine.desire import Rendering
 from bridge.engine.referrers import referrers
 from bridge.engine.retry import RetryPolicy
-from bridge.ports import Delivery, UnitOfWork
+from bridge.ports import RESTING, Delivery, UnitOfWork
 
 WAITING = "waiting_for_reference"
+_LOOK = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,11 @@ class Attempt:
     sent: bytes | None
     intent: str
     again: tuple[str, timedelta] | None = None
+
+    @property
+    def is_aside(self) -> bool:
+        """Whether it changes nothing of what the entity waits for."""
+        return self.again is not None and self.again[0] == self.row.reason
 
 
 def confirm(
@@ -53,8 +59,10 @@ def confirm(
 
 
 def settle(attempt: Attempt, outcome: Outcome, retry: RetryPolicy, now: datetime, chance: float) -> Delivery:
-    """Return the delivery as it is after an outcome."""
-    row = replace(attempt.row, updated_at=now, reason=None)
+    """Return the delivery as it is after an outcome; who rests, and was only masked, rests on whatever it was."""
+    rests = attempt.is_aside and attempt.row.reason in RESTING
+    kept = attempt.row.reason if rests else None
+    row = attempt.row if rests else replace(attempt.row, updated_at=now, reason=None)
     match outcome:
         case Unchanged(is_gone=True) if not attempt.command.may_create:
             gone = replace(attempt, command=replace(attempt.command, document=None), sent=None)
@@ -62,17 +70,27 @@ def settle(attempt: Attempt, outcome: Outcome, retry: RetryPolicy, now: datetime
         case Delivered(remote_id=remote_id, etag=etag) | Unchanged(remote_id=remote_id, etag=etag):
             reason, wait = attempt.again or (WAITING, retry.retry_after_cap)
             return _confirmed(row, attempt, remote_id, etag, reason, now + wait)
+        case Rejected() if rests and attempt.again is not None:
+            wait = max(attempt.again[1], _LOOK)
+            return replace(_refused(row, outcome), attempts=row.attempts + 1, next_attempt_at=now + wait)
         case Rejected(reason=reason, field=field_name):
             told = f"{reason}:{field_name}" if field_name else reason
             # What is refused did not happen; what an earlier attempt did, whose outcome nobody saw, stays open.
-            return replace(row, state="rejected", reason=told, attempts=row.attempts + 1)
+            return replace(_refused(row, outcome), state="rejected", reason=told, attempts=row.attempts + 1)
         case Deferred(reason=reason, after=after):
             wait = max(retry.wait(row.attempts + 1, after, chance), timedelta(seconds=1))
             return replace(
-                row, reason=reason, in_doubt=True, attempts=row.attempts + 1, next_attempt_at=now + wait
+                row, reason=kept or reason, in_doubt=True, attempts=row.attempts + 1, next_attempt_at=now + wait
             )
         case _:
             assert_never(outcome)
+
+
+def _refused(row: Delivery, outcome: Rejected) -> Delivery:
+    """What was before would be no news to a target that has changed; what goes there still has to go."""
+    if not outcome.has_changed:
+        return row
+    return replace(row, confirmed=None, in_doubt=row.in_doubt or row.desired is None)
 
 
 def _confirmed(

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from bridge.connector import Command, HandsOver
-from bridge.domain.errors import ContractBroken, StoreError, TargetError, TargetUnavailable
+from bridge.domain.errors import ContractBroken, StoreError, TargetError, TargetGone, TargetUnavailable
 from bridge.domain.outcomes import Deferred, Outcome, Rejected, status_in
-from bridge.engine.breaker import MANY_DEFERRED, is_paused
+from bridge.engine.breaker import MANY_DEFERRED, is_paused, reason_of
 from bridge.engine.confirm import Attempt, confirm, undo
 from bridge.engine.desire import system_of
 from bridge.engine.lane import DeliveryWitness, Lane
@@ -20,14 +20,18 @@ from bridge.ports import (
     TargetState,
 )
 
+_OFTEN = 3
+"""After so many failures in a row a single command that fails is looked at by itself."""
+
 
 def deliver(lane: Lane, witness: DeliveryWitness) -> int:
     """Send one batch and return how many deliveries were looked at.
 
     0 when nothing is due or the target pauses; while its mapping is not applied (held), only protections go.
     Deletions wait while `may_delete` says no: somebody who is gone from one school may arrive at the next one in
-    the same pass. After a failure one single command is tried first. Raises `StoreError` only: what the target
-    does is an outcome.
+    the same pass. After a failure one single command is tried first; one that fails again and again, while the
+    target answers a probe, is put off by itself, so that it does not stop the others. Raises `StoreError` only:
+    what the target does is an outcome.
     """
     now = lane.now()
     name = lane.rendering.target
@@ -54,6 +58,8 @@ def deliver(lane: Lane, witness: DeliveryWitness) -> int:
         lane.book.write(uow, [_intent(lane, attempt) for attempt in attempts])
     patience = 1 if state.failures else MANY_DEFERRED  # else a target that has failed would never pause longer
     outcomes, failure = _apply(lane, witness, [attempt.command for attempt in attempts], patience)
+    if failure is not None and not outcomes and state.failures >= _OFTEN and not is_kept:
+        outcomes = _put_off(lane, failure)
     _finish(lane, witness, attempts, outcomes, failure)
     return looked_at
 
@@ -92,6 +98,17 @@ def _apply(
         if len(outcomes) < len(commands):
             return outcomes, ContractBroken("the connector gave fewer outcomes than it got commands")
     return outcomes, None
+
+
+def _put_off(lane: Lane, failure: TargetError) -> list[Outcome]:
+    """The outcome of the one entity at which a target fails again and again; none where it may be the target."""
+    if isinstance(failure, TargetGone):
+        return []
+    try:
+        lane.target.probe()
+    except Exception:  # whatever is wrong, it is not this entity
+        return []
+    return [Deferred(reason_of(failure))]
 
 
 def _finish(

@@ -13,8 +13,9 @@ from bridge.domain.ids import TargetId
 from bridge.engine.breaker import is_off, is_paused
 from bridge.engine.deliver import deliver
 from bridge.engine.lane import DeliveryWitness, Lane
-from bridge.engine.shelf import STOPPED, WAITS, WHOLE
+from bridge.engine.shelf import STOPPED, WAITS
 from bridge.engine.views import Scope
+from bridge.engine.whole import is_whole, note_whole
 from bridge.ports import STANDING, Reader, TargetState
 
 LOOK = timedelta(seconds=10)
@@ -77,19 +78,26 @@ def hand_over(lane: Lane, witness: HandOverWitness) -> int:
 
 
 def may_be_fetched(lane: Lane) -> bool:
-    """Whether others may fetch from a target: it is switched on, and was complete once, so that nobody takes a
-    beginning for all there is. Raises `StoreError`."""
-    name = lane.rendering.target
+    """Whether others may fetch from a target: it is switched on, and was complete once of all that is in its scope
+    now, so that nobody takes a beginning for all there is. Raises `StoreError`."""
+    name, scope = lane.rendering.target, lane.rendering.scope
+    is_between = lane.may_delete()  # asked before the look at what is due, as above
     with lane.store.read() as reader:
         if is_off(reader.target_state(name)):
             return False
-        if reader.shelf_note(name, WHOLE) is not None:
+        if is_whole(reader, name, scope):
             return True
-        is_whole = _is_at_rest(reader, lane) and missing_in(reader, lane.rendering.scope) is None
-    if is_whole:
+        is_complete = is_between and _is_complete(reader, lane)
+    if is_complete:
         with lane.store.write() as uow:
-            uow.set_shelf_note(name, WHOLE, lane.now().isoformat())
-    return is_whole
+            if is_off(uow.target_state(name)) or not _is_complete(uow, lane):  # something ended that meanwhile
+                return False
+            note_whole(uow, name, scope, lane.now())
+    return is_complete
+
+
+def _is_complete(reader: Reader, lane: Lane) -> bool:
+    return _is_at_rest(reader, lane) and missing_in(reader, lane.rendering.scope) is None
 
 
 def missing_in(reader: Reader, scope: Scope) -> list[str] | None:
@@ -118,6 +126,8 @@ def _is_at_rest(reader: Reader, lane: Lane) -> bool:
     name, now = lane.rendering.target, lane.now()
     state = reader.target_state(name)
     if is_paused(state, now) or state.rendering != lane.rendering.digest or reader.due(name, now, 1):
+        return False
+    if reader.ledger(name).unapplied:  # what it missed while it was not configured is not even due yet
         return False
     counts = reader.delivery_counts(name, now)
     return counts.due == counts.resting

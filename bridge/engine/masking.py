@@ -22,8 +22,8 @@ _NOBODY = dict(zip(("given_name", "family_name"), WITHHELD_NAME, strict=True))
 
 Masks = Mapping[CanonicalId, dict[str, Any] | None]
 
-
-_TELLING = (Kind.PERSON, Kind.AFFILIATION)
+TELLING = (Kind.PERSON, Kind.AFFILIATION)
+"""What may show something of a person that can be protected."""
 
 
 def user_of(row: Delivery) -> str:
@@ -51,12 +51,12 @@ def masks(reader: Reader, rendering: Rendering, leaving: Leaving, rows: Iterable
     not applied yet. None: the account can only go, for nobody can say what it shows, or nobody is stored any more
     of whom a protection was on its way. Where an attempt is in doubt, the target may know more than it confirmed.
     """
-    rows = [row for row in rows if row.kind in _TELLING and (row.confirmed_body is not None or row.in_doubt)]
+    rows = [row for row in rows if row.kind in TELLING and (row.confirmed_body is not None or row.in_doubt)]
     stated = _stated(reader, rendering.scope.municipality, {user_of(row) for row in rows})
     hidden = {user: said.fields for user, said in stated.items() if said and said.fields}
     seen = {
         (kind, key): view
-        for kind in _TELLING
+        for kind in TELLING
         for key, view in views(
             reader, rendering.scope, kind, {row.key for row in rows if row.kind is kind and user_of(row) in hidden}
         ).items()

@@ -9,8 +9,9 @@ from datetime import datetime
 
 from bridge.domain.entities import Kind
 from bridge.domain.ids import Key, TargetId
+from bridge.domain.privacy import Protection
 from bridge.engine.audit import AuditBook
-from bridge.engine.breaker import resume, switch_off
+from bridge.engine.breaker import is_new, resume, switch_off
 from bridge.engine.desire import (
     Occasion,
     Rendering,
@@ -23,8 +24,10 @@ from bridge.engine.desire import (
 )
 from bridge.engine.guard import MAPPING_REMOVES, OTHER_SYSTEM, GuardPolicy
 from bridge.engine.holding import TARGET, in_place_of, still_agreed
+from bridge.engine.masking import TELLING, protect, user_of
 from bridge.engine.scan import living_rows
 from bridge.engine.shelf import SERVED
+from bridge.engine.words import protected_users
 from bridge.mapping import Told
 from bridge.ports import GONE, HELD, SHADOW, Delivery, Desired, Hold, Reader, Store, TargetState, UnitOfWork
 
@@ -61,6 +64,7 @@ def refresh(
         )
         if reasons and not _is_approved(uow, rendering, policy, book, now()):
             _hold(uow, rendering, gone, len(known), reasons, book, now())
+            _protect(uow, rendering, rows, now())
             return False
         if last is not None and system_of(last) != rendering.system:
             _forget_shelf(uow, rendering.target)
@@ -109,6 +113,13 @@ def _begun(reader: Reader, rendering: Rendering) -> set[Key]:
     there = reader.desired_hashes(rendering.target, keys)
     missing = [key for identity, key in keys.items() if there.get(identity) is None]
     return {key for page in pages(missing) for key in render(reader, rendering, Kind.GROUP, page)}
+
+
+def _protect(uow: UnitOfWork, rendering: Rendering, rows: list[Delivery], now: datetime) -> None:
+    """Who became protected while the target was not configured does not wait with the mapping either."""
+    known = {user_of(row) for row in rows if row.kind in TELLING and (row.confirmed_body or row.in_doubt)}
+    hidden = protected_users(uow, rendering.scope.municipality, known)
+    protect(uow, rendering, {(user,) for user in hidden}, now)
 
 
 def _forget(uow: UnitOfWork, rows: list[Delivery], now: datetime) -> None:
@@ -205,8 +216,7 @@ def _settle(uow: UnitOfWork, rendering: Rendering, now: datetime) -> None:
     if is_elsewhere and state.pause_reason == GONE:  # it was the old system that is gone
         resume(uow, rendering.target)
     uow.put_target_state(replace(uow.target_state(rendering.target), rendering=rendering.digest, told=told))
-    is_new = state.rendering is None and state.last_success_at is None and state.paused_until is None
-    if is_new and rendering.in_shadow:
+    if rendering.in_shadow and is_new(state):
         switch_off(uow, rendering.target, SHADOW)
     for hold in _holds_of(uow, rendering):
         if hold.state not in _UNSETTLED:
@@ -216,9 +226,13 @@ def _settle(uow: UnitOfWork, rendering: Rendering, now: datetime) -> None:
 
 
 def _told(state: TargetState, rendering: Rendering) -> Told:
-    """What a target's bodies may show from now on: what was made by earlier mappings may still be there."""
-    earlier = state.told or {}
-    now = rendering.mapping.tells()
+    """What a target's bodies may show from now on: what was made by earlier mappings may still be there.
+
+    Where nobody wrote down what these told, as before there was a place for it, any field may show a name.
+    """
+    earlier, now = state.told or {}, rendering.mapping.tells()
+    if state.told is None and state.rendering is not None:
+        earlier = dict.fromkeys(now, Protection(whole=True).fields)
     return {place: earlier.get(place, frozenset()) | now.get(place, frozenset()) for place in {*earlier, *now}}
 
 

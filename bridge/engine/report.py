@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from bridge.connector import Document, Reported, Reports
 from bridge.domain.ids import TargetId
+from bridge.engine.audit import AuditBook
 from bridge.engine.desire import Rendering
 from bridge.engine.history import beginning, operation_of
 from bridge.engine.rehearse import living_views
@@ -45,6 +47,22 @@ def report(store: Store, rendering: Rendering, target: Reports, since: datetime 
             if one.subject is not None:
                 made.findings.append(one)
     return made
+
+
+def note_look(store: Store, book: AuditBook, made: Iterable[Report]) -> None:
+    """Write into the audit chain that somebody was told of whom these findings are. Raises `StoreUnavailable`."""
+    with store.write() as uow:
+        book.write(uow, [_look(one) for one in made])
+
+
+def _look(one: Report) -> dict[str, Any]:
+    return {
+        "kind": "report.read",
+        "municipality": one.target.partition("/")[0],
+        "target": one.target,
+        "institutions": sorted({found.institution for found in one.findings}),
+        "count": len(one.findings),
+    }
 
 
 def documents(reader: Reader, rendering: Rendering) -> Iterator[Document]:

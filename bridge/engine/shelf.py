@@ -13,8 +13,8 @@ from bridge.ports import Store
 _PAGE = 500
 WAITS, SERVED = "skolebro/waits_for", "skolebro/served_at"
 WHOLE, STOPPED = "skolebro/whole_since", "skolebro/stopped"
-"""Our own notes, beside the connector's: whom a file waits for, where the target is served, since when it is
-whole, and why its file does not leave. Whoever shows the state builds no target."""
+"""Our own notes, beside the connector's: whom a file waits for, where the target is served, of which schools it
+was whole since when, and why its file does not leave. Whoever shows the state builds no target."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -302,6 +302,7 @@ def _target(reader: Reader, target: TargetId, now: datetime, digest: str | None)
         failures=state.failures,
         stuck=counts.stuck,
         resting=counts.resting,
+        exposed=counts.exposed,
         changes=_changes(ledger),
         imbalance=ledger.imbalance,
         is_applied=digest is None or state.rendering in (None, digest),

@@ -22,6 +22,7 @@ from bridge.ports import EntityRow, Reader
 
 Subject = tuple[Kind, Key]
 _MAIN_ROLES = ("leader", "teacher", "pedagogue")
+_NO_INITIALS: dict[str, Any] = {"short_name": None, "is_masked": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def views(reader: Reader, scope: Scope, kind: Kind, keys: Collection[Key]) -> di
     if kind is Kind.AFFILIATION:
         hidden = protected_users(reader, scope.municipality, {key[1] for key in inside})
         return {
-            key: _linked_view(scope, _entity(row)) | ({"short_name": None} if key[1] in hidden else {})
+            key: _linked_view(scope, _entity(row)) | (_NO_INITIALS if key[1] in hidden else {})
             for key, row in inside.items()
         }
     return {key: _linked_view(scope, _entity(row)) for key, row in inside.items()}

@@ -77,7 +77,8 @@ class TargetStatus:
     times) and `rejected` are counts of entities. `changes` is where the source's changes ended, each counted once;
     `imbalance` is how many of them are lost, which must be none. `is_applied`: its mapping and scope are the
     configured ones. When the target was last read back (`reconciled_at`), so much of ours was otherwise and stayed
-    so (`drifted`), of these `parked` is what the target keeps changing back; `foreign` was not ours.
+    so (`drifted`), of these `parked` is what the target keeps changing back; `foreign` was not ours. `exposed`: of
+    so many people it refused to hide what is protected by now.
     What it is to be given as a whole `waits_for` these institutions, which were never read (none named: for the
     first of all; None: for nobody); `stopped` says why it does not leave. `served_at`: the path at our web server
     from which others fetch.
@@ -105,6 +106,7 @@ class TargetStatus:
     waits_for: tuple[str, ...] | None = None
     served_at: str | None = None
     stopped: str | None = None
+    exposed: int = 0
 
     @property
     def is_off(self) -> bool:

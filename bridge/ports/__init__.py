@@ -2,6 +2,7 @@
 
 from bridge.ports.audit import AuditRow, AuditStore
 from bridge.ports.deliveries import (
+    ACTIVE,
     DEACTIVATED,
     GONE,
     GRACE,
@@ -48,6 +49,7 @@ from bridge.ports.store import Reader, SharedStore, Store, UnitOfWork
 from bridge.ports.times import Clock, Random
 
 __all__ = [
+    "ACTIVE",
     "DEACTIVATED",
     "FEED",
     "FROM_FEED",

@@ -41,7 +41,7 @@ RESTING = frozenset({GRACE, DEACTIVATED, KEPT, HELD})
 """Why a delivery waits on purpose: the person may turn up elsewhere; the account sleeps before it is deleted;
 somebody said that the person stays for now; a person has to allow it."""
 
-GONE, SHADOW, RETIRED = "gone", "shadow", "retired"
+ACTIVE, GONE, SHADOW, RETIRED = "active", "gone", "shadow", "retired"
 OFF = frozenset({SHADOW, RETIRED})
 """Why a target gets nothing on purpose: it is not switched on yet, or not any more."""
 STANDING = OFF | {GONE}
@@ -143,7 +143,8 @@ class DeliveryCounts:
     """`due` now or later, `waiting` of these later, `rejected`, `confirmed` living at the target.
 
     `oldest_due_at` is the earliest `next_attempt_at` of what is due, `stuck` how much of it was tried
-    `STUCK_AFTER` times or more, `resting` how much waits on purpose (`RESTING`).
+    `STUCK_AFTER` times or more, `resting` how much waits on purpose (`RESTING`). `exposed` are people of whom the
+    target refused to hide what is protected by now.
     """
 
     confirmed: int
@@ -153,6 +154,7 @@ class DeliveryCounts:
     oldest_due_at: datetime | None
     stuck: int = 0
     resting: int = 0
+    exposed: int = 0
 
 
 class DeliveryStore(Protocol):
@@ -245,7 +247,7 @@ class DeliveryStore(Protocol):
     def retry_rejected(self, target: TargetId | None, ids: Sequence[CanonicalId] | None, now: datetime) -> int: ...
 
     def forget_confirmed(self, target: TargetId, ids: Iterable[CanonicalId]) -> None:
-        """Drop the confirmed hash of living deliveries, so that they are sent again."""
+        """Drop the confirmed hash of living deliveries, so that they are sent again, as a new version of each."""
         ...
 
     def forget_deliveries(self, target: TargetId) -> int:

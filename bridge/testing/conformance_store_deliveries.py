@@ -260,9 +260,9 @@ class AttemptConformance:
             _confirm(uow, "gone")
             uow.put_desired([desired("gone", None)], NOW)
             uow.forget_confirmed(TARGET, map(identity_of, ("a", "gone", "never")))
-            assert _get(uow, "a").confirmed is None
+            assert (_get(uow, "a").confirmed, _get(uow, "a").version) == (None, 2)
             assert _get(uow, "a").is_due
-            assert _get(uow, "gone").confirmed == b"hash-1"
+            assert (_get(uow, "gone").confirmed, _get(uow, "gone").version) == (b"hash-1", 2)
 
     def test_a_target_that_is_forgotten_leaves_nothing_and_the_others_stay(self, store: Store) -> None:
         with store.write() as uow:
@@ -309,6 +309,16 @@ class AttemptConformance:
             _reject(uow, "refused")
             uow.put_desired([desired("elsewhere", target=OTHER_TARGET)], later(-99))
             assert uow.delivery_counts(TARGET, NOW) == DeliveryCounts(2, 3, 1, 1, later(-30))
+
+    def test_a_refused_protection_is_counted_while_the_target_has_what_was_before(self, store: Store) -> None:
+        with store.write() as uow:
+            for name, is_urgent in (("hidden", True), ("plain", False), ("unknown", True)):
+                if name != "unknown":
+                    _confirm(uow, name)
+                uow.put_desired([replace(desired(name, b"mask"), is_urgent=is_urgent)], NOW)
+            rows = [replace(row, state="rejected", reason="no") for row in uow.deliveries(TARGET, "due", None, 9)]
+            uow.put_deliveries(rows)
+            assert (uow.delivery_counts(TARGET, NOW).rejected, uow.delivery_counts(TARGET, NOW).exposed) == (3, 1)
 
     def test_a_target_without_deliveries_counts_nothing(self, store: Store) -> None:
         with store.read() as reader:

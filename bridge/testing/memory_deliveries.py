@@ -92,7 +92,7 @@ class MemoryDeliveries(MemoryPart):
 
     def forget_confirmed(self, target: TargetId, ids: Iterable[CanonicalId]) -> None:
         living = [row for row in self._some(target, ids) if row.desired is not None]
-        self._change(replace(row, confirmed=None) for row in living)
+        self._change(replace(row, confirmed=None, version=row.version + 1) for row in living)
 
     def forget_deliveries(self, target: TargetId) -> int:
         tables = self._writing()
@@ -114,6 +114,10 @@ class MemoryDeliveries(MemoryPart):
             oldest_due_at=self.next_due_at(target),
             stuck=sum(row.attempts >= STUCK_AFTER for row in due),
             resting=sum(row.next_attempt_at > now and row.reason in RESTING for row in due),
+            exposed=sum(
+                row.state == "rejected" and row.rank == URGENT and (row.confirmed is not None or row.in_doubt)
+                for row in rows
+            ),
         )
 
     def next_due_at(self, target: TargetId) -> datetime | None:

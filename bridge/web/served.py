@@ -17,10 +17,7 @@ from bridge.domain.ids import TargetId
 from bridge.web.app import LOOPBACK_NAMES
 
 _TOP = "/targets"
-_FAILED, _AWAY = 500, 503
-_CLOSED = PlainTextResponse(
-    "Not switched on here, or not filled yet.\n", _AWAY, {"Cache-Control": "no-store", "Retry-After": "300"}
-)
+_FAILED = 500
 
 
 class ServeWitness(Protocol):
@@ -41,17 +38,13 @@ def with_served(
     served: Mapping[TargetId, Callable[..., Any]],
     public_hosts: Sequence[str],
     witness: ServeWitness,
-    is_open: Callable[[TargetId], bool] = lambda _: True,
 ) -> ASGIApp:
-    """Return the pages, and beside them what targets serve, each at its `path_of` while it `is_open`.
+    """Return the pages, and beside them what targets serve, each at its `path_of`.
 
     Only what is served answers to `public_hosts`, by which a reverse proxy is reached; the pages keep to the names
     that they were made with.
     """
-    mounts = [
-        Mount(f"/{target}", app=_watched(_switched(app, partial(is_open, target)), target, witness))
-        for target, app in served.items()
-    ]
+    mounts = [Mount(f"/{target}", app=_watched(app, target, witness)) for target, app in served.items()]
     hosts = [*LOOPBACK_NAMES, *public_hosts]
     door = TrustedHostMiddleware(Router(mounts, redirect_slashes=False), allowed_hosts=hosts, www_redirect=False)
     return Router([Mount(_TOP, app=door), Mount("", app=pages)], redirect_slashes=False)
@@ -70,15 +63,6 @@ def _watched(app: ASGIApp, target: TargetId, witness: ServeWitness) -> ASGIApp:
         return safe(scope, receive, noting)
 
     return watched
-
-
-def _switched(app: ASGIApp, is_open: Callable[[], bool]) -> ASGIApp:
-    """Nobody gets half a roster: what is not switched on, or not filled yet, is told to be away."""
-
-    def switched(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        return (app if is_open() else _CLOSED)(scope, receive, send)
-
-    return switched
 
 
 def _on_error(target: TargetId, witness: ServeWitness, _: Request, error: Exception) -> Response:

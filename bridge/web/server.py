@@ -50,7 +50,7 @@ class WebServer:
 
     def start(self) -> None:
         """Take the port and serve. Raises `ConfigError` when the port cannot be had."""
-        self._socket = _listen(self._host, self._port)
+        self._socket = listen(self._host, self._port)
         self._port = self._socket.getsockname()[1]
         self._thread = Thread(target=self._server.run, args=([self._socket],), name="web", daemon=True)
         self._thread.start()
@@ -69,11 +69,15 @@ class WebServer:
         log.emit(LogEvent.WEB_STOPPED)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """Take a port, for answers that leave at once. Raises `ConfigError` when it cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         # Listening before the thread runs: whoever comes early waits instead of being refused.
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        # asyncio does it for its own sockets only; each answer on a kept connection would wait 40 ms for an ACK.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listening
     except OSError as error:
         why = "is taken by another program" if error.errno == errno.EADDRINUSE else "cannot be opened"
         raise ConfigError(f"web.listen: port {port} on {host} {why}; choose another port") from error

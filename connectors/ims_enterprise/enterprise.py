@@ -15,6 +15,7 @@ from connectors.ims_enterprise.documents import (
     MEMBERSHIPS,
     PERSON,
     SCHOOL,
+    name_of,
 )
 
 Documents = Mapping[str, Document]
@@ -97,10 +98,8 @@ class Writer:
 
     def _persons(self, told: Enterprise) -> Iterator[str]:
         for key, one in told.persons.items():
-            given, family = text(one, "given"), text(one, "family")
-            name = _leaf("fn", f"{given} {family}") + _element(
-                "n", _leaf("family", family) + _leaf("given", given)
-            )
+            full, given, family = name_of(one)
+            name = _leaf("fn", full) + _element("n", _leaf("family", family) + _leaf("given", given))
             role = _attributes(primaryrole="Yes", institutionroletype=text(one, "institutionrole"))
             parts = (
                 self._id(key, one),

@@ -11,7 +11,7 @@ from typing import Literal
 from xml.sax.saxutils import escape
 
 from bridge.shelving import Document, text, texts
-from connectors.ims_enterprise.documents import GROUP, PERSON, SCHOOL
+from connectors.ims_enterprise.documents import GROUP, PERSON, SCHOOL, name_of
 
 _IMS = "http://www.imsglobal.org/services"
 COMMON = f"{_IMS}/common/imsCommonSchema_v1p0"
@@ -88,10 +88,10 @@ def _record(resource: str, document: Document) -> str:
 
 
 def _person(document: Document) -> str:
-    names = (("First", "given"), ("Last", "family"))
+    name = name_of(document)
     parts = "".join(
-        _element("d:partName", _leaf("d:namePartType", kind) + _leaf("d:namePartValue", text(document, name)))
-        for kind, name in names
+        _element("d:partName", _leaf("d:namePartType", kind) + _leaf("d:namePartValue", value))
+        for kind, value in (("First", name.given), ("Last", name.family))
     )
     role = _leaf("d:institutionRoleType", text(document, "institutionrole")) + _leaf("d:primaryRoleType", "true")
     mobile = _leaf("d:telValue", text(document, "mobile"))

@@ -54,7 +54,8 @@ class ImsEnterpriseTarget:
         if told.doubled:
             raise ContractBroken(_doubled(told.doubled))
         ids = told.ids(self._writer.source)
-        self._ledger.check_loss(ids)
+        spared = Enterprise(self._ledger.with_taken_out(told.kept))
+        self._ledger.check_loss(ids, spared.ids(self._writer.source))
         now = self._services.now()
         name = file_name(self._config.name, self._services.municipality, self._ledger.next_number(), now)
         self._drop.put(name, self._writer.document(body, now))

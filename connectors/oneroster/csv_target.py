@@ -26,7 +26,7 @@ from connectors.oneroster.documents import Document, tables, text, texts
 from connectors.oneroster.objects import Roster
 from connectors.oneroster.roster import compose
 from connectors.oneroster.shapes import Version
-from connectors.oneroster.shelving import read_shelf, shelve
+from connectors.oneroster.shelving import read_shelf, refusal, shelve
 
 _VERSIONS: dict[str, Version] = {"1.1": "v1p1", "1.2": "v1p2"}
 _GUARDED = ("orgs", "classes", "users", "enrollments")
@@ -52,9 +52,7 @@ class OneRosterCsvTarget:
 
     def apply(self, batch: Sequence[Command]) -> Sequence[Outcome]:
         """Keep the batch in one step. Raises `TargetUnavailable` when the store is away."""
-        found = [_refusal(command.document or {}, self._config.formulas) for command in batch]
-        taken = iter(shelve(self._shelf, [one for one, no in zip(batch, found, strict=True) if no is None]))
-        return [no or next(taken) for no in found]
+        return shelve(self._shelf, batch, self._refusal)
 
     def probe(self) -> None:
         """Raises `TargetUnavailable`, `TargetUnauthorised` where no file can be left."""
@@ -92,6 +90,9 @@ class OneRosterCsvTarget:
         facts = {"form": form, "since": newest(roster).isoformat(), "roles": str(number)}
         self._ledger.note(digest, ids, facts)
         return HandedOver(name, {file: len(rows) for file, rows in told.items()})
+
+    def _refusal(self, resource: str, document: Document) -> Rejected | None:
+        return _refusal(document, self._config.formulas) or refusal(resource, document)
 
     def _whole(self, roster: Roster) -> tuple[dict[str, list[Row]], dict[str, list[str]]]:
         """What a bulk file has, and the ids that its receiver would miss."""

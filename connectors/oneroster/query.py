@@ -25,7 +25,9 @@ Minor = Literal[
 ]
 _CLAUSE = re.compile(
     r" *([A-Za-z][A-Za-z0-9.]*) *(!=|>=|<=|=|>|<|~) *"
-    r"'((?:[^']|(?<![=<>~])'(?=\w))*)' *",  # an apostrophe (O'Brien) has a letter behind it
+    # OneRoster does not say how an apostrophe is written: twice, as in SQL and OData, whatever is around it; one
+    # with a letter behind it (O'Brien) is taken as it is.
+    r"'((?:[^']|''|(?<![=<>~])'(?=\w))*)'(?!') *",
 )
 _LOGIC = re.compile(r"(AND|OR) ")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+ -]\d\d:\d\d)?)?", re.ASCII)
@@ -127,7 +129,7 @@ def _clause(text: str, at: int, shape: Mapping[str, Any]) -> tuple[Callable[[Map
     found = _CLAUSE.match(text, at)
     if found is None:
         raise BadQuery("invalid_filter_field", "a filter is field='value'; = may be != > >= < <= or ~")
-    path, operator, value = found.groups()
+    path, operator, value = found[1], found[2], found[3].replace("''", "'")
     if path not in paths(shape):
         raise BadQuery("invalid_filter_field", "the filter names a field that these objects do not have")
     names = path.split(".")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -32,7 +32,7 @@ class Paging:
 
 
 class Service:
-    """Answers for one version; `public_url` is where clients find the application."""
+    """Answers for one version, while it `is_open`; `public_url` is where clients find the application."""
 
     def __init__(
         self,
@@ -40,12 +40,13 @@ class Service:
         shapes: Mapping[str, Mapping[str, Any]],
         rosters: Rosters,
         gate: Gate,
+        is_open: Callable[[], bool],
         public_url: str,
         paging: Paging,
     ) -> None:
         self.version: Version = writer.version
         self.shapes = shapes
-        self._writer, self._rosters, self._gate = writer, rosters, gate
+        self._writer, self._rosters, self._gate, self._is_open = writer, rosters, gate, is_open
         self._url, self._paging = public_url, paging
         self._listings = Listings()
 
@@ -131,6 +132,8 @@ class Service:
         if not granted & needed:
             challenge = f'Bearer realm="OneRoster", error="insufficient_scope", scope="{min(needed)}"'
             raise Refused(403, "forbidden", "the scope does not reach this", {"WWW-Authenticate": challenge})
+        if not self._is_open():  # asked last: to somebody unknown this costs nothing and tells nothing
+            raise Refused(503, "server_busy", "not switched on here, or not filled yet", {"Retry-After": "300"})
 
     def _challenge(self, error: NotAuthorised) -> dict[str, str]:
         wrong = ', error="invalid_token"' if error.presented else ""

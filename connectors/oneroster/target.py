@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from bridge.connector import Capabilities, Command, ConfigError, Outcome, Remote, Services, TargetUnavailable
@@ -47,10 +47,10 @@ class OneRosterTarget:
     def read_back(self, resources: Collection[str]) -> Iterator[Remote]:
         return read_shelf(self._shelf, resources)
 
-    def application(self) -> Asgi:
-        return guarded(self.api())
+    def application(self, is_open: Callable[[], bool]) -> Asgi:
+        return guarded(self.api(is_open))
 
-    def api(self) -> OneRosterApp:
+    def api(self, is_open: Callable[[], bool]) -> OneRosterApp:
         """The application before the limit of its requests: it knows its OpenAPI."""
         config, now = self._config, self._services.now
         rosters = Rosters(self._shelf, config.settings(self._services.municipality, config.tombstones), now)
@@ -60,7 +60,9 @@ class OneRosterTarget:
         for version, path in SERVICES.items():
             booleans = config.booleans or _BOOLEANS[version]
             writer = Writer(version, config.public_url + path, booleans)
-            served[version] = Service(writer, shapes(version, booleans), rosters, gate, config.public_url, paging)
+            served[version] = Service(
+                writer, shapes(version, booleans), rosters, gate, is_open, config.public_url, paging
+            )
         return create_app(gate, served, config.token_path)
 
     def _forget(self) -> None:

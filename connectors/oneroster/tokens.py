@@ -16,6 +16,7 @@ from secrets import token_urlsafe
 from threading import Lock
 from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
+from urllib.request import parse_http_list
 
 from oauthlib.oauth1.rfc5849 import signature
 
@@ -23,6 +24,7 @@ from connectors.oneroster.shapes import Version
 
 _SCOPES = "https://purl.imsglobal.org/spec/or/{version}/scope/{name}"
 _WINDOW = timedelta(minutes=5)
+_LONGEST_NONCE = 255  # each is remembered for some minutes
 _NOBODY = "nobody has this secret, and comparing with it takes as long as with another"
 
 
@@ -112,17 +114,12 @@ class Gate:
 
     def _signed(self, request: Request) -> set[str]:
         """OAuth 1.0a with a client's secret and no token (RFC 5849 §3): of version 1.1 only, and each once."""
-        try:
-            params = signature.collect_parameters(
-                headers={"Authorization": request.authorization}, exclude_oauth_signature=False
-            )
-        except ValueError:
-            raise NotAuthorised(presented=True) from None
+        params = _parameters(request.authorization)
         told = dict(params)
         client = self._clients.get(told.get("oauth_consumer_key", ""))
         method = told.get("oauth_signature_method", "")
         is_ours = self._is_signature(client.secret if client else _NOBODY, request, params, method)
-        is_allowed = client is not None and method in client.signatures and len(told) == len(params)
+        is_allowed = client is not None and method in client.signatures
         if not (is_ours and is_allowed and told.get("oauth_version", "1.0") == "1.0") or client is None:
             raise NotAuthorised(presented=True)
         self._use(client.id, told.get("oauth_timestamp", ""), told.get("oauth_nonce", ""))
@@ -142,7 +139,8 @@ class Gate:
 
     def _use(self, client: str, timestamp: str, nonce: str) -> None:
         now = self._now().timestamp()
-        if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12 and nonce):
+        is_time = timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12
+        if not (is_time and 0 < len(nonce) <= _LONGEST_NONCE):
             raise NotAuthorised(presented=True)
         is_near = abs(now - int(timestamp)) <= _WINDOW.total_seconds()
         if not is_near or not self._seen.add((client, timestamp, nonce), now):
@@ -200,6 +198,19 @@ def _basic(authorization: str) -> tuple[str, str] | None:
     except ValueError:
         return None
     return (name, secret) if colon else None
+
+
+def _parameters(authorization: str) -> list[tuple[str, str]]:
+    """What a header of OAuth 1.0a says, each name once (RFC 5849 §3.1). Raises `NotAuthorised`."""
+    names = [part.partition("=")[0] for part in parse_http_list(authorization.partition(" ")[2])]
+    if len({*names}) < len(names):  # oauthlib would take the last of them
+        raise NotAuthorised(presented=True)
+    try:
+        return list(
+            signature.collect_parameters(headers={"Authorization": authorization}, exclude_oauth_signature=False)
+        )
+    except ValueError:
+        raise NotAuthorised(presented=True) from None
 
 
 def _text(content: bytes) -> str:

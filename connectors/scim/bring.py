@@ -9,7 +9,7 @@ from bridge.connector import Command, Delivered, Outcome, Rejected, Unchanged
 from bridge.domain.changes import Operation
 from connectors.scim.find import Finder
 from connectors.scim.members import Blocks, patch, to_tell
-from connectors.scim.wire import CANONICAL_ID, Asking, Json, Resource, Settled, Steps, id_of, settle
+from connectors.scim.wire import CANONICAL_ID, UNNAMEABLE, Asking, Json, Resource, Settled, Steps, id_of, settle
 from connectors.scim.write import CHANGED_MEANWHILE, create, delete, put
 
 
@@ -43,6 +43,7 @@ class Bringing:
     def steps(self, resource: Resource, command: Command, body: Json) -> Steps:
         """Carry out a command; `body` is its document as the server is sent it. Raises `TargetError`."""
         try:
+            self._check_id(body)
             if command.operation is Operation.DELETED:
                 return (yield from self._delete(resource, command))
             return (yield from self._bring(resource, command, body))
@@ -62,6 +63,11 @@ class Bringing:
         if found is not None:
             return (yield from self._adopt(resource, found, body))
         return (yield from self._create(resource, body))
+
+    def _check_id(self, body: Json) -> None:
+        """Refuse an id of ours that no path can name: a dot is a step in it, and nothing is the whole endpoint."""
+        if self.finder.is_key and body.get("externalId") in UNNAMEABLE:
+            raise Settled(Rejected("no_id_in_a_path", "externalId"))
 
     def _likely_id(self, command: Command, body: Json) -> str | None:
         """Where something is that may be there, if its id needs no look-up."""
@@ -110,7 +116,8 @@ class Bringing:
         """What is taken already is looked up and adopted; displayName is not unique, so it identifies nobody."""
         created = yield from create(resource, body, _text(body, "externalId") if self.finder.is_key else None)
         if isinstance(created, Delivered):
-            self.finder.made(resource, body, created)
+            if created.remote_id is not None:
+                self.finder.took(resource, created.remote_id, body)
             return created
         found = yield from self._find(resource, "externalId", body, is_fresh=True)
         if found is None:
@@ -121,6 +128,7 @@ class Bringing:
         """PUT over what somebody else made, unless another system or another of our entities claims it."""
         if not self._is_free(found, body):
             return Rejected("taken_by_other")
+        self.finder.took(resource, id_of(found), body)
         replaced = yield from put(resource, id_of(found), None, body)
         if replaced is None:
             self.finder.forget(resource)

@@ -19,65 +19,79 @@ from connectors.scim.wire import Json, Request, Steps, Wire, content, encode
 BULK_REQUEST = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
 UNANSWERED = Deferred("bulk_unanswered")
 _EMPTY = len(encode({"schemas": [BULK_REQUEST], "Operations": []}))
-_NOT_AT_ONCE = (400, 413)  # refused as a whole, so nothing of it happened
+_BAD, _TOO_LARGE = 400, 413
 _NOT_IMPLEMENTED = 501
 
 
 def deliver_in_bulks(wire: Wire, limits: BulkLimits, many: Iterable[Steps]) -> Iterator[Outcome]:
     """Yield one outcome per command, in order. Raises `TargetError`: then nobody knows what became of the rest."""
-    load = _Load(limits)
+    load = _Load(wire, limits)
     for steps in many:
         try:
             first = next(steps)
         except StopIteration as settled:
-            yield from load.sent(wire)
+            yield from load.sent()
             yield settled.value
             continue
-        if not load.takes(first):
-            yield from load.sent(wire)
-        if load.takes(first):
-            load.add(steps, first)
-        else:
-            yield wire.finish(steps, first)
-    yield from load.sent(wire)
+        yield from load.taken(steps, first)
+    yield from load.sent()
 
 
 @dataclass(slots=True)
 class _Load:
     """What goes out together next."""
 
+    wire: Wire
     limits: BulkLimits
     _open: list[tuple[Steps, Request]] = field(default_factory=list)
     _size: int = _EMPTY
 
-    def takes(self, request: Request) -> bool:
+    def taken(self, steps: Steps, first: Request) -> Iterator[Outcome]:
+        """Take one more along; yield the outcomes of what had to go before, and its own if it goes alone."""
+        if not self._has_room(first):
+            yield from self.sent()
+        if self._has_room(first):
+            self._open.append((steps, first))
+            self._size += _size_of(first)
+        else:
+            yield self.wire.finish(steps, first)
+
+    def sent(self) -> Iterator[Outcome]:
+        """Send what there is and yield the outcomes; one alone needs no Bulk.
+
+        A Bulk that is refused as a whole did nothing, so all that was in it may go in another way.
+        """
+        going, size = self._open, self._size
+        self._open, self._size = [], _EMPTY
+        answer = _bulk(self.wire, [request for _, request in going]) if len(going) > 1 else None
+        if answer is None or answer.status == _BAD:
+            yield from (self.wire.finish(*one) for one in going)
+        elif answer.status == _TOO_LARGE:
+            # Whatever is announced (RFC 7644 §3.7.4), something on the way takes less.
+            self.limits = replace(self.limits, payload=size // 2)
+            for one in going:
+                yield from self.taken(*one)
+            yield from self.sent()
+        else:
+            answers = _answers(answer, [request for _, request in going])
+            for (steps, _), own in zip(going, answers, strict=True):
+                yield UNANSWERED if own is None else self.wire.go_on(steps, self.wire.judged(own))
+
+    def _has_room(self, request: Request) -> bool:
         if request.method == "GET" or len(self._open) >= self.limits.operations:
             return False
         return self._size + _size_of(request) <= self.limits.payload
 
-    def add(self, steps: Steps, request: Request) -> None:
-        self._open.append((steps, request))
-        self._size += _size_of(request)
 
-    def sent(self, wire: Wire) -> Iterator[Outcome]:
-        """Send what there is and yield the outcomes; one alone needs no Bulk."""
-        going, self._open, self._size = self._open, [], _EMPTY
-        answers = _answers(wire, [request for _, request in going]) if len(going) > 1 else None
-        if answers is None:
-            for steps, request in going:
-                yield wire.finish(steps, request)
-            return
-        for (steps, _), answer in zip(going, answers, strict=True):
-            yield UNANSWERED if answer is None else wire.go_on(steps, wire.judged(answer))
-
-
-def _answers(wire: Wire, requests: list[Request]) -> list[HttpResponse | None] | None:
-    """Return each request's own answer, None for one that has none; None for all when they must go one by one."""
+def _bulk(wire: Wire, requests: list[Request]) -> HttpResponse:
+    """Send these requests in one."""
     told = requests if wire.uses_etags() else [replace(request, etag=None) for request in requests]
     operations = [_operation(number, request) for number, request in enumerate(told)]
-    answer = wire.ask(Request("POST", "/Bulk", {"schemas": [BULK_REQUEST], "Operations": operations}))
-    if answer.status in _NOT_AT_ONCE:
-        return None
+    return wire.ask(Request("POST", "/Bulk", {"schemas": [BULK_REQUEST], "Operations": operations}))
+
+
+def _answers(answer: HttpResponse, requests: list[Request]) -> list[HttpResponse | None]:
+    """Return each request's own answer, None for one that has none."""
     if answer.status >= 500 and answer.status != _NOT_IMPLEMENTED:
         return [answer for _ in requests]
     if answer.status >= 300:

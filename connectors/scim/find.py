@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from bridge.connector import ContractBroken, Delivered
-from connectors.scim.wire import NOT_SCIM, Asking, Json, Request, Resource, Settled, check, content
+from bridge.connector import ContractBroken, Rejected
+from connectors.scim.wire import NOT_SCIM, Asking, Json, Request, Resource, Settled, check, content, quoted
 
 
 class Finder(Protocol):
@@ -20,8 +19,8 @@ class Finder(Protocol):
         """Return the resources that have this value; `is_fresh`: as they are now, not as we knew them."""
         ...
 
-    def made(self, resource: Resource, body: Json, outcome: Delivered) -> None:
-        """Learn what has come into being."""
+    def took(self, resource: Resource, remote_id: str, body: Json) -> None:
+        """Learn that what is there under this id is ours, or is about to be."""
         ...
 
     def forget(self, resource: Resource) -> None:
@@ -40,8 +39,12 @@ class ByFilter:
     is_key = False
 
     def find(self, resource: Resource, name: str, value: str, *, is_fresh: bool) -> Asking[list[Json]]:
-        answer = yield Request("GET", resource.endpoint, query={"filter": f"{name} eq {json.dumps(value)}"})
-        if answer.status in (404, 405, 501) or (content(answer) or {}).get("scimType") == "invalidFilter":
+        literal = quoted(value)
+        answer = yield Request("GET", resource.endpoint, query={"filter": f"{name} eq {literal}"})
+        is_refused = (content(answer) or {}).get("scimType") == "invalidFilter"
+        if is_refused and literal != f'"{value}"':  # it may well know filters, and not how signs are escaped
+            raise Settled(Rejected(f"refused_{answer.status}", name, answer.status))
+        if answer.status in (404, 405, 501) or is_refused:
             raise ContractBroken(
                 f"GET {resource.endpoint} by {name} answers {answer.status}: see base_url; a server that cannot "
                 "be searched needs search: list, or before_create: post"
@@ -53,7 +56,7 @@ class ByFilter:
             raise Settled(replace(NOT_SCIM, status=answer.status))
         return [one for one in resources if isinstance(one, dict) and has(name, value, one)]
 
-    def made(self, resource: Resource, body: Json, outcome: Delivered) -> None:
+    def took(self, resource: Resource, remote_id: str, body: Json) -> None:
         """Nothing is remembered."""
 
     def forget(self, resource: Resource) -> None:
@@ -81,9 +84,10 @@ class ByList:
         yield from ()
         return [one for one in self._lists[resource.endpoint] if has(name, value, one)]
 
-    def made(self, resource: Resource, body: Json, outcome: Delivered) -> None:
+    def took(self, resource: Resource, remote_id: str, body: Json) -> None:
         if resource.endpoint in self._lists:
-            self._lists[resource.endpoint].append(_kept({**body, "id": outcome.remote_id}))
+            others = [one for one in self._lists[resource.endpoint] if one.get("id") != remote_id]
+            self._lists[resource.endpoint] = [*others, _kept({**body, "id": remote_id})]
 
     def forget(self, resource: Resource) -> None:
         self._lists.pop(resource.endpoint, None)
@@ -98,7 +102,7 @@ class ByPath:
         yield from ()
         return [{"id": value, "externalId": value}] if name == "externalId" else []
 
-    def made(self, resource: Resource, body: Json, outcome: Delivered) -> None:
+    def took(self, resource: Resource, remote_id: str, body: Json) -> None:
         """Nothing is remembered."""
 
     def forget(self, resource: Resource) -> None:

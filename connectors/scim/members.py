@@ -6,16 +6,16 @@ outcome nobody saw may be sent again; but the command that follows is a PUT of a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from bridge.connector import Command, Delivered
-from connectors.scim.wire import NOT_SCIM, Asking, Json, Request, Settled, content, etag_of
+from connectors.scim.wire import NOT_SCIM, Asking, Json, Request, Settled, content, etag_of, quoted
 
 PATCH_OP = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 _MEMBERS = "members"
+_TOO_LARGE = 413
 _PLAIN = (str, int, float, bool)
 
 
@@ -72,34 +72,40 @@ def to_tell(command: Command, blocks: Blocks, *, can_patch: bool) -> Difference 
 
 
 def patch(path: str, remote_id: str, etag: str | None, told: Difference, size: int) -> Asking[Delivered | None]:
-    """PATCH block by block (RFC 7644 §3.5.2); None when one of them is not taken, so that all must be told."""
+    """PATCH block by block (RFC 7644 §3.5.2); None when one of them is not taken, so that all must be told.
+
+    A block that is too large for the server goes in halves, and so does the rest: all of it would be larger still.
+    """
     status: int | None = None
-    for operations in _blocks(told, size):
+    left: list[str | Json] = [*told.gone, *told.new]  # who goes, before who comes
+    rest = told.rest
+    while left:
+        block = left[:size]
+        operations = [*rest, *_operations(block)]
         answer = yield Request("PATCH", path, {"schemas": [PATCH_OP], "Operations": operations}, etag)
+        if answer.status == _TOO_LARGE and len(block) > 1:
+            size = len(block) // 2
+            continue
         if answer.status >= 300:
             return None
         found = content(answer)
         if found is None and answer.status != 204:
             raise Settled(NOT_SCIM)
         etag, status = etag_of(answer, found), answer.status
+        left, rest = left[size:], ()
     return Delivered(remote_id, etag, status)
 
 
-def _blocks(told: Difference, size: int) -> Iterator[list[Json]]:
-    """Yield the operations of one request each: who goes, before who comes."""
-    changes: list[str | Json] = [*told.gone, *told.new]
-    for start in range(0, len(changes), size):
-        block = changes[start : start + size]
-        new = [one for one in block if isinstance(one, Mapping)]
-        yield [
-            *(told.rest if start == 0 else ()),
-            *(_removal(value) for value in block if isinstance(value, str)),
-            *([{"op": "add", "path": _MEMBERS, "value": new}] if new else ()),
-        ]
+def _operations(block: Sequence[str | Json]) -> Iterator[Json]:
+    """The operations of one request."""
+    yield from (_removal(value) for value in block if isinstance(value, str))
+    new = [one for one in block if isinstance(one, Mapping)]
+    if new:
+        yield {"op": "add", "path": _MEMBERS, "value": new}
 
 
 def _removal(value: str) -> Json:
-    return {"op": "remove", "path": f"{_MEMBERS}[value eq {json.dumps(value)}]"}
+    return {"op": "remove", "path": f"{_MEMBERS}[value eq {quoted(value)}]"}
 
 
 def _operation(name: str, value: Any) -> Json:

@@ -7,7 +7,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
-from bridge.connector import Capabilities, Command, ContractBroken, Http, Outcome, Rejected, Remote
+from bridge.connector import (
+    Capabilities,
+    Command,
+    ContractBroken,
+    Http,
+    Outcome,
+    Rejected,
+    Remote,
+    unencodable_field,
+)
 from connectors.scim.bring import Adoption, Bringing
 from connectors.scim.bulk import deliver_in_bulks
 from connectors.scim.discover import Discovery, Mode
@@ -106,6 +115,8 @@ class ScimTarget:
         if resource is None:
             yield from ()
             return Rejected("resource_not_configured", command.resource)
+        if (field_name := unencodable_field(command.document or {})) is not None:
+            return Rejected("not_in_utf8", field_name)
         document = self._ways.dress(command.document or {})
         extensions = sorted(name for name in document if name.startswith("urn:"))
         body = {"schemas": [resource.urn, *extensions], **document}

@@ -29,6 +29,7 @@ STALE = (412, 428)
 # RFC 7644 table 9, without what speaks of PATCH and filters: no other word of a refusal is passed on.
 SCIM_TYPES = ("uniqueness", "mutability", "invalidSyntax", "invalidValue", "invalidVers", "sensitive")
 CANONICAL_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")  # UUIDv5
+UNNAMEABLE = ("", ".", "..")  # dots would be a step in the path (RFC 3986 §5.2.4): we would write somewhere else
 NOT_SCIM = Deferred("answer_not_scim")
 Json = Mapping[str, Any]
 
@@ -125,6 +126,14 @@ def encode(body: Json) -> bytes:
     return json.dumps(body, ensure_ascii=False).encode()
 
 
+def quoted(value: str) -> str:
+    """A text as a filter compares with it: a JSON string (RFC 7644 §3.4.2.2), its letters as they are.
+
+    What reads no escapes at least reads these.
+    """
+    return json.dumps(value, ensure_ascii=False)
+
+
 def check(answer: HttpResponse) -> None:
     """Return on success; else say what the status means for this command."""
     if answer.status == 403:
@@ -164,8 +173,7 @@ def content(answer: HttpResponse) -> dict[str, Any] | None:
 def id_of(resource: Json | None) -> str:
     """The id of a resource. Raises `Settled` when there is none that a path can name."""
     value = (resource or {}).get("id")
-    # Dots would be taken for a step in the path (RFC 3986 §5.2.4), and we would write somewhere else.
-    if not isinstance(value, str) or value in ("", ".", ".."):
+    if not isinstance(value, str) or value in UNNAMEABLE:
         raise Settled(NOT_SCIM)
     return value
 

@@ -33,12 +33,20 @@ def create(resource: Resource, body: Json, known_id: str | None = None) -> Askin
     if answer.status == 409:
         return answer
     if answer.status in (404, 405):
-        raise ContractBroken(f"POST {resource.endpoint} answers {answer.status}")
+        yield from _require_endpoint(resource, answer)
     check(answer)
     created = content(answer)
     if known_id is not None and (created is not None or not answer.body):
         return Delivered(known_id, etag_of(answer, created), answer.status)
     return Delivered(id_of(created), etag_of(answer, created), answer.status)
+
+
+def _require_endpoint(resource: Resource, refused: HttpResponse) -> Asking[None]:
+    """Where the endpoint is there, a 404 is about something that this one resource names, which may yet come."""
+    listed = yield Request("GET", resource.endpoint, query={"count": "1"})
+    if refused.status == 404 and listed.status < 300:
+        raise Settled(Deferred("refused_404", status=404))
+    raise ContractBroken(f"POST {resource.endpoint} answers {refused.status}")
 
 
 def put(resource: Resource, remote_id: str, etag: str | None, body: Json) -> Asking[Outcome | None]:

@@ -57,7 +57,8 @@ class SdsTarget:
         """Leave the files if anything in them changed since the last. Raises `TargetError`."""
         if not self._ledger.is_due():
             return None
-        told = tables({name: kept(self._shelf, name) for name in RESOURCES})
+        there = {name: kept(self._shelf, name) for name in RESOURCES}
+        told = tables(there)
         files = {f"{name}.csv": self._file(name, rows) for name, rows in told.items()}
         whole, last = archive(files), self._ledger.last()
         if last is None and not told["users"]:
@@ -67,7 +68,7 @@ class SdsTarget:
             self._ledger.looked()
             return None
         ids = _ids(told)
-        self._ledger.check_loss(ids)
+        self._ledger.check_loss(ids, _ids(tables(self._ledger.with_taken_out(there))))
         name = self._leave(files, whole)
         self._ledger.note(digest, ids)
         return HandedOver(name, {one: len(rows) for one, rows in told.items()})

@@ -21,7 +21,8 @@ COMMANDS = [
     for block in re.findall(r"```sh\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
     for text in block.splitlines()
 ]
-COMPARE, ACTIVATE_NEW, RETIRE_OLD, ACTIVATE_OLD, RETIRE_NEW = COMMANDS
+COMPARE, ACTIVATE_NEW, RETIRE_OLD, ACTIVATE_OLD, RETIRE_NEW, PREVIEW, APPROVE = COMMANDS
+(NOBODY,) = re.findall(r"```yaml\n(mapping: nobody\n.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
 
 
 class Two:
@@ -139,6 +140,48 @@ def test_what_is_stored_of_a_platform_that_is_left_for_good_can_be_forgotten(two
         for one in two.world.run("target", "list", "--json").ended(0).json["targets"]
     }
     assert rows == {OLD: "retired", NEW: "shadow"}
+
+
+def take_everything_away(two: Two) -> None:
+    """What the guide says of the configuration."""
+    (two.world.root / "nobody.yaml").write_text(NOBODY, encoding="utf-8")
+    two.world.municipality["targets"]["old"] |= {"mapping": "nobody.yaml", "leavers": {"retention": "0s"}}
+    two.world.write()
+
+
+def kept(two: Two) -> int:
+    """How much the old platform has."""
+    return len(two.scim.resources("/Users")) + len(two.scim.resources("/Groups"))
+
+
+def test_retiring_deletes_nobody_and_a_mapping_that_names_nothing_does_when_a_person_has_said_so(two: Two) -> None:
+    two.day(0)
+    had = kept(two)
+    two.world.run(*RETIRE_OLD).ended(0)
+    take_everything_away(two)
+    two.world.sync()
+    (hold,) = two.world.holds()
+    assert (hold["reasons"], hold["counts"]["stored"]) == (["mapping_removes"], had)
+    two.world.run(*PREVIEW).ended(0)
+    two.world.run(*APPROVE).ended(0)
+    two.world.sync()
+    assert kept(two) == had, "it is retired"
+    assert f"and {had} deletions" in two.world.run(*ACTIVATE_OLD[:-1]).ended(1).stderr
+    two.world.run(*ACTIVATE_OLD).ended(0)
+    two.world.sync()
+    assert kept(two) == 0
+    assert "keep 0 entities" in two.world.run(*RETIRE_OLD[:-1]).ended(1).stderr
+
+
+def test_before_it_is_retired_everything_goes_as_soon_as_the_hold_is_approved(two: Two) -> None:
+    two.day(0)
+    had = kept(two)
+    take_everything_away(two)
+    two.world.sync()
+    assert kept(two) == had
+    two.world.run(*APPROVE).ended(0)
+    two.world.sync()
+    assert kept(two) == 0
 
 
 def test_a_platform_that_does_not_answer_is_not_switched_on(two: Two) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,8 @@ from typing import Any
 import pytest
 from lxml import etree
 
-from tests.support.world import DAYS, MUNICIPALITY, World, exports
+from bridge.cli.common import who
+from tests.support.world import DAYS, MUNICIPALITY, RUN_RECORD, World, exports
 
 AULA = f"{MUNICIPALITY}/aula"
 TARGETS = {
@@ -123,8 +125,49 @@ def test_what_was_recorded_since_is_counted_by_entity_and_operation(world: World
 
 def test_nothing_is_changed_by_looking(world: World) -> None:
     before = world.tables()
-    world.run("report", "--ids").ended(0)
+    world.run("report").ended(0)
     assert world.tables() == before
+    world.run("report", "--ids").ended(0)
+    now = world.tables(RUN_RECORD | _AUDIT)
+    assert now == {name: rows for name, rows in before.items() if name not in _AUDIT}
+
+
+_AUDIT = frozenset({"audit"})
+
+
+def _looks(world: World) -> list[dict[str, Any]]:
+    """What the audit chain says of who was told ids."""
+    rows = [json.loads(row) for (row,) in world.rows("SELECT record FROM audit ORDER BY seq")]
+    return [row for row in rows if row["kind"] == "report.read"]
+
+
+@pytest.mark.parametrize("form", [(), ("--json",), ("--csv",)])
+def test_who_is_told_ids_is_written_down_once_for_each_target_without_an_id(
+    world: World, form: tuple[str, ...]
+) -> None:
+    before = len(_looks(world))
+    world.run("report", *form).ended(0)
+    assert len(_looks(world)) == before, "counts are about nobody"
+    world.run("report", *form, "--ids").ended(0)
+    wide, small = _looks(world)[before:]
+    found = _report(world, "--ids")["findings"]
+    assert (wide["actor"], wide["municipality"], wide["target"]) == (who(), MUNICIPALITY, AULA)
+    assert (wide["institutions"], wide["count"]) == (sorted({one["institution"] for one in found}), len(found))
+    assert (small["target"], small["institutions"]) == (f"{MUNICIPALITY}/small", ["280555"])
+    assert not any(one["id"] in json.dumps([wide, small]) for one in found)
+    world.run("audit", "verify").ended(0)
+
+
+def test_nothing_is_shown_where_it_cannot_be_written_down(tmp_path: Path) -> None:
+    world = World(tmp_path / "world", targets={"aula": {"connector": "aula"}})
+    world.drop(DAYS[0] / "101001.xml")
+    world.sync()
+    world.edit("CREATE TRIGGER refuses BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'no'); END")
+    for form in ((), ("--json",), ("--csv",)):
+        said = world.run("report", "--ids", *form)
+        assert (said.returncode != 0, said.stdout) == (True, "")
+        assert "u0700007" not in said.stderr
+    world.run("report").ended(0)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from bridge.connector import Document, Reported, Reports
 from bridge.testing.loopback import LoopbackServer, Request, Response
 from tests.support.environment import environment
 from tests.support.world import DAYS, MUNICIPALITY, World
@@ -108,6 +110,18 @@ def test_its_own_conformance_suite_passes(installed: Path, tmp_path: Path) -> No
     passed = re.search(r"(\d+) passed", said)
     assert passed is not None
     assert int(passed[1]) >= 18
+
+
+def test_the_how_to_shows_a_report_that_is_one(tmp_path: Path) -> None:
+    (shown,) = re.findall(r"(    report_codes = .*?)\n\n`report`", HOW_TO.read_text(encoding="utf-8"), re.DOTALL)
+    imports = "from collections.abc import Iterable, Iterator\nfrom bridge.connector import Document, Reported\n"
+    (tmp_path / "made.py").write_text(f"{imports}class Made:\n{shown}\n", encoding="utf-8")
+    made = runpy.run_path(str(tmp_path / "made.py"))["Made"]()
+    assert isinstance(made, Reports)
+    names = ("1A", "1A and more")
+    classes = [Document("Class", {"school": "101001", "id": name, "name": name}) for name in names]
+    (found,) = made.report([*classes, Document("Pupil", {})])
+    assert found == Reported("101001", "long_name", "101001/1A and more")
 
 
 def test_nothing_of_ours_knows_it(installed: Path) -> None:

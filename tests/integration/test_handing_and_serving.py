@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -23,6 +24,8 @@ from bridge.connector import Capabilities, Connector, ConnectorConfig, DropConfi
 from bridge.domain.errors import ConfigError
 from bridge.domain.ids import TargetId
 from bridge.engine.audit import verify
+from bridge.engine.breaker import switch_off
+from bridge.ports import RETIRED
 from bridge.registry import Registry
 from tests.support.engine import PLATFORM
 from tests.support.sftp import PASSWORD, SftpServer
@@ -51,11 +54,12 @@ class ApiTarget:
 
     def probe(self) -> None: ...
 
-    def application(self) -> Callable[..., Any]:
+    def application(self, is_open: Callable[[], bool]) -> Callable[..., Any]:
         async def app(scope: Any, receive: Any, send: Any) -> None:
             name = scope["path"].removeprefix(scope["root_path"]).strip("/")
+            status = 200 if await asyncio.to_thread(is_open) else 503
             body = json.dumps([dict(one.document) for one in self.shelf.all(name)]).encode()
-            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.start", "status": status, "headers": []})
             await send({"type": "http.response.body", "body": body})
 
         return app
@@ -266,6 +270,15 @@ def test_a_file_waits_while_a_pass_is_under_way(town: Town, daemon: Daemon) -> N
     assert os.listdir(town.out) == [FILE]
 
 
+def test_what_is_served_is_told_whether_it_is_switched_on_and_whole(daemon: Daemon) -> None:
+    assert daemon.fetch("/targets/101/api/User").status_code == 503, "it was told nothing yet"
+    daemon.step(f"decide/{TOWN}", f"intake/{TOWN}", f"deliver/{API}")
+    assert daemon.fetch("/targets/101/api/User").status_code == 200
+    with daemon.bridge.store.write() as uow:
+        switch_off(uow, API, RETIRED)
+    assert daemon.fetch("/targets/101/api/User").status_code == 503
+
+
 def test_check_and_status_say_where_a_target_is_served(daemon: Daemon) -> None:
     found = {one.name: one.text for one in check(daemon.bridge, is_offline=True)}
     assert found[f"target {API}"] == f"works; served at /targets/101/api/, for {PUBLIC}"
@@ -311,3 +324,74 @@ def test_what_is_fetched_from_by_nobody_any_more_is_not_said_to_be(town: Town, d
     serve.web_server(bridge, bridge.teller, bridge.lanes())
     assert not any("served at" in one for one in bridge.status().notes)
     bridge.store.close()
+
+
+# ---------------------------------------------------------------- another configuration
+
+
+def started(town: Town) -> tuple[Bridge, Daemon]:
+    """The daemon as it is after a start with the configuration as it is now."""
+    bridge = town.open()
+    with bridge.alone():
+        pass
+    daemon = Daemon(bridge)
+    daemon.web.start()
+    return bridge, daemon
+
+
+def ended(bridge: Bridge, daemon: Daemon) -> None:
+    daemon.web.stop()
+    bridge.store.close()
+
+
+def pass_of(daemon: Daemon) -> None:
+    daemon.step(f"decide/{TOWN}", f"intake/{TOWN}", f"deliver/{FILES}", f"deliver/{API}")
+
+
+def status_of(daemon: Daemon) -> int:
+    return daemon.fetch("/targets/101/api/User").status_code
+
+
+def test_a_school_that_is_configured_later_closes_what_is_served_until_it_has_been_read(town: Town) -> None:
+    schools = town.settings["municipalities"][TOWN]
+    schools["institutions"] = ["280555"]
+    town.arrive("280555")
+    bridge, daemon = started(town)
+    pass_of(daemon)
+    assert status_of(daemon) == 200
+    ended(bridge, daemon)
+    schools["institutions"] = ["280555", "101002"]
+    bridge, daemon = started(town)
+    assert status_of(daemon) == 503
+    pass_of(daemon)
+    assert status_of(daemon) == 503, "nobody has heard of the new school"
+    ended(bridge, daemon)
+    town.arrive("101002")
+    bridge, daemon = started(town)
+    pass_of(daemon)
+    assert status_of(daemon) == 200
+    ended(bridge, daemon)
+    schools["institutions"] = ["280555"]
+    bridge, daemon = started(town)
+    assert status_of(daemon) == 200, "less is whole of what it was"
+    ended(bridge, daemon)
+
+
+def test_what_was_not_configured_for_a_while_is_closed_until_it_has_caught_up(town: Town) -> None:
+    town.arrive("280555", "101002")
+    bridge, daemon = started(town)
+    pass_of(daemon)
+    assert status_of(daemon) == 200
+    ended(bridge, daemon)
+    api = town.targets.pop("api")
+    bridge = town.open()
+    with bridge.alone():
+        town.arrive("280555", day="day2")
+        assert bridge.sync() == []
+    bridge.store.close()
+    town.targets["api"] = api
+    bridge, daemon = started(town)
+    assert status_of(daemon) == 503
+    pass_of(daemon)
+    assert status_of(daemon) == 200
+    ended(bridge, daemon)

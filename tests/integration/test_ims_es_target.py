@@ -174,7 +174,13 @@ def test_what_cannot_be_told_stays_here_and_the_others_keep_their_places(
     target: ImsEsTarget, ims: ImsReceiver
 ) -> None:
     ims.refused = {user_id("c"): "incompletedata"}
-    told = [person("a"), person("b", given=None), person("c"), replace(person("d"), resource="user"), person("e")]
+    told = [
+        person("a"),
+        person("b", given=None, family=None),
+        person("c"),
+        replace(person("d"), resource="user"),
+        person("e"),
+    ]
     assert apply(target, *told) == [
         Delivered(user_id("a")),
         Rejected("required_missing", "given"),
@@ -182,6 +188,13 @@ def test_what_cannot_be_told_stays_here_and_the_others_keep_their_places(
         Rejected("resource_not_configured", "user"),
         Delivered(user_id("e")),
     ]
+
+
+def test_an_alias_of_one_word_takes_the_place_of_both_names(target: ImsEsTarget, ims: ImsReceiver) -> None:
+    apply(target, person("anna"))
+    apply(target, person("anna", given="Rose", family=None))
+    held = ims.held["Persons"][user_id("anna")]
+    assert (held["given"], held["family"]) == ("Rose", "Rose")
 
 
 def test_deletions_go_together_too_and_what_is_not_there_is_as_good(target: ImsEsTarget, ims: ImsReceiver) -> None:

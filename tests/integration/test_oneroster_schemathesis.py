@@ -54,7 +54,7 @@ def provider(tmp_path_factory: pytest.TempPathFactory) -> Provider:
 
 @pytest.fixture(scope="session")
 def contract(provider: Provider) -> Any:
-    app = provider.target.api()
+    app = provider.target.api(lambda: True)
     schema = schemathesis.openapi.from_dict(app.openapi())
     schema.app = app
     return schema

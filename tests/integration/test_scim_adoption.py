@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from bridge.connector import ContractBroken, Delivered, Rejected, Unchanged
+from bridge.domain.ids import CanonicalId
 from bridge.testing.conformance_target import Samples
 from bridge.testing.faulty_proxy import Fault, FaultyProxy
 from connectors.scim import CORE
@@ -224,6 +225,44 @@ def test_a_group_is_ours_by_its_name_where_that_is_configured(
         assert isinstance(outcome, Delivered)
         assert outcome.remote_id == school["id"], "the only one that nobody claims"
     assert len(server.resources("/Groups")) == 2
+
+
+@pytest.mark.parametrize("more", [{}, {"bulk": "announced", "discovery": "if_there"}])
+def test_one_group_of_a_name_is_not_taken_for_two_of_ours(
+    proxy: FaultyProxy, server: ScimServer, samples: Samples, tmp_path: Path, more: dict[str, str]
+) -> None:
+    """There is a 1A at every school; a list that was read once still shows it as nobody's."""
+    server.call("POST", "/Groups", {"schemas": [CORE["Group"].urn], "displayName": "1A"})
+    ids = [CanonicalId(OURS), CanonicalId("0f0e7a2b-5d0c-5b8e-9a3c-6f1f0a4d6b12")]
+    ours = [replace(samples.create, id=one, resource="Group", document=group(one, "1A")) for one in ids]
+    for target in make_target(proxy.url, server.token, tmp_path, adopt_groups="by_name", search="list", **more):
+        assert [type(outcome) for outcome in target.apply(ours)] == [Delivered, Delivered]
+    assert {held["externalId"] for held in server.resources("/Groups")} == set(ids)
+
+
+def test_a_name_that_a_server_cannot_search_for_is_no_fault_of_its_filter(
+    proxy: FaultyProxy, server: ScimServer, samples: Samples, tmp_path: Path
+) -> None:
+    def is_quoted(method: str, path: str) -> bool:
+        return "%5C%22" in path
+
+    refusal = json.dumps({"scimType": "invalidFilter"}).encode()
+    proxy.fault = Fault("status", code=400, body=refusal, match=is_quoted)
+    ours = replace(samples.create, resource="Group", document=group(OURS, 'Hold "A"'))
+    for target in make_target(proxy.url, server.token, tmp_path, adopt_groups="by_name"):
+        assert apply(target, ours) == Rejected("refused_400", "displayName", 400)
+
+
+def test_danish_letters_are_searched_for_as_they_are(
+    proxy: FaultyProxy, server: ScimServer, samples: Samples, tmp_path: Path
+) -> None:
+    """Not every server reads an escaped letter, and would be made a second group."""
+    made = server.call("POST", "/Groups", {"schemas": [CORE["Group"].urn], "displayName": "Blå"}).json()
+    for target in make_target(proxy.url, server.token, tmp_path, adopt_groups="by_name"):
+        outcome = apply(target, replace(samples.create, resource="Group", document=group(OURS, "Blå")))
+        assert isinstance(outcome, Delivered)
+        assert outcome.remote_id == made["id"]
+    assert any("Bl%C3%A5" in request.path for request in proxy.requests)
 
 
 def test_between_two_groups_of_one_name_nobody_guesses(

@@ -149,6 +149,16 @@ def test_an_endpoint_that_is_not_there_is_no_fault_of_the_entity(
         )
 
 
+def test_one_entity_that_is_answered_404_does_not_stop_the_target(
+    target: ScimTarget, proxy: FaultyProxy, samples: Samples
+) -> None:
+    """As when a group names a member whom the server does not have any more."""
+    proxy.fault = Fault("status", code=404, remaining=1, match=is_post)
+    first, second = target.apply([samples.create, samples.other])
+    assert first == Deferred("refused_404", status=404)
+    assert isinstance(second, Delivered)
+
+
 @pytest.mark.parametrize("kind", ["cut_response", "cut_request", "hang", "slow"])
 def test_an_answer_that_does_not_come_whole_leaves_the_outcome_open(
     proxy: FaultyProxy, server: ScimServer, tmp_path: Path, samples: Samples, kind: Any

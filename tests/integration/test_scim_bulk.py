@@ -275,10 +275,9 @@ def test_bulk_that_is_announced_and_not_there_breaks_the_contract(
         list(target.apply(people(samples, 2)))
 
 
-@pytest.mark.parametrize("status", [400, 413])
 def test_a_bulk_that_is_refused_goes_one_by_one(
-    target: ScimTarget, proxy: FaultyProxy, server: ScimServer, samples: Samples, status: int
+    target: ScimTarget, proxy: FaultyProxy, server: ScimServer, samples: Samples
 ) -> None:
-    _answered(proxy, b"", status)
+    _answered(proxy, b"", 400)
     assert {type(one) for one in target.apply(people(samples, 3))} == {Delivered}
     assert len(server.resources("/Users")) == 3

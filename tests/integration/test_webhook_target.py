@@ -28,6 +28,7 @@ from bridge.adapters.http import HttpEdge
 from bridge.connector import (
     Command,
     ConfigError,
+    Deferred,
     Delivered,
     Rejected,
     Services,
@@ -224,6 +225,16 @@ def test_less_is_told_where_what_was_makes_it_too_large(
 
 
 # ---------------------------------------------------------------- gone
+
+
+@pytest.mark.parametrize("status", [404, 405])
+def test_no_change_is_set_aside_while_nobody_is_at_the_address(
+    target: EventTarget, proxy: FaultyProxy, samples: Samples, status: int
+) -> None:
+    proxy.fault = Fault("status", code=status, remaining=1)
+    first, again = target.apply([samples.create, samples.create])
+    assert first == Deferred(f"refused_{status}", status=status)
+    assert isinstance(again, Delivered)
 
 
 def test_410_ends_the_deliveries(target: EventTarget, proxy: FaultyProxy, samples: Samples) -> None:

@@ -138,6 +138,9 @@ class Desk:
             here = {user for n, user, place in held if (n, place) == (number, at)}
             if len({user for n, user, _ in held if n == number}) > 1:
                 there = {p for n, user, p in held if n == number and p != at and user not in here}
+                hidden = {w.user_id for w in self.words if w.person.protected}
+                if any(n == number and user in hidden for n, user, _ in held):
+                    there = set()
                 found = Anomaly(
                     AnomalyCode.CPR_OF_SEVERAL_USERS, users=tuple(sorted(here)), also_at=tuple(sorted(there))
                 )

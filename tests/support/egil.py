@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from scim2_models import Extension, Resource, Schema
 
@@ -196,6 +197,7 @@ class EgilReceiver(LoopbackServer):
     def answer(self, request: Request) -> Response | None:
         path = request.path.partition("?")[0]
         endpoint, _, identity = path.lstrip("/").partition("/")
+        identity = unquote(identity)
         stored = self.stored.get(f"/{endpoint}")
         if stored is None:
             return Response(404)

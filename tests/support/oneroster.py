@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -213,9 +213,10 @@ class Provider:
     shelf: Shelf
     path: str = V2
     token: str = field(default="")
+    is_open: Callable[[], bool] = lambda: True
 
     def __post_init__(self) -> None:
-        self.http = TestClient(self.target.application(), base_url="http://testserver")
+        self.http = TestClient(self.target.application(lambda: self.is_open()), base_url="http://testserver")
         self.token = self.token or self.fetch_token().json()["access_token"]
 
     def wait(self, time: timedelta) -> None:

@@ -20,6 +20,7 @@ from bridge.testing.memory import MemoryStore
 from tests.support.engine import MORNING, OTHER_SCHOOL, SCHOOL, TOWN, Bench, group, header, parent, pupil, teacher
 
 TODAY = "2026-08-11"
+THIRD_SCHOOL = "101003"
 ONE, TWO = "0101101234", "0202101234"
 CPR = "civil_registration_number"
 TWICE = AnomalyCode.CPR_OF_SEVERAL_USERS
@@ -81,6 +82,31 @@ class TestOneNumberTwice:
             SCHOOL: [Anomaly(TWICE, users=("ane",), also_at=(OTHER_SCHOOL,))],
             OTHER_SCHOOL: [Anomaly(TWICE, users=("ane", "bo"))],
         }
+
+    @pytest.mark.parametrize("hidden", ["ane", "bo"])
+    def test_of_somebody_protected_tells_no_school_of_another(
+        self, bench: Bench, book: AnomalyBook, hidden: str
+    ) -> None:
+        at(bench, SCHOOL, group("1A"), with_number("ane", ONE, protected=hidden == "ane"))
+        at(bench, OTHER_SCHOOL, group("1A"), with_number("bo", ONE, protected=hidden == "bo"))
+        assert found(book, bench, TWICE) == {
+            SCHOOL: [Anomaly(TWICE, users=("ane",))],
+            OTHER_SCHOOL: [Anomaly(TWICE, users=("bo",))],
+        }
+
+    def test_is_hidden_by_the_word_of_a_third_school_that_does_not_know_the_number_and_as_long_as_it_says_so(
+        self, bench: Bench, book: AnomalyBook
+    ) -> None:
+        at(bench, SCHOOL, group("1A"), with_number("ane", ONE), with_number("carl", TWO))
+        at(bench, OTHER_SCHOOL, group("1A"), with_number("bo", ONE), with_number("dan", TWO))
+        at(bench, THIRD_SCHOOL, group("1A"), with_number("ane", None, protected=True))
+        of_ane, of_carl = Anomaly(TWICE, users=("ane",)), Anomaly(TWICE, users=("carl",), also_at=(OTHER_SCHOOL,))
+        assert found(book, bench, TWICE)[SCHOOL] == [of_ane, of_carl], "of others it is still told"
+        at(bench, THIRD_SCHOOL, group("1A"), with_number("ane", None))
+        assert found(book, bench, TWICE)[SCHOOL] == [
+            Anomaly(TWICE, users=("ane",), also_at=(OTHER_SCHOOL,)),
+            of_carl,
+        ]
 
     def test_is_found_between_a_pupil_and_a_contact(self, bench: Bench, book: AnomalyBook) -> None:
         mother = parent("mor", **{CPR: ONE})

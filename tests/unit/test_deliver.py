@@ -27,6 +27,9 @@ from tests.support.engine import (
     teacher,
 )
 
+USERS = tuple(f"p{number}" for number in range(9))
+STUCK = sorted(map(person_id, USERS))[3]
+
 # ---------------------------------------------------------------- what goes out
 
 
@@ -359,6 +362,45 @@ class TestUnavailableInTheMiddle:
         bench.clock.forward(hours=1)
         bench.drain()
         assert {bench.delivery(command.id).is_due for command in bench.target.commands} == {False}
+
+
+class TestOneEntityAtWhichTheTargetFailsEachTime:
+    """As where a proxy answers 502 because the platform crashes on it, or a filter answers 403 to what it says."""
+
+    @pytest.fixture(params=[AWAY, TargetUnauthorised("401"), ContractBroken("redirects")])
+    def bench(self, request: pytest.FixtureRequest) -> Bench:
+        made = Bench()
+        made.take(group("1A"), *map(pupil, USERS))
+        made.target.about[STUCK] = request.param
+        return made
+
+    def turn(self, bench: Bench, number: int = 30) -> None:
+        for _ in range(number):
+            bench.deliver()
+            bench.clock.forward(hours=2)
+
+    def test_does_not_stop_the_others(self, bench: Bench) -> None:
+        self.turn(bench)
+        assert {person_id(user) for user in USERS} - bench.target.documents.keys() == {STUCK}
+        row = bench.delivery(STUCK)
+        assert (row.is_due, row.in_doubt, row.state) == (True, True, "pending")
+
+    def test_is_tried_on_and_arrives_when_it_is_taken(self, bench: Bench) -> None:
+        self.turn(bench)
+        bench.target.about.clear()
+        self.turn(bench)
+        assert STUCK in bench.target.documents
+        assert bench.target_state().pause_reason is None
+
+    def test_is_not_blamed_for_a_target_that_does_not_answer(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def away() -> None:
+            raise AWAY
+
+        monkeypatch.setattr(bench.target, "probe", away)
+        self.turn(bench)
+        assert bench.delivery(STUCK).attempts == 0
 
 
 class TestAConnectorThatBreaks:

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from bridge.adapters.state_folder import has_database
+from bridge.domain.errors import StoreUnavailable
 from bridge.domain.sheets import inert
 from tests.support.process import run
 from tests.support.world import MUNICIPALITY, World
@@ -64,6 +66,67 @@ def test_each_recipient_is_told_with_its_system_its_scope_and_whether_anything_i
         True,
     )
     assert (aula["institutions"], aula["is_sent"]) == ("101002", False)
+
+
+PLATFORM = f"{MUNICIPALITY}/platform"
+
+
+def stands(world: World) -> tuple[str, bool, str, str, str]:
+    """The platform's standing and `is_sent` in JSON, both in CSV, and what the document says of it."""
+    one = told(world)["platform"]
+    rows = csv.DictReader(io.StringIO(world.run("disclosures", "--format", "csv").ended(0).stdout))
+    ((standing, is_sent),) = {(r["standing"], r["is_sent"]) for r in rows if r["recipient"] == "platform"}
+    lines = world.run("disclosures").ended(0).stdout.partition(f"## {PLATFORM}")[2].splitlines()
+    (said,) = [line.rpartition("; it")[0] or line for line in lines[:4] if line.startswith("- Recipient")]
+    return one["standing"], one["is_sent"], standing, is_sent, said.partition("127.0.0.1:1; ")[2]
+
+
+def test_without_a_state_folder_it_tells_how_each_will_begin_and_makes_none(world: World) -> None:
+    assert stands(world) == ("active", True, "active", "yes", "is sent the following")
+    assert told(world)["aula"]["standing"] == "observed"
+    world.municipality["targets"]["platform"]["start"] = "shadow"
+    world.write()
+    assert stands(world)[:4] == ("shadow", False, "shadow", "no")
+    assert not (world.root / "state").exists()
+
+
+def test_what_is_in_shadow_or_retired_is_said_to_be_sent_nothing(world: World) -> None:
+    world.municipality["targets"]["platform"]["start"] = "shadow"
+    world.write()
+    world.sync()
+    *found, said = stands(world)
+    assert found == ["shadow", False, "shadow", "no"]
+    assert said.startswith("is sent NOTHING yet (it is in shadow)")
+    world.run("target", "activate", PLATFORM, "--yes", "--no-probe").ended(0)
+    assert stands(world) == ("active", True, "active", "yes", "is sent the following")
+    world.run("target", "retire", PLATFORM, "--yes").ended(0)
+    *found, said = stands(world)
+    assert found == ["retired", False, "retired", "no"]
+    assert said.startswith("is sent NOTHING any more (it is retired) and keeps what it was sent")
+    assert told(world)["aula"]["standing"] == "observed"
+
+
+def test_one_that_asked_for_nothing_more_is_said_to_be_gone_and_one_that_is_away_is_still_sent_to(
+    world: World,
+) -> None:
+    world.sync()
+    for reason, standing in (("gone", "gone"), ("connection_failed", "active"), ("unauthorised", "active")):
+        world.edit(
+            "UPDATE target_states SET pause_reason = ?, paused_until = ? WHERE target = ?", reason, 2**52, PLATFORM
+        )
+        assert stands(world)[0] == standing
+
+
+def test_where_the_state_cannot_be_read_nothing_is_said(world: World) -> None:
+    (world.root / "state").mkdir()
+    (world.root / "state" / "skolebro.db").write_text("no database")
+    assert world.run("disclosures").ended(3).stdout == ""
+
+
+def test_a_folder_that_nobody_can_look_into_is_not_taken_for_none(tmp_path: Path) -> None:
+    assert not has_database(tmp_path)
+    with pytest.raises(StoreUnavailable, match="cannot be looked into"):
+        has_database(tmp_path / ("s" * 300))
 
 
 def test_each_field_is_told_with_whose_it_is_and_why(world: World) -> None:

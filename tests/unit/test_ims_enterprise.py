@@ -140,6 +140,14 @@ def test_text_comes_back_as_it_was() -> None:
     assert root.find("person/institutionrole").get("institutionroletype") == 'A\t"&<\r\nB'
 
 
+@pytest.mark.parametrize("there", ["given", "family"])
+def test_an_alias_of_one_word_stands_in_both_parts_and_alone_in_the_full_name(there: str) -> None:
+    made = desk(school(), person("anna", **{"given": None, "family": None, there: "Rose"}))
+    made.next_day()
+    name = tree(made).find("person/name")
+    assert (name.findtext("fn"), name.findtext("n/given"), name.findtext("n/family")) == ("Rose", "Rose", "Rose")
+
+
 # ---------------------------------------------------------------- when it leaves
 
 
@@ -276,7 +284,8 @@ def test_nobody_is_named_in_the_text_of_a_stop() -> None:
 @pytest.mark.parametrize(
     ("told", "refusal"),
     [
-        *((person("bo", **{name: None}), Rejected("required_missing", name)) for name in ("given", "family")),
+        (person("bo", given=None, family=None), Rejected("required_missing", "given")),
+        *((person("bo", **{name: " "}), Rejected("required_missing", name)) for name in ("given", "family")),
         (person("bo", institutionrole=" "), Rejected("required_missing", "institutionrole")),
         (person("bo", sourcedId=""), Rejected("required_missing", "sourcedId")),
         (person("bo", family="B\x00"), Rejected("not_in_xml", "family")),

@@ -11,7 +11,8 @@ import pytest
 from bridge.connector import Command
 from bridge.domain.changes import Operation
 from bridge.domain.entities import Kind
-from bridge.domain.outcomes import Deferred
+from bridge.domain.ids import TargetId
+from bridge.domain.outcomes import Deferred, Rejected
 from bridge.engine.guard import GuardPolicy, Limits
 from bridge.engine.keep import keep
 from bridge.engine.leavers import Leaving
@@ -140,6 +141,47 @@ class TestWhileAMappingWaits:
         say(bench, external("ane", protected=True, **ALIAS), school=OTHER_SCHOOL)
         bench.drain()
         assert bench.target.documents[ANE]["nick"] == "ane"
+
+    def test_what_a_database_of_before_does_not_say_of_earlier_mappings_is_taken_for_a_name(self) -> None:
+        bench = bench_of(
+            mapping=mapping_of(PLATFORM.replace(EMAIL, "nick: {from: given_name, purpose: x}")),
+            policy=GuardPolicy(deletion_grace=timedelta(days=30)),
+        )
+        bench.leaving = Leaving(inactive={"User": {"active": False}})
+        say(bench, group("1A"), *map(pupil, OTHERS))
+        assert bench.refresh(mapping_of(PLATFORM.replace(EMAIL, "nick: {from: user_id, purpose: x}")))
+        with bench.store.write() as uow:
+            uow.put_target_state(replace(uow.target_state(TARGET), told=None))
+        assert bench.refresh()
+        say(bench, external("ane", protected=True, **ALIAS), school=OTHER_SCHOOL)
+        bench.drain()
+        assert bench.target.documents[ANE]["nick"] == "ane"
+
+    def test_who_became_protected_while_the_target_was_not_configured_does_not_wait(self) -> None:
+        bench = bench_of()
+        here = bench.rendering
+        bench.rendering = replace(here, target=TargetId("101/other"))
+        protect(bench)
+        bench.rendering = here
+        assert not bench.refresh(mapping_of(STAFF_ONLY))
+        assert documents(bench.drain()) == [MASKED]
+        assert not bench.refresh()
+        assert bench.drain() == []
+
+    def test_nor_do_the_initials_where_nothing_else_is_told_of_people(self) -> None:
+        at = PLATFORM.index("  User:"), PLATFORM.index("  Group:")
+        told = PLATFORM[: at[0]] + PLATFORM[at[1] :] + STAFF.replace("{from: person,", "{from: user_id,")
+        bench = Bench(mapping=mapping_of(told))
+        posts = [teacher(user, short_name=f"{user.title()}Ho") for user in ("bo", "ib", "ea")]
+        say(bench, *posts)
+        bench.drain()
+        here = bench.rendering
+        bench.rendering = replace(here, target=TargetId("101/other"))
+        say(bench, teacher("bo", short_name="BoHo", protected=True, **ALIAS), *posts[1:])
+        bench.rendering, bench.policy = here, GuardPolicy(min_deleted=1)
+        assert not bench.refresh(mapping_of(told.replace("{kind: employee}", "{kind: external}")))
+        assert [command.operation for command in bench.drain()] == [Operation.UPDATED]
+        assert "BoHo" not in str(bench.target.documents)
 
     def test_an_account_goes_when_what_it_must_have_showed_the_name_and_is_now_made_of_something_else(
         self,
@@ -377,6 +419,59 @@ def test_a_deletion_of_somebody_who_is_protected_tells_no_old_name() -> None:
     say(bench, pupil("bo"))
     say(bench, pupil("carl", contacts=[parent("ane", protected=True, **ALIAS)]), school=OTHER_SCHOOL)
     assert [(c.operation, c.previous) for c in bench.drain() if c.id == ANE] == [(Operation.DELETED, None)]
+
+
+class TestSomebodyWhoIsInTheGrace:
+    @pytest.fixture
+    def bench(self) -> Bench:
+        """Ane has left, and half a day later she is protected."""
+        made = Bench(policy=GuardPolicy(deletion_grace=timedelta(hours=24)))
+        say(made, pupil("ane", **REAL), pupil("bo"))
+        say(made, pupil("carl", contacts=[parent("ane", **REAL)]), school=OTHER_SCHOOL)
+        made.drain()
+        say(made, pupil("bo"))
+        made.drain()
+        made.clock.forward(hours=12)
+        return made
+
+    def hear(self, bench: Bench) -> None:
+        """Both schools speak, which takes two hours."""
+        say(bench, pupil("bo"))
+        say(bench, pupil("carl", contacts=[parent("ane", protected=True, **ALIAS)]), school=OTHER_SCHOOL)
+
+    def has_gone(self, bench: Bench) -> bool:
+        for _ in range(6):
+            self.hear(bench)
+            bench.drain()
+        return ANE not in bench.target.documents
+
+    def test_goes_when_it_ends_and_not_later_for_the_mask(self, bench: Bench) -> None:
+        self.hear(bench)
+        assert documents(bench.drain()) == [MASKED]
+        assert self.has_gone(bench)
+
+    @pytest.mark.parametrize(
+        "answer",
+        [Deferred("server_error_500"), Rejected("refused_400"), Rejected("line_break", has_changed=True)],
+    )
+    def test_does_not_go_sooner_or_never_where_the_mask_is_not_taken(self, bench: Bench, answer: Any) -> None:
+        bench.target.script = [answer]
+        self.hear(bench)
+        bench.drain()
+        bench.clock.forward(hours=1)
+        assert documents(bench.drain()) == [MASKED]
+        assert ANE in bench.target.documents
+        assert self.has_gone(bench)
+
+
+def test_initials_that_are_withheld_are_not_told_as_what_was() -> None:
+    bench = Bench(mapping=mapping_of(PLATFORM + STAFF))
+    say(bench, teacher("bo", short_name="BoHo"))
+    bench.drain()
+    say(bench, teacher("bo", short_name="BoHo", protected=True, **ALIAS))
+    sent = bench.drain()
+    assert [command.resource for command in sent] == ["User", "Post"]
+    assert "BoHo" not in f"{documents(sent)} {[command.previous for command in sent]}"
 
 
 def test_who_comes_back_within_the_grace_and_is_protected_by_now_does_not_stay_there_as_they_were() -> None:

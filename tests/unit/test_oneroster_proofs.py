@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from oauthlib.oauth1 import Client as Signer
 
 from connectors.oneroster.collections import COLLECTIONS
@@ -215,3 +219,163 @@ def test_sha1_is_taken_where_it_is_allowed(tmp_path: Path) -> None:
 
 def test_a_signature_is_no_proof_in_1_2(provider: Provider) -> None:
     assert provider.ask("users", headers=signed(f"{URL}{V2}/users")).status_code == 403
+
+
+@pytest.mark.parametrize("name", ["oauth_nonce", "oauth_timestamp", "oauth_consumer_key", "oauth_signature", "x"])
+def test_a_parameter_that_is_there_twice_is_refused_whatever_it_says(old: Provider, name: str) -> None:
+    proof = signed(f"{URL}{V1}/users")["Authorization"].replace("OAuth ", f'OAuth {name}="1", {name}="1", ')
+    assert old.ask("users", headers={"Authorization": proof}).status_code == 401
+
+
+@pytest.mark.parametrize(("length", "status"), [(255, 200), (256, 401), (50_000, 401)])
+def test_a_nonce_has_a_length_that_can_be_remembered(old: Provider, length: int, status: int) -> None:
+    proof = signed(f"{URL}{V1}/users", nonce="n" * length)
+    assert old.ask("users", headers=proof).status_code == status
+
+
+# ---------------------------------------------------------------- headers that are no proof at all
+
+
+def answered(provider: Provider, path: str, proof: bytes, method: str = "GET") -> tuple[int, dict[str, Any]]:
+    """The status and body of an answer to a header of any bytes, which no good client would send."""
+    told: list[Any] = []
+    given = iter([{"type": "http.request", "body": b""}])
+
+    async def receive() -> Any:
+        return next(given, {"type": "http.disconnect"})
+
+    async def send(message: Any) -> None:
+        told.append(message)
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "root_path": "",
+        "query_string": b"",
+        "headers": [(b"authorization", proof)],
+    }
+    asyncio.run(provider.http.app(scope, receive, send))  # type: ignore[arg-type]  # an application
+    body = b"".join(one.get("body", b"") for one in told[1:])
+    return told[0]["status"], json.loads(body)
+
+
+PARTS = (
+    b'oauth_consumer_key="platform"',
+    b'oauth_signature_method="HMAC-SHA256"',
+    b'oauth_signature="x"',
+    b'oauth_timestamp="1795161600"',
+    b'oauth_nonce="n"',
+)
+
+
+@pytest.mark.parametrize(
+    "proof",
+    [
+        b"OAuth " + b", ".join((*PARTS[:2], part, *PARTS[3:]))
+        for part in (
+            b'oauth_signature="%"',
+            b'oauth_signature="%zz%e"',
+            b'oauth_signature="%ff%fe"',
+            b'oauth_signature="%ed%a0%80"',
+            b'oauth_signature="\xff\xfe"',
+            'oauth_signature="ø"'.encode(),
+            b"oauth_signature",
+            b"oauth_signature=",
+            b'oauth_signature="',
+            b"=",
+            b",,,",
+            b'oauth_signature="x", oauth_signature="y"',
+            b'oauth_consumer_key="platform"',
+            b'oauth_version="2.0"',
+            b"realm=",
+            b'oauth_signature="' + b"x" * 100_000 + b'"',
+        )
+    ]
+    + [
+        b"OAuth oauth_nonce=",
+        b"OAuth =",
+        b"OAuth " + b"," * 1000,
+        b"OAuth " + b", ".join(PARTS[:3]) + b', oauth_timestamp="' + b"9" * 50_000 + b'", oauth_nonce="n"',
+        b"OAuth " + b", ".join(PARTS[:4]) + b', oauth_nonce="' + b"n" * 50_000 + b'"',
+        b'OAuth oauth_signature_method="' + "HMAC-ŠHA".encode() + b'"',
+        b"Bearer \xff.\xfe.\xfd",
+        b"Bearer " + b"." * 1000,
+        b"Bearer =.=.=",
+        b"Basic =",
+        b"Basic \xff",
+        b"Basic YQ",
+        b"Basic " + base64.b64encode(b"\xff:\xfe"),
+        b"Basic " + base64.b64encode(b"platform:%ff%zz"),
+        b"Basic " + base64.b64encode(b"no colon"),
+    ],
+    ids=lambda proof: repr(proof[:12] + b"..." + proof[-12:]),
+)
+def test_a_header_that_is_broken_is_no_proof_and_no_failure(provider: Provider, proof: bytes) -> None:
+    refuse_everywhere(provider, proof)
+
+
+def refuse_everywhere(provider: Provider, proof: bytes) -> None:
+    status, body = answered(provider, f"{V1}/users", proof)
+    assert (status, body["statusInfoSet"][0]["imsx_CodeMinor"]) == (401, "unauthorized")
+    status, body = answered(provider, f"{V2}/users", proof)
+    (minor,) = body["imsx_CodeMinor"]["imsx_codeMinorField"]
+    assert (status, minor["imsx_codeMinorFieldValue"]) == (401, "unauthorisedrequest")
+    assert answered(provider, "/token", proof, "POST") == (401, {"error": "invalid_client"})
+
+
+schemes = st.sampled_from([b"OAuth ", b"oauth ", b"Bearer ", b"Basic ", b""])
+marks = (b"%", b"=", b",", b'"', b"\\", b"&", b"oauth_", b"realm=", b" ")
+pieces = st.sampled_from([*PARTS, *marks]) | st.binary(max_size=6)
+whole = st.lists(pieces, max_size=12).map(b"".join) | st.lists(pieces, max_size=12).map(b",".join)
+coded = st.binary(max_size=20).map(base64.b64encode)
+
+
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(scheme=schemes, rest=whole | coded)
+def test_no_bytes_of_a_header_are_a_failure(provider: Provider, scheme: bytes, rest: bytes) -> None:
+    refuse_everywhere(provider, scheme + rest)
+
+
+# ---------------------------------------------------------------- switched off
+
+
+def test_who_has_no_proof_does_not_learn_whether_it_is_switched_on_and_nobody_looks(provider: Provider) -> None:
+    asked: list[str] = []
+    provider.is_open = lambda: bool(asked.append("asked"))
+    for proof in ({}, {"Authorization": "Bearer x"}, {"Authorization": basic("platform", SECRET)}):
+        assert provider.ask("users", headers=proof).status_code == 401
+    assert provider.http.get("/nothing").status_code == 404
+    assert provider.fetch_token(secret="x" * 40).status_code == 401
+    assert asked == []
+
+
+@pytest.mark.parametrize("version", [V1, V2])
+@pytest.mark.parametrize(
+    "path", ["users", *(f"users/{user_id(name)}" for name in ("anna", "nobody")), "users?limit=x"]
+)
+def test_who_has_a_proof_is_told_nothing_of_the_roster_while_it_is_switched_off(
+    tmp_path: Path, version: str, path: str
+) -> None:
+    provider = make_provider(tmp_path, version, TOLD)
+    provider.is_open = lambda: False
+    answer = provider.ask(path)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "300")
+    assert "server_busy" in answer.text
+    assert "anna" not in answer.text.lower()
+
+
+def test_whether_it_is_switched_on_is_read_in_a_thread_that_nobody_else_waits_for(provider: Provider) -> None:
+    loops: list[object] = []
+
+    def is_open() -> bool:
+        loops.append(asyncio._get_running_loop())
+        return True
+
+    provider.is_open = is_open
+    assert provider.ask("users").status_code == 200
+    assert loops == [None]

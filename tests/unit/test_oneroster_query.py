@@ -46,6 +46,9 @@ def found(text: str) -> bool:
         "familyName='O'Brien'",
         "familyName='O'Brien' AND givenName='Anna'",
         "givenName='Bo' OR familyName~''B'",
+        "familyName='O''Brien'",
+        "familyName='O''Brien' AND givenName='Anna'",
+        "familyName~'''' AND givenName='Anna'",
         "enabledUser='true'",
         "grades='08'",
         "grades~'8'",
@@ -85,6 +88,9 @@ def test_finds(text: str) -> None:
         "dateLastModified>'2026-11-20T08:00:00.000Z'",
         "givenName='Anna AND familyName'",
         "familyName='O'Brian'",
+        "familyName='O''''Brien'",
+        "givenName='' OR familyName=''",
+        "givenName='''; x ''=''1'",
     ],
 )
 def test_does_not_find(text: str) -> None:
@@ -99,6 +105,8 @@ def test_does_not_find(text: str) -> None:
         "givenName=Anna",
         "givenName=='Anna'",
         "givenName='Anna",
+        "givenName='Anna''",
+        "givenName='' OR ''='",
         "nickname='Anna'",
         "roles.nickname='Anna'",
         "givenName.x='Anna'",

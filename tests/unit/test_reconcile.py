@@ -96,6 +96,15 @@ class TestResync:
         town.take(group("1A"), pupil("ane", given_name="Ny"), pupil("bo"), teacher("tea"))
         assert {command.is_resent for command in town.drain()} == {False}
 
+    def test_is_no_repeat_that_a_receiver_of_events_would_drop(self, town: Town) -> None:
+        def keys() -> set[str]:
+            resync(town.store, town.book, TARGET, "anna", town.clock.at)
+            return {command.delivery_key for command in town.drain()}
+
+        first, second = keys(), keys()
+        assert len(first) == len(second) == 4
+        assert first.isdisjoint(second)
+
     def test_forgets_nobody_who_leaves_before_it_is_sent(self, town: Town) -> None:
         resync(town.store, town.book, TARGET, "anna", town.clock.at)
         gone = next(iter(key for key in town.entities(Kind.PERSON)))

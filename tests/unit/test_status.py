@@ -146,7 +146,8 @@ class TestWhatNeedsAPerson:
         told = read_status(store, [], NOW, expected=expected).attention
         assert told == (
             "Institutions 101002, 101009: configured, but nothing has come in yet.",
-            "Municipality 202: nothing has come in yet; `skolebro run` or `sync` asks for it.",
+            "Municipality 202: nothing has come in yet; `skolebro run` or `sync` asks for it. "
+            "If it did, see whether the source has anything.",
         )
 
     def test_a_hold(self, store: Store) -> None:
@@ -165,8 +166,22 @@ class TestWhatNeedsAPerson:
             uow.put_desired([desired(1), desired(2)], NOW)
         settle(store, rejected=True)
         seen = status(store)
-        assert seen.attention == ("101/aula rejected 2 deliveries: see the reason, correct it, then retry.",)
+        assert seen.attention == (
+            "101/aula rejected 2 deliveries: see the reason with `skolebro deliveries list --state rejected`, "
+            "correct it, then `skolebro deliveries retry`.",
+        )
         assert (seen.targets[0].rejected, seen.targets[0].due) == (2, 0)
+
+    def test_a_protection_that_a_target_refuses_comes_before_what_else_it_refuses(self, store: Store) -> None:
+        with store.write() as uow:
+            uow.put_desired([desired(1)], NOW)
+        settle(store)
+        with store.write() as uow:
+            uow.put_desired([replace(desired(1), hash=b"mask", is_urgent=True)], NOW)
+        settle(store, rejected=True)
+        first, second = status(store).attention
+        assert first.startswith("101/aula refused to hide 1 person under protection")
+        assert "rejected 1 delivery" in second
 
     def test_a_refused_credential(self, store: Store) -> None:
         with store.write() as uow:

@@ -17,7 +17,7 @@ from bridge.ports import Store, TargetState
 from bridge.testing.memory import MemoryStore
 from bridge.web.app import Health, WebDeps, create_app
 from bridge.web.health import liveness, readiness
-from bridge.web.server import WebServer
+from bridge.web.server import WebServer, listen
 from tests.support.stores import new_store
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -239,6 +239,13 @@ class TestTheServer:
     def test_answers_as_soon_as_it_is_started(self, server: WebServer) -> None:
         answer = requests.get(server.url, timeout=10)
         assert "All well" in answer.text and "server" not in answer.headers
+
+    def test_no_answer_waits_for_the_one_before_to_be_acknowledged(self) -> None:
+        """Each request on a kept connection took 40 ms."""
+        with listen("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
+            connection, _ = listening.accept()
+            with connection:
+                assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
     def test_is_gone_after_it_is_stopped_and_stops_again(self, server: WebServer) -> None:
         server.stop()

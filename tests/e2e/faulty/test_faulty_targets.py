@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from bridge.cli.common import who
 from bridge.testing.faulty_proxy import Fault
 from tests.support.daemon import Daemon
 from tests.support.model import rows_of, scim_model, scim_state
@@ -82,6 +83,8 @@ def test_one_entity_that_a_target_refuses_is_shown_with_its_reason_until_somebod
     rig.to_scim.fault = None
     retried = run(["deliveries", "retry", victim, "--config", rig.config, "--json"], rig.folder)
     assert retried.ended(0).json == {"retried": 1}
+    (told,) = rows_of(rig.database, "SELECT record FROM audit WHERE record LIKE '%deliveries.retried%'")
+    assert (json.loads(told[0])["count"], json.loads(told[0])["actor"]) == (1, who())
     rig.let_it_drain(daemon)
     assert_a_good_end(rig, daemon)
     assert alerts(daemon) == {}
