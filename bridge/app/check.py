@@ -21,6 +21,7 @@ from bridge.domain.errors import (
 )
 from bridge.engine.desire import Rendering
 from bridge.engine.notices import Way
+from bridge.mapping import of_strangers, strangers
 from bridge.observe import explained
 from bridge.ports import Reachable
 
@@ -63,6 +64,9 @@ def check(bridge: Bridge, *, is_offline: bool) -> list[Checked]:
             greet = partial(_greet, bridge, municipality, municipality.feed, is_offline)
             found.append(_tried(f"feed {municipality.code}", greet))
         for target, rendering in zip(municipality.targets, bridge.renderings(municipality), strict=True):
+            if settings.institutions is not None and (stray := strangers(target.mapping, settings.institutions)):
+                text = of_strangers(stray, settings.institutions, "configured")
+                found.append(Checked(f"mapping of {target.id}", False, text))
             probe = partial(_probe, bridge, municipality, target, rendering, is_offline)
             found.append(_tried(f"target {target.id}", probe))
     notices = make_notices(bridge, bridge.teller)

@@ -18,7 +18,15 @@ from bridge.domain.ids import TargetId
 from bridge.engine.desire import Rendering
 from bridge.engine.rehearse import Rehearsal, rehearse
 from bridge.engine.views import Scope
-from bridge.mapping import Choice, TargetMapping, load_mapping, presets, require_purposes
+from bridge.mapping import (
+    Choice,
+    TargetMapping,
+    load_mapping,
+    of_strangers,
+    presets,
+    require_purposes,
+    strangers,
+)
 from bridge.registry import Registry
 
 mapping_app = typer.Typer(help="Which fields go to which platform, and why.", no_args_is_help=True)
@@ -131,9 +139,15 @@ def mapping_test(
     scope = Scope(home.code, home.institutions)
     with bridge.store.read() as reader:
         found = rehearse(reader, Rendering(TargetId(f"{home.code}/(a trial)"), scope, mapping))
+        stored = {one.institution for one in reader.institution_states()}
+    listed = bridge.settings.institutions
+    known, what = (stored, "stored") if listed is None else (listed, "configured")
+    stray = strangers(mapping, known)
     if json:
-        print_json(_as_json(found))
+        print_json(_as_json(found) | {"strangers": stray})
         return
+    if stray:
+        line(f"! {of_strangers(stray, known, what)}.")
     _show(mapping, found)
 
 

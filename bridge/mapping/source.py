@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ def read_source(name: str, base: Path | None = None, chain: tuple[str, ...] = ()
         )
     own = _parsed(text, where)
     if not isinstance(own.raw, dict) or "extends" not in own.raw:
+        _require_removals(own, None, own.raw)
         return own
     parent = own.raw.pop("extends")
     if not isinstance(parent, str) or not parent:
@@ -57,6 +59,7 @@ def read_source(name: str, base: Path | None = None, chain: tuple[str, ...] = ()
         raise MappingError(f"{own.place(('extends',))}: extends: {error}") from error
     marks = dict(under.marks)
     raw = _laid_over(under.raw, own.raw, (), own.marks, marks)
+    _require_removals(own, under.raw, raw)
     return Source(where, raw, marks, hashlib.sha256(f"{under.digest} {own.digest}".encode()).hexdigest())
 
 
@@ -160,6 +163,56 @@ def _laid_over(under: Any, over: Any, at: At, own: Mapping[At, str], marks: dict
             if here in own:
                 marks[here] = own[here]
     return merged
+
+
+def _require_removals(own: Source, under: Any, whole: Any) -> None:
+    """Refuse a null that removes nothing: a misspelt name would leave there what somebody means to take away.
+
+    What a file says of a school may go from the rules of the whole, or from what was said of the school below.
+    """
+    for at in _nulls(own.raw, ()):
+        is_of_school = at[:1] == ("institutions",) and len(at) > _OF_ONE_SCHOOL
+        found = (whole, at[_OF_ONE_SCHOOL:]) if is_of_school else (under, at)
+        if (under is None and not is_of_school) or _is_there(*found) or _is_there(under, at):
+            continue
+        raise MappingError(f"{own.place(at)}: {dotted(at)}: {_removes_nothing(*found)}")
+
+
+def _nulls(over: Any, at: At) -> Iterator[At]:
+    """Every place at which null takes something away; in a whole rule, or a choice of `when`, it is a value."""
+    if _is_list_of_one_table(over):
+        yield from _nulls(over[0], (*at, "[]"))
+    elif isinstance(over, dict) and not _is_new_rule(over) and at[-2:-1] != ("when",):
+        for key, value in over.items():
+            yield from [(*at, key)] if value is None else _nulls(value, (*at, key))
+
+
+def _is_there(whole: Any, at: At) -> bool:
+    return len(_steps(whole, at)) == len(at)
+
+
+def _steps(whole: Any, at: At) -> list[Any]:
+    """What there is along the way to a place, as far as it goes."""
+    steps: list[Any] = []
+    for name in at:
+        if name == "[]" and _is_list_of_one_table(whole):
+            whole = whole[0]
+        elif isinstance(whole, dict) and name in whole:
+            whole = whole[name]
+        else:
+            break
+        steps.append(whole)
+    return steps
+
+
+def _removes_nothing(whole: Any, at: At) -> str:
+    steps = _steps(whole, at)
+    missing, around = at[len(steps)], steps[-1] if steps else whole
+    known = list(around) if isinstance(around, dict) else []
+    near = get_close_matches(missing, known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    there = f"; {hint}there are {', '.join(known)}" if known else ""
+    return f"null takes away what is there, but there is no {missing!r} to take away{there}"
 
 
 def _take_marks(at: At, own: Mapping[At, str], marks: dict[At, str]) -> None:
