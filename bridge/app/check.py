@@ -18,11 +18,12 @@ from bridge.domain.errors import (
     SnapshotInvalid,
     SourceUnauthorised,
     SourceUnavailable,
+    TargetError,
 )
 from bridge.engine.desire import Rendering
 from bridge.engine.notices import Way
 from bridge.mapping import of_strangers, strangers
-from bridge.observe import explained
+from bridge.observe import explained, explained_target
 from bridge.ports import Reachable
 
 _APPROVE = "the institution or its municipality approves the data agreement at the source"
@@ -45,6 +46,8 @@ def _tried(name: str, attempt: Callable[[], str | None]) -> Checked:
         raise  # a mistake in the file ends every verb in the same way
     except (SourceUnavailable, SourceUnauthorised, SnapshotInvalid) as error:
         return Checked(name, False, explained(error))
+    except TargetError as error:
+        return Checked(name, False, explained_target(error))
     except BridgeError as error:
         return Checked(name, False, str(error))
     return Checked(name, True, text or "works")
