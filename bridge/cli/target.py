@@ -198,7 +198,7 @@ def _require_forgettable(state: TargetState, deletions: int) -> None:
         fail(
             f"{what} due at {name}; forgotten, these accounts would stay there and be nobody's. To have them "
             f"deleted: `skolebro target activate {name} --yes`, a sync, and retire it again when `skolebro plan` "
-            "has none of them any more. To leave them to the platform's vendor: --leave-accounts. Nothing was changed",
+            "has none of them any more. To leave them to the vendor: --leave-accounts. Nothing was changed",
             UNFINISHED,
         )
 
