@@ -12,7 +12,7 @@ import typer
 from bridge.app import Bridge
 from bridge.cli.common import CONFIG, Config, Json, Municipality, open_configured
 from bridge.cli.printing import add_row, console, line, new_table, print_json
-from bridge.config import MunicipalitySettings, load_settings
+from bridge.config import MunicipalitySettings, load_settings, package_presets
 from bridge.domain.errors import ConfigError
 from bridge.domain.ids import TargetId
 from bridge.engine.desire import Rendering
@@ -36,12 +36,14 @@ Name = Annotated[str, typer.Argument(help="A preset such as scim/core, or the pa
 
 @mapping_app.command("list")
 def mapping_list(config: Config = CONFIG, json: Json = False) -> None:
-    """List the presets that come with Skolebro, and which targets use which mapping."""
+    """List the presets that come with Skolebro and its connectors, and which targets use which mapping."""
     used: dict[str, list[str]] = {}
     if config.exists():
         for target in load_settings(config, Registry()).targets:
             used.setdefault(target.mapping.name, []).append(str(target.id))
-    rows = [_listed(name, used) for name in presets()]
+    others = package_presets(Registry())
+    rows = [_listed(name, load_mapping(name), used) for name in presets()]
+    rows += [_listed(name, load_mapping(path), used) for name, path in sorted(others.items())]
     known = {row["name"] for row in rows}
     rows += [
         {"name": name, "purpose": None, "used_by": by} for name, by in sorted(used.items()) if name not in known
@@ -55,8 +57,7 @@ def mapping_list(config: Config = CONFIG, json: Json = False) -> None:
     console.print(table)
 
 
-def _listed(name: str, used: dict[str, list[str]]) -> dict[str, Any]:
-    mapping = load_mapping(name)
+def _listed(name: str, mapping: TargetMapping, used: dict[str, list[str]]) -> dict[str, Any]:
     return {"name": name, "purpose": mapping.purpose, "used_by": used.get(mapping.name, [])}
 
 
@@ -79,7 +80,7 @@ def mapping_show(name: Name, json: Json = False) -> None:
 
 
 def _load(name: str) -> TargetMapping:
-    mapping = load_mapping(name)
+    mapping = load_mapping(name, elsewhere=lambda: package_presets(Registry()))
     require_purposes(mapping)
     return mapping
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib import resources
@@ -16,6 +16,8 @@ from bridge.domain.errors import MappingError
 from bridge.mapping.plain_yaml import PlainYaml
 
 _OF_ONE_SCHOOL = 2  # institutions, its number: what is deeper is laid over the resources later
+Elsewhere = Callable[[], Mapping[str, str]]
+"""Gives the presets that are not ours, path by name; asked only for a name that is none of ours."""
 At = tuple[str, ...]
 """The way to a value: keys, and [] for the element of a list."""
 
@@ -37,9 +39,16 @@ class Source:
         return next((self.marks[at[:n]] for n in range(len(at), -1, -1) if at[:n] in self.marks), self.where)
 
 
-def read_source(name: str, base: Path | None = None, chain: tuple[str, ...] = ()) -> Source:
+def nowhere() -> Mapping[str, str]:
+    """There are no presets but ours."""
+    return {}
+
+
+def read_source(
+    name: str, base: Path | None = None, elsewhere: Elsewhere = nowhere, chain: tuple[str, ...] = ()
+) -> Source:
     """Read a preset or a file with all that it extends. Raises `MappingError`."""
-    text, where, folder = _read(name, base)
+    text, where, folder = _read(name, base, elsewhere)
     if where in chain:
         raise MappingError(
             f"{where}: extends itself, by way of {', '.join(chain[chain.index(where) + 1 :]) or 'itself'}"
@@ -54,7 +63,7 @@ def read_source(name: str, base: Path | None = None, chain: tuple[str, ...] = ()
             f"{own.place(('extends',))}: extends: expected the name of a preset or the path of a file"
         )
     try:
-        under = read_source(parent, folder, (*chain, where))
+        under = read_source(parent, folder, elsewhere, (*chain, where))
     except MappingError as error:
         raise MappingError(f"{own.place(('extends',))}: extends: {error}") from error
     marks = dict(under.marks)
@@ -82,7 +91,7 @@ def presets() -> list[str]:
     )
 
 
-def _read(name: str, base: Path | None) -> tuple[bytes, str, Path | None]:
+def _read(name: str, base: Path | None, elsewhere: Elsewhere) -> tuple[bytes, str, Path | None]:
     if name.endswith((".yaml", ".yml")):
         path = (base or Path()) / name
         try:
@@ -91,9 +100,11 @@ def _read(name: str, base: Path | None) -> tuple[bytes, str, Path | None]:
             raise MappingError(f"{path}: the mapping file cannot be read ({error.strerror})") from error
     preset = resources.files("mappings").joinpath(f"{name}.yaml")
     if not preset.is_file():
-        raise MappingError(
-            f"mapping {name!r} is no preset; known are: {', '.join(presets())}; or give a path to a .yaml file"
-        )
+        others = elsewhere()
+        if name in others:
+            return _read(others[name], None, nowhere)
+        known = ", ".join(sorted({*presets(), *others}))
+        raise MappingError(f"mapping {name!r} is no preset; known are: {known}; or give a path to a .yaml file")
     return preset.read_bytes(), f"mappings/{name}.yaml", None
 
 
