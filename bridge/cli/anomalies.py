@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 import typer
 
-from bridge.cli.common import CONFIG, Config, open_configured
+from bridge.cli.common import CONFIG, Config, open_configured, who
 from bridge.cli.forms import AsCsv, AsForm, AsJson, Form, form_of, write_sheet
 from bridge.cli.printing import add_row, console, line, new_table, print_json
 from bridge.domain.anomalies import Anomaly, AnomalyCode
 from bridge.domain.errors import ConfigError
 from bridge.engine.anomalies import RULES, Findings
+from bridge.engine.report import note_shown
 
 _FEW = 5
 _HEADS = ("municipality", "institution", "code", "severity", "what", "what to do", "groups", "people", "also at")
@@ -30,7 +32,8 @@ def anomalies(
 ) -> None:
     """Show what schools can mend in their own systems: an empty class, a pupil in no class, one CPR number twice.
 
-    It is looked for in what is stored, at every call, and changes nothing. User ids are shown with --ids only.
+    It is looked for in what is stored, at every call. User ids are shown with --ids only, and then that is
+    written into the audit chain.
     """
     written = form_of(form, json, as_csv)
     wanted = _rule(code)
@@ -48,6 +51,11 @@ def anomalies(
         raise ConfigError(
             f"nothing is stored of institution {institution}; `skolebro status` shows which there are"
         )
+    if ids:
+        shown = Counter[str]()
+        for one in found:
+            shown[one.municipality] += sum(len(each.users) for each in one.anomalies)
+        note_shown(bridge.store, bridge.book(who()), "anomalies", shown)
     match written:
         case Form.JSON:
             print_json({"institutions": [_institution(one, ids) for one in found if one.anomalies]})

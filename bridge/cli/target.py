@@ -18,6 +18,7 @@ from bridge.engine.breaker import resume, standing, switch_off
 from bridge.engine.compare import Comparison, compare, to_send
 from bridge.engine.desire import Rendering, deliveries_of
 from bridge.engine.refresh import forget_target
+from bridge.engine.report import note_shown
 from bridge.observe import explained_target
 from bridge.ports import ACTIVE, OFF, RETIRED, SHADOW, TargetState
 
@@ -80,6 +81,10 @@ def target_compare(
     old = _rendering(bridge, _other(bridge, new, other))
     with bridge.store.read() as reader:
         found = compare(reader, new, old)
+    if ids:
+        shown = sum(len(one.only_new) + len(one.only_old) for one in found.kinds)
+        town = new.scope.municipality
+        note_shown(bridge.store, bridge.book(who()), "target compare", {town: shown}, new.target)
     if json:
         print_json({"new": new.target, "old": old.target, **_as_json(found, ids)})
     else:

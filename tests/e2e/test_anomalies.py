@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import xml.etree.ElementTree as ET
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -103,6 +104,14 @@ def test_one_number_at_two_schools_is_told_to_each_and_shown_to_nobody(world: Wo
     for args in ([], ["--json"], ["--csv"]):
         said = world.run("anomalies", *args).ended(0).stdout
         assert here not in said and there not in said, "user ids are shown when they are asked for"
+    looks = [
+        json.loads(text) for (text,) in world.rows("SELECT record FROM audit WHERE record LIKE '%people.shown%'")
+    ]
+    assert [look["what"] for look in looks] == ["anomalies"] * 4, (
+        "each look at ids is in the audit chain, no other"
+    )
+    assert looks[0]["count"] == 2
+    assert not any(user in str(looks) for user in (here, there))
 
 
 def test_what_is_off_is_not_told_to_that_school(world: World) -> None:

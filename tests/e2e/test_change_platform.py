@@ -84,6 +84,9 @@ def test_the_whole_move_and_the_way_back(two: Two) -> None:
     assert (compared["new"], compared["old"]) == (NEW, OLD)
     assert compared["kinds"]["person"] == {"both": len(old_has), "only_new": 0, "only_old": 0}
     assert compared["to_send"]["deleted"] == 0
+    world.run(*COMPARE, "--ids").ended(0)
+    (look,) = world.rows("SELECT record FROM audit WHERE record LIKE '%people.shown%'")
+    assert f'"target":"{NEW}"' in look[0]
     planned = world.run("plan", "--json").ended(0).json
     assert planned["paused"] == {NEW: "shadow"}
     assert two.sent()[1] == 0, "looking sends nothing"
