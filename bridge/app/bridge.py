@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 
@@ -179,7 +179,12 @@ class Bridge(Parts):
 
     def plan(self) -> Plan:
         municipalities = self.settings.municipalities
-        return plan(self.store, [self.intake(m) for m in municipalities], self.lanes(every=True))
+        found = plan(self.store, [self.intake(m) for m in municipalities], self.lanes())
+        return replace(found, observed=self._observed(municipalities))
+
+    @staticmethod
+    def _observed(municipalities: Sequence[MunicipalitySettings]) -> tuple[str, ...]:
+        return tuple(one.id for home in municipalities for one in home.targets if not one.config.discloses)
 
     def foresee(self, number: int) -> Plan:
         """What approving a hold would do in each target of its municipality. Raises `NotOpen`."""
@@ -189,14 +194,15 @@ class Bridge(Parts):
         here = [m for m in self.settings.municipalities if m.code == code]
         if not here:
             raise NotOpen(f"there is no hold {number} of a municipality that is configured")
-        lanes = [lane for lane in self.lanes(every=True) if lane.rendering.scope.municipality == code]
+        lanes = [lane for lane in self.lanes() if lane.rendering.scope.municipality == code]
         if hold is not None and hold.subject == DRIFT:
             drifted = [lane for lane in lanes if lane.rendering.target == hold.target]
             if not drifted:
                 raise NotOpen(f"hold {number} is of {hold.target}, which is not configured any more")
             with self.store.read() as reader:
                 return foresee_drift(reader, drifted[0], hold)
-        return foresee(self.store, [self.intake(m) for m in here], lanes, number)
+        found = foresee(self.store, [self.intake(m) for m in here], lanes, number)
+        return replace(found, observed=self._observed(here))
 
     def take_in(self, municipality: MunicipalitySettings, teller: Teller) -> int:
         """One pass of intake: changed mappings, approved holds, then the source."""

@@ -18,10 +18,12 @@ from bridge.domain.errors import (
     SnapshotInvalid,
     SourceUnauthorised,
     SourceUnavailable,
+    TargetError,
 )
 from bridge.engine.desire import Rendering
 from bridge.engine.notices import Way
-from bridge.observe import explained
+from bridge.mapping import of_strangers, strangers
+from bridge.observe import explained, explained_target
 from bridge.ports import Reachable
 
 _APPROVE = "the institution or its municipality approves the data agreement at the source"
@@ -44,6 +46,8 @@ def _tried(name: str, attempt: Callable[[], str | None]) -> Checked:
         raise  # a mistake in the file ends every verb in the same way
     except (SourceUnavailable, SourceUnauthorised, SnapshotInvalid) as error:
         return Checked(name, False, explained(error))
+    except TargetError as error:
+        return Checked(name, False, explained_target(error))
     except BridgeError as error:
         return Checked(name, False, str(error))
     return Checked(name, True, text or "works")
@@ -63,6 +67,9 @@ def check(bridge: Bridge, *, is_offline: bool) -> list[Checked]:
             greet = partial(_greet, bridge, municipality, municipality.feed, is_offline)
             found.append(_tried(f"feed {municipality.code}", greet))
         for target, rendering in zip(municipality.targets, bridge.renderings(municipality), strict=True):
+            if settings.institutions is not None and (stray := strangers(target.mapping, settings.institutions)):
+                text = of_strangers(stray, settings.institutions, "configured")
+                found.append(Checked(f"mapping of {target.id}", False, text))
             probe = partial(_probe, bridge, municipality, target, rendering, is_offline)
             found.append(_tried(f"target {target.id}", probe))
     notices = make_notices(bridge, bridge.teller)

@@ -15,6 +15,7 @@ from bridge.config import MunicipalitySettings, Settings, TargetSettings
 from bridge.domain.entities import Address, Kind, Person, Phone, Role
 from bridge.domain.ids import TargetId
 from bridge.domain.privacy import visible
+from bridge.domain.spans import spelled
 from bridge.engine.breaker import standing
 from bridge.mapping import Choice, Resource, Rule, TargetMapping
 from bridge.ports import ACTIVE, SHADOW, TargetState
@@ -108,8 +109,8 @@ def _recipient(home: MunicipalitySettings, target: TargetSettings, stands: str) 
 def _retention(home: MunicipalitySettings, target: TargetSettings) -> str:
     grace, sleep = home.guard.deletion_grace, target.leavers.retention
     return (
-        f"deleted {grace} after somebody has left the last school; where the platform can put accounts to sleep, "
-        f"they sleep for {sleep} first"
+        f"deleted {spelled(grace)} after somebody has left the last school; where the platform can put accounts "
+        f"to sleep, they sleep for {spelled(sleep)} first"
     )
 
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import csv
-import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 import typer
 
-from bridge.cli.common import CONFIG, Config, Json, open_configured
-from bridge.cli.printing import add_row, console, line, new_table, plain, print_json
+from bridge.cli.common import CONFIG, Config, open_configured, who
+from bridge.cli.forms import AsCsv, AsForm, AsJson, Form, form_of, write_sheet
+from bridge.cli.printing import add_row, console, line, new_table, print_json
 from bridge.domain.anomalies import Anomaly, AnomalyCode
 from bridge.domain.errors import ConfigError
-from bridge.domain.sheets import FORMULA_STARTS
 from bridge.engine.anomalies import RULES, Findings
+from bridge.engine.report import note_shown
 
 _FEW = 5
-_BYTE_ORDER_MARK = "\ufeff"
 _HEADS = ("municipality", "institution", "code", "severity", "what", "what to do", "groups", "people", "also at")
 
 
@@ -27,15 +26,16 @@ def anomalies(
     municipality: Annotated[str | None, typer.Option(help="Only this municipality code.")] = None,
     code: Annotated[str | None, typer.Option(help="Only what this rule finds.")] = None,
     ids: Annotated[bool, typer.Option("--ids", help="Each finding by itself, with user ids.")] = False,
-    json: Json = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Each finding by itself, for a spreadsheet.")] = False,
+    form: AsForm = None,
+    json: AsJson = False,
+    as_csv: AsCsv = False,
 ) -> None:
     """Show what schools can mend in their own systems: an empty class, a pupil in no class, one CPR number twice.
 
-    It is looked for in what is stored, at every call, and changes nothing. User ids are shown with --ids only.
+    It is looked for in what is stored, at every call. User ids are shown with --ids only, and then that is
+    written into the audit chain.
     """
-    if json and as_csv:
-        raise ConfigError("--json and --csv: choose one of them")
+    written = form_of(form, json, as_csv)
     wanted = _rule(code)
     bridge = open_configured(config)
     codes = [one.code for one in bridge.settings.municipalities]
@@ -51,12 +51,19 @@ def anomalies(
         raise ConfigError(
             f"nothing is stored of institution {institution}; `skolebro status` shows which there are"
         )
-    if json:
-        print_json({"institutions": [_institution(one, ids) for one in found if one.anomalies]})
-    elif as_csv:
-        _write_csv(found, ids)
-    else:
-        _show(found, ids)
+    if ids:
+        shown = Counter[str]()
+        for one in found:
+            shown[one.municipality] += sum(len(each.users) for each in one.anomalies)
+        note_shown(bridge.store, bridge.book(who()), "anomalies", shown)
+    match written:
+        case Form.JSON:
+            print_json({"institutions": [_institution(one, ids) for one in found if one.anomalies]})
+        case Form.CSV:
+            heads = (*_HEADS, "user ids") if ids else _HEADS
+            write_sheet(heads, (_cells(one, each, ids) for one in found for each in one.anomalies))
+        case Form.TEXT:
+            _show(found, ids)
 
 
 def _rule(code: str | None) -> AnomalyCode | None:
@@ -132,29 +139,9 @@ def _anomaly(each: Anomaly, ids: bool) -> dict[str, Any]:
     return told | {"users": each.users} if ids else told
 
 
-def _write_csv(found: Sequence[Findings], ids: bool) -> None:
-    """As a spreadsheet with Danish settings opens it by a double click: UTF-8 with a mark, semicolons."""
-    sys.stdout.write(_BYTE_ORDER_MARK)
-    writer = csv.writer(sys.stdout, delimiter=";", quoting=csv.QUOTE_ALL, lineterminator="\r\n")
-    writer.writerow((*_HEADS, "user ids") if ids else _HEADS)
-    for one in found:
-        for each in one.anomalies:
-            writer.writerow(_cells(one, each, ids))
-
-
 def _cells(one: Findings, each: Anomaly, ids: bool) -> Iterator[str]:
     rule = RULES[each.code]
-    yield from (_cell(one.municipality), _cell(one.institution), each.code, rule.severity, rule.what, rule.remedy)
-    yield from (_joined(each.groups), str(len(each.users)), _joined(each.also_at))
+    yield from (one.municipality, one.institution, each.code, rule.severity, rule.what, rule.remedy)
+    yield from (", ".join(each.groups), str(len(each.users)), ", ".join(each.also_at))
     if ids:
-        yield _joined(each.users)
-
-
-def _joined(parts: Sequence[str]) -> str:
-    return ", ".join(map(_cell, parts))
-
-
-def _cell(text: str) -> str:
-    """What a spreadsheet would take for a formula (OWASP, "CSV Injection") gets an apostrophe before it."""
-    shown = plain(text)
-    return f"'{shown}" if shown.lstrip().startswith(FORMULA_STARTS) or text.startswith(FORMULA_STARTS) else shown
+        yield ", ".join(each.users)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated
 
@@ -13,9 +11,9 @@ import typer
 
 from bridge.app.disclosures import OBSERVED, Disclosure, Recipient, disclosures
 from bridge.cli.common import CONFIG, Config
+from bridge.cli.forms import AsCsv, AsJson, Form, form_of, write_sheet
 from bridge.cli.printing import plain, print_json
 from bridge.config import load_settings
-from bridge.domain.sheets import inert
 from bridge.ports import ACTIVE, GONE, RETIRED, SHADOW
 from bridge.registry import Registry
 
@@ -38,7 +36,8 @@ _STANDING = {
 }
 
 
-class Form(StrEnum):
+class Written(StrEnum):
+    TEXT = "text"
     MARKDOWN = "markdown"
     CSV = "csv"
     JSON = "json"
@@ -46,16 +45,21 @@ class Form(StrEnum):
 
 def print_disclosures(
     config: Config = CONFIG,
-    form: Annotated[Form, typer.Option("--format", help="How it is written.")] = Form.MARKDOWN,
+    form: Annotated[
+        Written | None, typer.Option("--format", help="How it is written; the text is Markdown.")
+    ] = None,
+    json: AsJson = False,
+    as_csv: AsCsv = False,
 ) -> None:
     """Print who gets which personal data of whom and why, from the configuration, and who is sent nothing now."""
+    wanted = form_of(Form.TEXT if form is Written.MARKDOWN else form, json, as_csv)
     recipients = disclosures(load_settings(config, Registry()))
-    match form:
+    match wanted:
         case Form.JSON:
             print_json({"recipients": recipients})
         case Form.CSV:
-            sys.stdout.write(_csv(recipients))
-        case Form.MARKDOWN:
+            write_sheet(_COLUMNS, (_cells(recipient, one) for recipient in recipients for one in recipient.fields))
+        case Form.TEXT:
             sys.stdout.write("\n".join([_INTRODUCTION, *map(_markdown, recipients)]) + "\n")
 
 
@@ -77,16 +81,6 @@ _COLUMNS = (
     "when_protected",
     "retention",
 )
-
-
-def _csv(recipients: Sequence[Recipient]) -> str:
-    made = io.StringIO()
-    writer = csv.writer(made)
-    writer.writerow(_COLUMNS)
-    for recipient in recipients:
-        for one in recipient.fields:
-            writer.writerow(map(inert, _cells(recipient, one)))
-    return made.getvalue()
 
 
 def _cells(recipient: Recipient, one: Disclosure) -> Iterator[str]:

@@ -64,13 +64,14 @@ def planned(found: Plan, json: bool) -> None:
                 "paused": found.paused,
                 "anyway": found.anyway,
                 "contacts": found.contacts,
+                "observed": found.observed,
             }
         )
         return
     for municipality, why in found.unavailable.items():
         line(f"! the source of municipality {municipality} gives nothing, this plan is of what is stored: {why}")
     _snapshots(found.snapshots)
-    if not found.targets:
+    if not found.targets and not found.observed:
         line("No target is configured: nothing is sent.")
     for target in found.held:
         line(
@@ -94,6 +95,8 @@ def planned(found: Plan, json: bool) -> None:
             line(f"! {target} pauses ({found.paused[target]}): nothing is sent before it answers again")
         for reason, number in sorted(Counter(one.reason for one in found.later.get(target, ())).items(), key=str):
             line(f"  later: {number}, {_LATER.get(reason or '', reason or 'when their time comes')}")
+    for target in found.observed:
+        line(f"{target}: only looks, nothing is sent; `skolebro report {target}` says what its system will see")
     if found.contacts:
         who = ", ".join(found.contacts)
         line(f"Of the people who would go these are contacts only ({len(found.contacts)}): {who}")

@@ -12,13 +12,21 @@ import typer
 from bridge.app import Bridge
 from bridge.cli.common import CONFIG, Config, Json, Municipality, open_configured
 from bridge.cli.printing import add_row, console, line, new_table, print_json
-from bridge.config import MunicipalitySettings, load_settings
+from bridge.config import MunicipalitySettings, load_settings, package_presets
 from bridge.domain.errors import ConfigError
 from bridge.domain.ids import TargetId
 from bridge.engine.desire import Rendering
 from bridge.engine.rehearse import Rehearsal, rehearse
 from bridge.engine.views import Scope
-from bridge.mapping import Choice, TargetMapping, load_mapping, presets, require_purposes
+from bridge.mapping import (
+    Choice,
+    TargetMapping,
+    load_mapping,
+    of_strangers,
+    presets,
+    require_purposes,
+    strangers,
+)
 from bridge.registry import Registry
 
 mapping_app = typer.Typer(help="Which fields go to which platform, and why.", no_args_is_help=True)
@@ -28,12 +36,14 @@ Name = Annotated[str, typer.Argument(help="A preset such as scim/core, or the pa
 
 @mapping_app.command("list")
 def mapping_list(config: Config = CONFIG, json: Json = False) -> None:
-    """List the presets that come with Skolebro, and which targets use which mapping."""
+    """List the presets that come with Skolebro and its connectors, and which targets use which mapping."""
     used: dict[str, list[str]] = {}
     if config.exists():
         for target in load_settings(config, Registry()).targets:
             used.setdefault(target.mapping.name, []).append(str(target.id))
-    rows = [_listed(name, used) for name in presets()]
+    others = package_presets(Registry())
+    rows = [_listed(name, load_mapping(name), used) for name in presets()]
+    rows += [_listed(name, load_mapping(path), used) for name, path in sorted(others.items())]
     known = {row["name"] for row in rows}
     rows += [
         {"name": name, "purpose": None, "used_by": by} for name, by in sorted(used.items()) if name not in known
@@ -47,8 +57,7 @@ def mapping_list(config: Config = CONFIG, json: Json = False) -> None:
     console.print(table)
 
 
-def _listed(name: str, used: dict[str, list[str]]) -> dict[str, Any]:
-    mapping = load_mapping(name)
+def _listed(name: str, mapping: TargetMapping, used: dict[str, list[str]]) -> dict[str, Any]:
     return {"name": name, "purpose": mapping.purpose, "used_by": used.get(mapping.name, [])}
 
 
@@ -71,7 +80,7 @@ def mapping_show(name: Name, json: Json = False) -> None:
 
 
 def _load(name: str) -> TargetMapping:
-    mapping = load_mapping(name)
+    mapping = load_mapping(name, elsewhere=lambda: package_presets(Registry()))
     require_purposes(mapping)
     return mapping
 
@@ -131,9 +140,15 @@ def mapping_test(
     scope = Scope(home.code, home.institutions)
     with bridge.store.read() as reader:
         found = rehearse(reader, Rendering(TargetId(f"{home.code}/(a trial)"), scope, mapping))
+        stored = {one.institution for one in reader.institution_states()}
+    listed = bridge.settings.institutions
+    known, what = (stored, "stored") if listed is None else (listed, "configured")
+    stray = strangers(mapping, known)
     if json:
-        print_json(_as_json(found))
+        print_json(_as_json(found) | {"strangers": stray})
         return
+    if stray:
+        line(f"! {of_strangers(stray, known, what)}.")
     _show(mapping, found)
 
 

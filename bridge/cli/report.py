@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
@@ -11,10 +9,9 @@ import typer
 
 from bridge.app.report import reports
 from bridge.cli.common import CONFIG, Config, moment, open_configured, who
+from bridge.cli.forms import AsCsv, AsForm, AsJson, Form, form_of, write_sheet
 from bridge.cli.printing import add_row, console, line, new_table, print_json
 from bridge.connector import Reports
-from bridge.domain.errors import ConfigError
-from bridge.domain.sheets import inert
 from bridge.engine.report import Report, note_look
 
 _COLUMNS = ("target", "institution", "code", "count", "meaning")
@@ -28,28 +25,30 @@ def print_report(
         str | None, typer.Option(metavar="TIME", help="Count what was recorded then or later, too.")
     ] = None,
     ids: Annotated[bool, typer.Option("--ids", help="List whom each finding is about, by id.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV for a spreadsheet.")] = False,
+    form: AsForm = None,
+    json: AsJson = False,
+    as_csv: AsCsv = False,
 ) -> None:
     """Report what a system that takes its data elsewhere, such as Aula, will see of the state; nothing is sent.
 
     Counts by institution; with --ids also user ids and group ids, and who asked for them is written into the audit
     chain first. Never a name.
     """
-    if json and as_csv:
-        raise ConfigError("--json and --csv: give the one that is meant")
+    wanted = form_of(form, json, as_csv)
     bridge = open_configured(config)
     found = list(reports(bridge, target, moment(since, "--since")))
     if ids:
         note_look(bridge.store, bridge.book(who()), [one for one, _ in found])
-    if json:
-        print_json({"reports": [_told(one, by, ids) for one, by in found]})
-    elif as_csv:
-        write_csv(found, ids)
-    elif not found:
-        line("No configured target reports anything; one that is observed does, such as Aula.")
-    for one, by in found if not (json or as_csv) else ():
-        _show(one, by, ids)
+    match wanted:
+        case Form.JSON:
+            print_json({"reports": [_told(one, by, ids) for one, by in found]})
+        case Form.CSV:
+            write_csv(found, ids)
+        case Form.TEXT:
+            if not found:
+                line("No configured target reports anything; one that is observed does, such as Aula.")
+            for one, by in found:
+                _show(one, by, ids)
 
 
 def _counted(one: Report, by: Reports) -> Iterator[tuple[str, str, int, str]]:
@@ -75,12 +74,9 @@ def _told(one: Report, by: Reports, ids: bool) -> dict[str, Any]:
 
 
 def write_csv(found: Sequence[tuple[Report, Reports]], ids: bool) -> None:
-    """Write a line a count, or with `ids` a line a finding; no cell is run as a formula."""
-    writer = csv.writer(sys.stdout)
-    writer.writerow(_ID_COLUMNS if ids else _COLUMNS)
-    for one, by in found:
-        for row in _listed(one, by) if ids else _counted(one, by):
-            writer.writerow(inert(str(cell)) for cell in (one.target, *row))
+    """Write a line a count, or with `ids` a line a finding."""
+    rows = ((one.target, *row) for one, by in found for row in (_listed(one, by) if ids else _counted(one, by)))
+    write_sheet(_ID_COLUMNS if ids else _COLUMNS, rows)
 
 
 def _listed(one: Report, by: Reports) -> Iterator[tuple[str, str, str, str]]:

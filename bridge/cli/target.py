@@ -10,14 +10,17 @@ import typer
 from bridge.app import Bridge
 from bridge.cli.common import CONFIG, UNFINISHED, Config, Json, fail, open_configured, who
 from bridge.cli.printing import add_row, console, line, new_table, print_json
+from bridge.config import TargetSettings
 from bridge.domain.entities import Kind
 from bridge.domain.errors import ConfigError, TargetError
 from bridge.domain.ids import TargetId
-from bridge.engine.breaker import resume, switch_off
+from bridge.engine.breaker import resume, standing, switch_off
 from bridge.engine.compare import Comparison, compare, to_send
 from bridge.engine.desire import Rendering, deliveries_of
 from bridge.engine.refresh import forget_target
-from bridge.ports import OFF, RETIRED, SHADOW
+from bridge.engine.report import note_shown
+from bridge.observe import explained_target
+from bridge.ports import ACTIVE, OFF, RETIRED, SHADOW, TargetState
 
 target_app = typer.Typer(help="The platforms that are kept up to date.", no_args_is_help=True)
 
@@ -38,7 +41,7 @@ def target_list(config: Config = CONFIG, json: Json = False) -> None:
                 "system": target.config.system,
                 "mapping": target.mapping.name,
                 "is_sent": target.config.discloses,
-                "pause_reason": reader.target_state(target.id).pause_reason,
+                "pause_reason": _pauses(reader.target_state(target.id), target),
             }
             for target in bridge.settings.targets
         ]
@@ -51,6 +54,12 @@ def target_list(config: Config = CONFIG, json: Json = False) -> None:
         now = f"pauses: {reason}" if reason else "on" if row["is_sent"] else "observes only"
         add_row(table, row["target"], row["connector"], row["system"], row["mapping"], _NOW.get(str(reason), now))
     console.print(table)
+
+
+def _pauses(state: TargetState, target: TargetSettings) -> str | None:
+    """Why a target gets nothing now; one that is new may begin in shadow, and is there before the first sync."""
+    stands = standing(state, begins_in_shadow=target.start == SHADOW)
+    return state.pause_reason or (stands if stands != ACTIVE and target.config.discloses else None)
 
 
 @target_app.command("compare")
@@ -72,6 +81,10 @@ def target_compare(
     old = _rendering(bridge, _other(bridge, new, other))
     with bridge.store.read() as reader:
         found = compare(reader, new, old)
+    if ids:
+        shown = sum(len(one.only_new) + len(one.only_old) for one in found.kinds)
+        town = new.scope.municipality
+        note_shown(bridge.store, bridge.book(who()), "target compare", {town: shown}, new.target)
     if json:
         print_json({"new": new.target, "old": old.target, **_as_json(found, ids)})
     else:
@@ -91,6 +104,11 @@ def target_activate(
     name = _known(bridge, target)
     with bridge.store.read() as reader:
         state, waits = reader.target_state(name), to_send(deliveries_of(reader, name))
+    if state.pause_reason not in OFF and _pauses(state, _configured(bridge, name)) == SHADOW:
+        raise ConfigError(
+            f"{name} is new and begins in shadow with the first `skolebro sync`; switch it on after that. "
+            "To have it sent to from the beginning, take `start: shadow` out"
+        )
     if state.pause_reason not in OFF:
         _say(f"{name} is neither in shadow nor retired. Nothing was changed.", {"target": name, "was": None}, json)
         return
@@ -115,17 +133,25 @@ def target_retire(
         bool,
         typer.Option("--forget", help="Also delete what is stored of it; going back then sends all."),
     ] = False,
+    leave: Annotated[
+        bool,
+        typer.Option("--leave-accounts", help="Forget also where accounts wait to be deleted: they stay there."),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Switch off a target: it gets nothing any more and keeps what it has. `activate` goes back.
 
     Accounts there are not deleted: what becomes of them is between the municipality and the platform's vendor.
-    From now on nobody who becomes protected is masked there.
+    From now on nobody who becomes protected is masked there. What is stored is forgotten in a second step, of a
+    target that is switched off and where no deletion waits.
     """
     bridge = open_configured(config)
     name = _known(bridge, target)
     with bridge.store.read() as reader:
         number = reader.delivery_counts(name, bridge.clock.now()).confirmed
+        state, waits = reader.target_state(name), to_send(deliveries_of(reader, name))
+    if forget:
+        _require_forgettable(state, 0 if leave else waits["deleted"])
     stored = ", and what is stored of them would be deleted" if forget else ""
     if not yes:
         fail(
@@ -163,6 +189,25 @@ def target_resume(target: Name, config: Config = CONFIG, json: Json = False) -> 
     )
 
 
+def _require_forgettable(state: TargetState, deletions: int) -> None:
+    """End where forgetting would make accounts nobody's that we are to delete, or are still at work on."""
+    name = state.target
+    if state.pause_reason not in OFF:
+        fail(
+            f"{name} is still switched on: `skolebro target retire {name} --yes` first, and --forget when nobody "
+            "will go back. Nothing was changed",
+            UNFINISHED,
+        )
+    if deletions:
+        what = "1 deletion is" if deletions == 1 else f"{deletions} deletions are"
+        fail(
+            f"{what} due at {name}; forgotten, these accounts would stay there and be nobody's. To have them "
+            f"deleted: `skolebro target activate {name} --yes`, a sync, and retire it again when `skolebro plan` "
+            "has none of them any more. To leave them to the vendor: --leave-accounts. Nothing was changed",
+            UNFINISHED,
+        )
+
+
 def _switched(bridge: Bridge, name: TargetId, kind: str) -> None:
     with bridge.store.write() as uow:
         reason = resume(uow, name)
@@ -174,10 +219,8 @@ def _ask(bridge: Bridge, name: TargetId) -> None:
     try:
         lane.target.probe()
     except TargetError as error:
-        fail(
-            f"{name} does not take our requests: {error}. Nothing was changed; --no-probe does not ask",
-            UNFINISHED,
-        )
+        why = explained_target(error)
+        fail(f"{name} does not take our requests: {why}. Nothing was changed; --no-probe does not ask", UNFINISHED)
 
 
 def _known(bridge: Bridge, wanted: str) -> TargetId:
@@ -185,12 +228,19 @@ def _known(bridge: Bridge, wanted: str) -> TargetId:
     return name
 
 
+def _configured(bridge: Bridge, name: TargetId) -> TargetSettings:
+    return next(one for one in bridge.settings.targets if one.id == name)
+
+
 def _rendering(bridge: Bridge, name: TargetId) -> Rendering:
     return next(one for one in bridge.all_renderings() if one.target == name)
 
 
 def _other(bridge: Bridge, new: Rendering, wanted: str | None) -> TargetId:
-    """The target of the same municipality that is named, or the only one that there is beside the new one."""
+    """The target of the same municipality that is named, or the only one beside the new one.
+
+    Those that only look do not count where there is one that does not.
+    """
     if wanted is not None:
         chosen = _known(bridge, wanted)
         if _rendering(bridge, chosen).scope.municipality != new.scope.municipality:
@@ -202,6 +252,9 @@ def _other(bridge: Bridge, new: Rendering, wanted: str | None) -> TargetId:
         for one in bridge.all_renderings()
         if one.scope.municipality == home and one.target != new.target
     ]
+    sent = [one for one in others if one in bridge.live_targets]
+    if len(sent) == 1:
+        return sent[0]
     if len(others) != 1:
         raise ConfigError(f"--with: name the target to compare with; there are {', '.join(others) or 'no others'}")
     return others[0]

@@ -2,6 +2,7 @@
 
 from bridge.config.load import load_settings
 from bridge.config.notices import MailSection, NoticeSettings, WebhookSection
+from bridge.config.presets import package_presets
 from bridge.config.secrets import credential_reader, explained, read_credential, read_secret, secret_reader
 from bridge.config.sections import (
     FeedSection,
@@ -29,6 +30,7 @@ __all__ = [
     "credential_reader",
     "explained",
     "load_settings",
+    "package_presets",
     "read_credential",
     "read_secret",
     "secret_reader",

@@ -18,6 +18,7 @@ from bridge.config.notices import (
     RecipientsSection,
     WebhookSection,
 )
+from bridge.config.presets import package_presets
 from bridge.config.sections import (
     AnomaliesSection,
     BreakerSection,
@@ -184,7 +185,7 @@ class _Loader:
         if name is None:
             raise self._error((*at, "mapping"), "missing; name a preset or a path to a .yaml file")
         try:
-            mapping = load_mapping(name, self._folder)
+            mapping = load_mapping(name, self._folder, lambda: package_presets(self._connectors))
             require_purposes(mapping)
         except MappingError as error:
             raise self._error((*at, "mapping"), str(error)) from error

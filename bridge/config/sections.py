@@ -348,5 +348,15 @@ class Settings:
         return [TargetId(wanted)] if wanted is not None else known
 
     @property
+    def institutions(self) -> frozenset[str] | None:
+        """The institutions that are listed, of whichever municipality; None where one takes all that there are."""
+        found: set[str] = set()
+        for municipality in self.municipalities:
+            if municipality.institutions is None:
+                return None
+            found |= municipality.institutions
+        return frozenset(found)
+
+    @property
     def targets(self) -> tuple[TargetSettings, ...]:
         return tuple(target for municipality in self.municipalities for target in municipality.targets)

@@ -96,15 +96,26 @@ def notes(
     waiting = [_approved(hold) for hold in approved if agreed_part(hold) is None]
     rows = list(targets)
     served = [f"{row.target} is served at {row.served_at}" for row in rows if row.served_at and not row.is_off]
-    off = [_off(row) for row in rows if row.is_off]
+    off = [_off(row, rows) for row in rows if row.is_off]
     return (*told, *waiting, *map(_kept_back, kept), *_expected(expected), *served, *off)
 
 
-def _off(row: TargetStatus) -> str:
+def _off(row: TargetStatus, rows: Sequence[TargetStatus]) -> str:
     if row.pause_reason == "retired":
         return f"{row.target} is retired: it gets nothing, and keeps what it has ({row.confirmed} entities)."
-    verbs = f"`skolebro target compare {row.target}`, then `skolebro target activate {row.target}`"
+    verbs = (
+        f"`skolebro target compare {row.target}{_beside(row, rows)}`, then `skolebro target activate {row.target}`"
+    )
     return f"{row.target} is in shadow: {row.due} entities would be sent. {verbs}."
+
+
+def _beside(row: TargetStatus, rows: Sequence[TargetStatus]) -> str:
+    """With which target a new one is compared, where there are several: with one that is on, if there is one."""
+    home = row.target.partition("/")[0]
+    others = [one for one in rows if one.target != row.target and one.target.partition("/")[0] == home]
+    if len(others) < 2:
+        return ""
+    return f" --with {min(others, key=lambda one: one.is_off).target}"
 
 
 def _approved(hold: Hold) -> str:

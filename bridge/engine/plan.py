@@ -60,7 +60,8 @@ class Plan:
     `later` is what waits for its time or for a person, `paused` why a target gets nothing now. `held` names the
     targets whose changed mapping would be held instead of applied, `unavailable` why the source of a municipality
     gives nothing now. `anyway` counts what each target is told without the approval that a plan is of, too, and
-    `contacts` are those of the people who would go who are nothing but somebody's contact.
+    `contacts` are those of the people who would go who are nothing but somebody's contact. `observed` are targets
+    that only look at what is stored: they are never sent anything.
     """
 
     snapshots: tuple[Run, ...]
@@ -71,6 +72,7 @@ class Plan:
     paused: dict[str, str] = field(default_factory=dict)
     anyway: dict[str, int] = field(default_factory=dict)
     contacts: tuple[str, ...] = ()
+    observed: tuple[str, ...] = ()
 
 
 def plan(store: Store, intakes: Sequence[Intake], lanes: Sequence[Lane]) -> Plan:

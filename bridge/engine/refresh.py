@@ -64,7 +64,8 @@ def refresh(
         )
         if reasons and not _is_approved(uow, rendering, policy, book, now()):
             _hold(uow, rendering, gone, len(known), reasons, book, now())
-            _protect(uow, rendering, rows, now())
+            if is_behind:
+                _protect(uow, rendering, rows, now())
             return False
         if last is not None and system_of(last) != rendering.system:
             _forget_shelf(uow, rendering.target)

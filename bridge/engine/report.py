@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -53,6 +53,20 @@ def note_look(store: Store, book: AuditBook, made: Iterable[Report]) -> None:
     """Write into the audit chain that somebody was told of whom these findings are. Raises `StoreUnavailable`."""
     with store.write() as uow:
         book.write(uow, [_look(one) for one in made])
+
+
+def note_shown(store: Store, book: AuditBook, what: str, numbers: Mapping[str, int], target: str = "") -> None:
+    """Write into the audit chain that somebody was shown user ids, so many of each municipality, before they are.
+
+    `what` is the verb. Raises `StoreUnavailable`; then nothing may be shown.
+    """
+    told = [
+        {"kind": "people.shown", "what": what, "municipality": code, "count": number}
+        | ({"target": target} if target else {})
+        for code, number in sorted(numbers.items())
+    ]
+    with store.write() as uow:
+        book.write(uow, told)
 
 
 def _look(one: Report) -> dict[str, Any]:

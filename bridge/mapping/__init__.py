@@ -25,6 +25,7 @@ verbs that it names. `institutions: {"101001": {resources: ...}}` does the same 
 from bridge.mapping.load import load_mapping, require_purposes
 from bridge.mapping.references import field_names, narrow, references, resolve
 from bridge.mapping.rules import Choice, Ref, Resource, Rule, TargetMapping, Told, look_up
+from bridge.mapping.schools import of_strangers, strangers
 from bridge.mapping.source import presets
 from bridge.mapping.view import is_personal
 
@@ -40,8 +41,10 @@ __all__ = [
     "load_mapping",
     "look_up",
     "narrow",
+    "of_strangers",
     "presets",
     "references",
     "require_purposes",
     "resolve",
+    "strangers",
 ]

@@ -9,7 +9,7 @@ from typing import Any
 
 from bridge.domain.entities import Kind
 from bridge.mapping.references import narrow, references
-from bridge.mapping.rules import Choice, Node, Ref, Resource, Rule, TargetMapping, look_up
+from bridge.mapping.rules import Choice, Node, Ref, Resource, Rule, TargetMapping, as_text, flat, look_up
 from bridge.mapping.view import view_fields
 
 SHOWN = frozenset(
@@ -187,8 +187,8 @@ def _unmet(when: Mapping[str, Choice] | None, view: Mapping[str, Any]) -> tuple[
 def _condition(path: str, choice: Choice, view: Mapping[str, Any]) -> Condition:
     if not _may_be_told(path):
         return Condition(path, None, None)
-    shown = tuple(sorted(map(_text, choice.values)))
-    return Condition(path, shown, tuple(map(_text, _values(view, path))), choice.is_excluded)
+    shown = tuple(sorted(map(as_text, choice.values)))
+    return Condition(path, shown, tuple(map(as_text, _values(view, path))), choice.is_excluded)
 
 
 def _may_be_told(path: str) -> bool:
@@ -197,13 +197,8 @@ def _may_be_told(path: str) -> bool:
     return own.partition(".")[0] in SHOWN and not own.endswith(".source")
 
 
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
 def _values(view: Mapping[str, Any], path: str) -> list[Any]:
-    value = look_up(view, path)
-    return [one for one in (value if isinstance(value, list) else [value]) if one not in (None, "")]
+    return [one for one in flat(look_up(view, path)) if one not in (None, "")]
 
 
 def _missing(resource: Resource, view: Mapping[str, Any]) -> Iterator[tuple[str, Rule]]:
@@ -229,7 +224,7 @@ def _require(node: Node, wanted: str, at: str) -> Node:
 def _field(place: str, rule: Rule, view: Mapping[str, Any], sent: Container[str]) -> FieldFate:
     conditions = _unmet(rule.when, view)
     values = [value for source in rule.sources for value in _values(view, source)]
-    unknown = [value for value in values if rule.codes is not None and str(value) not in rule.codes]
+    unknown = [value for value in values if rule.codes is not None and as_text(value) not in rule.codes]
     is_told = all(map(_may_be_told, (*rule.sources, *rule.named)))
     return FieldFate(
         place,
@@ -237,7 +232,7 @@ def _field(place: str, rule: Rule, view: Mapping[str, Any], sent: Container[str]
         Fate.SENT if place in sent else _why_not(rule, conditions, values, unknown),
         is_default=bool(place in sent and rule.sources and len(unknown) == len(values)),
         conditions=conditions,
-        unknown=tuple(dict.fromkeys(map(_text, unknown))) if is_told else (),
+        unknown=tuple(dict.fromkeys(map(as_text, unknown))) if is_told else (),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from bridge.domain.entities import MAPPED_KINDS, Kind
 from bridge.domain.errors import MappingError
 from bridge.mapping.rules import Choice, Node, Resource, Rule, TargetMapping
-from bridge.mapping.source import At, Source, dotted, overlaid, presets, read_source
+from bridge.mapping.source import At, Elsewhere, Source, dotted, nowhere, overlaid, presets, read_source
 from bridge.mapping.view import is_number, view_fields
 
 __all__ = ["load_mapping", "presets", "require_purposes", "view_fields"]
@@ -20,12 +20,13 @@ _VERBS = frozenset(
 _NAMED = re.compile(r"\{([^{}]*)\}")
 
 
-def load_mapping(name: str, base: Path | None = None) -> TargetMapping:
+def load_mapping(name: str, base: Path | None = None, elsewhere: Elsewhere = nowhere) -> TargetMapping:
     """Load a preset of this distribution (``scim/core``) or a file (a path that ends in .yaml, below `base`).
 
+    `elsewhere` gives the presets of other packages.
     Raises `MappingError` that names the file, the line, the place and what is allowed there.
     """
-    source = read_source(name, base)
+    source = read_source(name, base, elsewhere)
     return _Reader(source).mapping()
 
 

@@ -31,7 +31,7 @@ class Choice:
     def admits(self, found: Any) -> bool:
         """Whether a value, or one of a list, is chosen; of what is excluded none may be there."""
         known = self.values | {str(value) for value in self.values if type(value) is int}
-        is_there = any(one in known for one in (found if isinstance(found, list) else [found]))
+        is_there = any(one in known for one in flat(found))
         return is_there is not self.is_excluded
 
 
@@ -254,7 +254,7 @@ def _render_list(template: Node, view: Mapping[str, Any]) -> Iterator[Any]:
     for index in range(_breadth(template, view)):
         value, fed = _render(template, view, index)
         if value is not None and fed:
-            yield value
+            yield from value if isinstance(template, Rule) and isinstance(value, list) else [value]
 
 
 def _breadth(node: Node, view: Mapping[str, Any]) -> int:
@@ -274,7 +274,7 @@ def _value(rule: Rule, view: Mapping[str, Any], index: int | None) -> tuple[Any,
         return None, False
     if not rule.sources:
         return rule.const, False
-    value = _join(rule, view) if rule.join is not None else _pick(look_up(view, rule.sources[0]), index)
+    value = _join(rule, view, index) if rule.join is not None else _plucked(rule, view, index)
     if value is not None and rule.codes is not None:
         value = _translate(rule.codes, value)
     if value is None or value in ("", []):
@@ -292,11 +292,19 @@ def _pick(value: Any, index: int | None) -> Any:
     return value[index] if index < len(value) else None
 
 
-def _join(rule: Rule, view: Mapping[str, Any]) -> str | None:
+def _plucked(rule: Rule, view: Mapping[str, Any], index: int | None) -> Any:
+    value = _pick(look_up(view, rule.sources[0]), index)
+    return flat(value) if isinstance(value, list) else value
+
+
+def _join(rule: Rule, view: Mapping[str, Any], index: int | None) -> str | None:
+    """One text of all values; in the template of a list, of a list of lists only those of its own element."""
     parts: list[str] = []
     for source in rule.sources:
         value = look_up(view, source)
-        parts.extend(str(v) for v in (value if isinstance(value, list) else [value]) if v not in (None, ""))
+        is_nested = isinstance(value, list) and any(isinstance(one, list) for one in value)
+        own = _pick(value, index) if is_nested else value
+        parts.extend(as_text(one) for one in flat(own) if one not in (None, ""))
     return (rule.join or "").join(parts) or None
 
 
@@ -305,15 +313,14 @@ def _formatted(rule: Rule, value: Any, view: Mapping[str, Any]) -> str:
     text, *rest = _PLACES.split(rule.format or "")
     for name, after in zip(rest[::2], rest[1::2], strict=True):
         found = look_up(view, name) if name else value
-        shown = found if isinstance(found, list) else [found]
-        text += ", ".join(str(one) for one in shown if one is not None) + after
+        text += ", ".join(as_text(one) for one in flat(found) if one is not None) + after
     return text.strip()
 
 
 def _translate(codes: Mapping[str, Any], value: Any) -> Any:
     if isinstance(value, list):
-        return [codes[str(v)] for v in value if str(v) in codes]
-    return codes.get(str(value))
+        return [codes[as_text(one)] for one in value if as_text(one) in codes]
+    return codes.get(as_text(value))
 
 
 def _matches(when: Mapping[str, Choice], view: Mapping[str, Any]) -> bool:
@@ -328,6 +335,22 @@ def speaks_for(view: Mapping[str, Any]) -> str | None:
     if own is None and view.get("institutions"):
         own = view["institutions"][0]
     return None if own is None else str(own)
+
+
+def flat(value: Any) -> list[Any]:
+    """A value, or all values of a list and of the lists in it."""
+    return [one for part in value for one in flat(part)] if isinstance(value, list) else [value]
+
+
+def as_text(value: Any) -> str:
+    """A value as it stands in a text or is looked for among codes; of what is referred to, our own id."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case Ref(id=identity):
+            return identity
+        case _:
+            return str(value)
 
 
 def look_up(view: Any, path: str) -> Any:

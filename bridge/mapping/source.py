@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from bridge.domain.errors import MappingError
 from bridge.mapping.plain_yaml import PlainYaml
 
 _OF_ONE_SCHOOL = 2  # institutions, its number: what is deeper is laid over the resources later
+Elsewhere = Callable[[], Mapping[str, str]]
+"""Gives the presets that are not ours, path by name; asked only for a name that is none of ours."""
 At = tuple[str, ...]
 """The way to a value: keys, and [] for the element of a list."""
 
@@ -36,15 +39,23 @@ class Source:
         return next((self.marks[at[:n]] for n in range(len(at), -1, -1) if at[:n] in self.marks), self.where)
 
 
-def read_source(name: str, base: Path | None = None, chain: tuple[str, ...] = ()) -> Source:
+def nowhere() -> Mapping[str, str]:
+    """There are no presets but ours."""
+    return {}
+
+
+def read_source(
+    name: str, base: Path | None = None, elsewhere: Elsewhere = nowhere, chain: tuple[str, ...] = ()
+) -> Source:
     """Read a preset or a file with all that it extends. Raises `MappingError`."""
-    text, where, folder = _read(name, base)
+    text, where, folder = _read(name, base, elsewhere)
     if where in chain:
         raise MappingError(
             f"{where}: extends itself, by way of {', '.join(chain[chain.index(where) + 1 :]) or 'itself'}"
         )
     own = _parsed(text, where)
     if not isinstance(own.raw, dict) or "extends" not in own.raw:
+        _require_removals(own, None, own.raw)
         return own
     parent = own.raw.pop("extends")
     if not isinstance(parent, str) or not parent:
@@ -52,11 +63,12 @@ def read_source(name: str, base: Path | None = None, chain: tuple[str, ...] = ()
             f"{own.place(('extends',))}: extends: expected the name of a preset or the path of a file"
         )
     try:
-        under = read_source(parent, folder, (*chain, where))
+        under = read_source(parent, folder, elsewhere, (*chain, where))
     except MappingError as error:
         raise MappingError(f"{own.place(('extends',))}: extends: {error}") from error
     marks = dict(under.marks)
     raw = _laid_over(under.raw, own.raw, (), own.marks, marks)
+    _require_removals(own, under.raw, raw)
     return Source(where, raw, marks, hashlib.sha256(f"{under.digest} {own.digest}".encode()).hexdigest())
 
 
@@ -79,7 +91,7 @@ def presets() -> list[str]:
     )
 
 
-def _read(name: str, base: Path | None) -> tuple[bytes, str, Path | None]:
+def _read(name: str, base: Path | None, elsewhere: Elsewhere) -> tuple[bytes, str, Path | None]:
     if name.endswith((".yaml", ".yml")):
         path = (base or Path()) / name
         try:
@@ -88,9 +100,11 @@ def _read(name: str, base: Path | None) -> tuple[bytes, str, Path | None]:
             raise MappingError(f"{path}: the mapping file cannot be read ({error.strerror})") from error
     preset = resources.files("mappings").joinpath(f"{name}.yaml")
     if not preset.is_file():
-        raise MappingError(
-            f"mapping {name!r} is no preset; known are: {', '.join(presets())}; or give a path to a .yaml file"
-        )
+        others = elsewhere()
+        if name in others:
+            return _read(others[name], None, nowhere)
+        known = ", ".join(sorted({*presets(), *others}))
+        raise MappingError(f"mapping {name!r} is no preset; known are: {known}; or give a path to a .yaml file")
     return preset.read_bytes(), f"mappings/{name}.yaml", None
 
 
@@ -160,6 +174,56 @@ def _laid_over(under: Any, over: Any, at: At, own: Mapping[At, str], marks: dict
             if here in own:
                 marks[here] = own[here]
     return merged
+
+
+def _require_removals(own: Source, under: Any, whole: Any) -> None:
+    """Refuse a null that removes nothing: a misspelt name would leave there what somebody means to take away.
+
+    What a file says of a school may go from the rules of the whole, or from what was said of the school below.
+    """
+    for at in _nulls(own.raw, ()):
+        is_of_school = at[:1] == ("institutions",) and len(at) > _OF_ONE_SCHOOL
+        found = (whole, at[_OF_ONE_SCHOOL:]) if is_of_school else (under, at)
+        if (under is None and not is_of_school) or _is_there(*found) or _is_there(under, at):
+            continue
+        raise MappingError(f"{own.place(at)}: {dotted(at)}: {_removes_nothing(*found)}")
+
+
+def _nulls(over: Any, at: At) -> Iterator[At]:
+    """Every place at which null takes something away; in a whole rule, or a choice of `when`, it is a value."""
+    if _is_list_of_one_table(over):
+        yield from _nulls(over[0], (*at, "[]"))
+    elif isinstance(over, dict) and not _is_new_rule(over) and at[-2:-1] != ("when",):
+        for key, value in over.items():
+            yield from [(*at, key)] if value is None else _nulls(value, (*at, key))
+
+
+def _is_there(whole: Any, at: At) -> bool:
+    return len(_steps(whole, at)) == len(at)
+
+
+def _steps(whole: Any, at: At) -> list[Any]:
+    """What there is along the way to a place, as far as it goes."""
+    steps: list[Any] = []
+    for name in at:
+        if name == "[]" and _is_list_of_one_table(whole):
+            whole = whole[0]
+        elif isinstance(whole, dict) and name in whole:
+            whole = whole[name]
+        else:
+            break
+        steps.append(whole)
+    return steps
+
+
+def _removes_nothing(whole: Any, at: At) -> str:
+    steps = _steps(whole, at)
+    missing, around = at[len(steps)], steps[-1] if steps else whole
+    known = list(around) if isinstance(around, dict) else []
+    near = get_close_matches(missing, known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    there = f"; {hint}there are {', '.join(known)}" if known else ""
+    return f"null takes away what is there, but there is no {missing!r} to take away{there}"
 
 
 def _take_marks(at: At, own: Mapping[At, str], marks: dict[At, str]) -> None:

@@ -15,6 +15,7 @@ from bridge.observe.status import (
     TargetStatus,
     as_json,
 )
+from bridge.observe.target_reasons import explained_target
 
 __all__ = [
     "AGREEMENT_MISSING",
@@ -36,6 +37,7 @@ __all__ = [
     "as_json",
     "configure_logging",
     "explained",
+    "explained_target",
     "in_words",
     "install_excepthook",
     "log",

@@ -28,6 +28,7 @@ AUDIT_KINDS = frozenset(
         "hold.rejected",
         "hold.reopened",
         "hold.superseded",
+        "people.shown",
         "person.kept",
         "person.let_go",
         "drift.retried",

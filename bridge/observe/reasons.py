@@ -126,7 +126,10 @@ _UNAVAILABLE: Mapping[str, str] = {
     "broker_lost": "the connection to the broker broke",
     "broker_silent": "the broker does not answer in time",
     "broker_unreachable": "the broker cannot be reached; see network and firewall",
-    "connect_failed": "the source cannot be reached; see network and firewall",
+    "connect_failed": (
+        "the source cannot be reached; see address and port in the configuration, whether the name is resolved, "
+        "and whether the firewall or a proxy lets this machine out to it"
+    ),
     "dead_letters_refused": "the queue of dead letters is full or gone; the message stays where it was",
     "connection_lost": "the connection to the source broke",
     "file_unreadable": "a file in the folder cannot be read; see its rights",

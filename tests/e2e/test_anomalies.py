@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import json
 import xml.etree.ElementTree as ET
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 
 from tests.support.daemon import Daemon
 from tests.support.exports import COMMON, OWN, SHARED, Export
+from tests.support.sheets import sheet
 from tests.support.world import DAYS, MUNICIPALITY, World
 
 SCHOOL, OTHER = "280555", "101002"
@@ -104,6 +104,14 @@ def test_one_number_at_two_schools_is_told_to_each_and_shown_to_nobody(world: Wo
     for args in ([], ["--json"], ["--csv"]):
         said = world.run("anomalies", *args).ended(0).stdout
         assert here not in said and there not in said, "user ids are shown when they are asked for"
+    looks = [
+        json.loads(text) for (text,) in world.rows("SELECT record FROM audit WHERE record LIKE '%people.shown%'")
+    ]
+    assert [look["what"] for look in looks] == ["anomalies"] * 4, (
+        "each look at ids is in the audit chain, no other"
+    )
+    assert looks[0]["count"] == 2
+    assert not any(user in str(looks) for user in (here, there))
 
 
 def test_what_is_off_is_not_told_to_that_school(world: World) -> None:
@@ -129,8 +137,7 @@ def test_a_group_that_a_spreadsheet_would_take_for_a_formula_is_made_harmless(wo
     world.drop_bytes("export.xml", export.bytes())
     world.sync()
     said = world.run("anomalies", "--csv", "--code", "class_without_pupils").ended(0).stdout
-    assert said.startswith("\ufeff")
-    rows = list(csv.DictReader(io.StringIO(said.removeprefix("\ufeff")), delimiter=";"))
+    rows = sheet(said)
     groups = {row["groups"] for row in rows}
     assert {f"'{evil}", "'+1", "'@x", "'-2", "plain"} <= groups
     assert not [cell for row in rows for cell in row.values() if cell.startswith(("=", "+", "-", "@"))]

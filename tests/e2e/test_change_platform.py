@@ -84,6 +84,9 @@ def test_the_whole_move_and_the_way_back(two: Two) -> None:
     assert (compared["new"], compared["old"]) == (NEW, OLD)
     assert compared["kinds"]["person"] == {"both": len(old_has), "only_new": 0, "only_old": 0}
     assert compared["to_send"]["deleted"] == 0
+    world.run(*COMPARE, "--ids").ended(0)
+    (look,) = world.rows("SELECT record FROM audit WHERE record LIKE '%people.shown%'")
+    assert f'"target":"{NEW}"' in look[0]
     planned = world.run("plan", "--json").ended(0).json
     assert planned["paused"] == {NEW: "shadow"}
     assert two.sent()[1] == 0, "looking sends nothing"
@@ -126,20 +129,69 @@ def _net(world: World, before: int) -> int:
 
 def test_what_is_stored_of_a_platform_that_is_left_for_good_can_be_forgotten(two: Two) -> None:
     two.day(0)
+    said = two.world.run("target", "retire", OLD, "--forget", "--yes").ended(1).stderr
+    assert f"{OLD} is still switched on: `skolebro target retire {OLD} --yes` first" in said
+    two.world.run(*RETIRE_OLD).ended(0)
     two.world.run("target", "retire", OLD, "--forget").ended(1)
-    assert two.world.rows(
-        "SELECT count(*) FROM deliveries WHERE target = ? AND confirmed_body IS NOT NULL", OLD
-    ) != [(0,)]
+    assert two.world.rows(_STORED, OLD) != [(0,)]
     two.world.run("target", "retire", OLD, "--forget", "--yes").ended(0)
     two.world.sync()
-    assert two.world.rows(
-        "SELECT count(*) FROM deliveries WHERE target = ? AND confirmed_body IS NOT NULL", OLD
-    ) == [(0,)]
-    rows = {
-        one["target"]: one["pause_reason"]
-        for one in two.world.run("target", "list", "--json").ended(0).json["targets"]
-    }
+    assert two.world.rows(_STORED, OLD) == [(0,)]
+    rows = {one["target"]: one["pause_reason"] for one in listed(two)}
     assert rows == {OLD: "retired", NEW: "shadow"}
+
+
+def test_what_waits_to_be_deleted_is_not_forgotten_by_mistake(two: Two) -> None:
+    two.day(0)
+    two.world.run(*RETIRE_OLD).ended(0)
+    take_everything_away(two)
+    two.world.sync()
+    two.world.run(*APPROVE).ended(0)
+    two.world.sync()
+    forget = ("target", "retire", OLD, "--forget", "--yes")
+    said = two.world.run(*forget).ended(1).stderr
+    assert f"{kept(two)} deletions are due at {OLD}" in said
+    assert f"`skolebro target activate {OLD} --yes`" in said
+    assert two.world.rows(_STORED, OLD) != [(0,)]
+    two.world.run(*forget, "--leave-accounts").ended(0)
+    assert two.world.rows(_STORED, OLD) == [(0,)]
+
+
+def test_a_new_target_is_in_shadow_before_the_first_sync(two: Two) -> None:
+    rows = {one["target"]: one["pause_reason"] for one in listed(two)}
+    assert rows == {OLD: None, NEW: "shadow"}
+    assert "in shadow: computes, sends nothing" in two.world.run("target", "list").ended(0).stdout
+    said = two.world.run(*ACTIVATE_NEW).ended(2).stderr
+    assert "begins in shadow with the first `skolebro sync`" in said
+
+
+def test_with_a_third_target_what_status_suggests_can_be_run(two: Two) -> None:
+    two.world.municipality["targets"]["third"] = {"connector": "aula"}
+    two.world.write()
+    two.day(0)
+    assert two.world.run("target", "compare", NEW, "--json").ended(0).json["old"] == OLD, "Aula only looks"
+    two.world.municipality["targets"]["fourth"] = two.world.municipality["targets"]["new"]
+    two.world.write()
+    two.world.sync()
+    two.world.run("target", "compare", NEW).ended(2)
+    (note,) = [one for one in two.world.run("status", "--json").ended(0).json["notes"] if one.startswith(NEW)]
+    suggested = re.findall(r"`skolebro (target compare .*?)`", note)
+    assert two.world.run(*suggested[0].split(), "--json").ended(0).json["old"] == OLD
+
+
+def test_a_plan_says_of_a_target_that_only_looks_that_nothing_is_sent(two: Two) -> None:
+    two.world.municipality["targets"]["aula"] = {"connector": "aula"}
+    two.world.write()
+    two.world.drop(DAYS[0] / "280555.xml")
+    told = two.world.run("plan", "--json").ended(0).json
+    assert (set(told["targets"]), told["observed"]) == ({OLD, NEW}, [f"{MUNICIPALITY}/aula"])
+    said = two.world.run("plan").ended(0).stdout
+    assert f"{MUNICIPALITY}/aula: only looks, nothing is sent" in said
+    assert f"{MUNICIPALITY}/aula: " not in said.replace(f"{MUNICIPALITY}/aula: only looks", "")
+
+
+def listed(two: Two) -> list[dict[str, Any]]:
+    return list(two.world.run("target", "list", "--json").ended(0).json["targets"])
 
 
 def take_everything_away(two: Two) -> None:
@@ -188,5 +240,9 @@ def test_a_platform_that_does_not_answer_is_not_switched_on(two: Two) -> None:
     two.day(0)
     two.at_new.stop()
     said = two.world.run(*ACTIVATE_NEW).ended(1).stderr
-    assert "does not take our requests" in said
+    assert "does not take our requests: nothing answers at that address; see address and port" in said
+    assert "firewall" in said
+    checked = two.world.run("check").ended(1).stdout
+    assert f"FAIL target {NEW}: nothing answers at that address" in checked
+    assert "(connect_failed)" in checked
     assert "Nothing was changed" in said

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -15,6 +13,7 @@ import pytest
 from lxml import etree
 
 from bridge.cli.common import who
+from tests.support.sheets import sheet
 from tests.support.world import DAYS, MUNICIPALITY, RUN_RECORD, World, exports
 
 AULA = f"{MUNICIPALITY}/aula"
@@ -100,9 +99,9 @@ def test_nobody_is_named_and_without_ids_nobody_is_told_apart(
 
 
 def test_a_spreadsheet_gets_a_line_a_count_or_a_line_a_finding(world: World) -> None:
-    rows = list(csv.DictReader(io.StringIO(world.run("report", AULA, "--csv").ended(0).stdout)))
+    rows = sheet(world.run("report", AULA, "--csv").ended(0).stdout)
     assert {(r["institution"], r["code"]): int(r["count"]) for r in rows} == _counts(_report(world))
-    listed = list(csv.DictReader(io.StringIO(world.run("report", AULA, "--csv", "--ids").ended(0).stdout)))
+    listed = sheet(world.run("report", AULA, "--format", "csv", "--ids").ended(0).stdout)
     assert [(r["institution"], r["code"], r["id"]) for r in listed] == [
         (one["institution"], one["code"], one["id"]) for one in _report(world, "--ids")["findings"]
     ]

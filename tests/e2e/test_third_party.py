@@ -103,6 +103,31 @@ def test_it_is_configured_by_name_and_kept_up_to_date(
     assert [(one["what"], one["id"]) for one in reading["drift"]] == [("missing", some)]
 
 
+def test_its_preset_is_shown_extended_and_configured_by_its_name(installed: Path, tmp_path: Path) -> None:
+    target = {"connector": "klasselog", "base_url": "http://127.0.0.1:1", "token_file": "token"}
+    world = World(tmp_path / "world", targets={"klasselog": target | {"mapping": "own.yaml"}})
+    world.secret("token", TOKEN)
+    (world.root / "own.yaml").write_text(
+        "extends: klasselog/pupils\nmapping: own\nresources: {Pupil: {fields: {name: null}}}\n"
+    )
+    run = ("-m", "bridge.cli", "mapping")
+    where = {"cwd": world.root, "path": installed}
+    shown = json.loads(_python(*run, "show", "klasselog/pupils", "--json", **where))
+    assert (shown["name"], [one["field"] for one in shown["fields"]]) == ("klasselog/pupils", ["login", "name"])
+    assert [
+        one["field"] for one in json.loads(_python(*run, "show", "own.yaml", "--json", **where))["fields"]
+    ] == ["login"]
+    listed = json.loads(_python(*run, "list", "--json", **where))["mappings"]
+    assert {one["name"]: one["used_by"] for one in listed}.items() >= {
+        "klasselog/pupils": [],
+        "own": [f"{MUNICIPALITY}/klasselog"],
+    }.items()
+    target["mapping"] = "klasselog/pupils"
+    world.municipality["targets"]["klasselog"] = target
+    world.write()
+    _python("-m", "bridge.cli", "check", "--offline", **where)
+
+
 def test_its_own_conformance_suite_passes(installed: Path, tmp_path: Path) -> None:
     suite = tmp_path / "test_conformance.py"
     shutil.copy(PACKAGE / "tests" / "test_conformance.py", suite)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,9 @@ import pytest
 from bridge.adapters.state_folder import has_database
 from bridge.domain.errors import StoreUnavailable
 from bridge.domain.sheets import inert
+from bridge.domain.spans import spelled
 from tests.support.process import run
+from tests.support.sheets import sheet
 from tests.support.world import MUNICIPALITY, World
 
 OWN = """extends: scim/core
@@ -68,13 +69,37 @@ def test_each_recipient_is_told_with_its_system_its_scope_and_whether_anything_i
     assert (aula["institutions"], aula["is_sent"]) == ("101002", False)
 
 
+def test_how_long_is_told_in_words(world: World) -> None:
+    world.municipality["guard"]["deletion_grace"] = "36h"
+    world.municipality["targets"]["platform"]["leavers"] = {"retention": "30d"}
+    world.write()
+    assert told(world)["platform"]["retention"] == (
+        "deleted 1 day and 12 hours after somebody has left the last school; where the platform can put accounts "
+        "to sleep, they sleep for 30 days first"
+    )
+
+
+@pytest.mark.parametrize(
+    ("span", "said"),
+    [
+        (timedelta(days=1), "1 day"),
+        (timedelta(days=14, hours=1, minutes=1, seconds=2), "14 days, 1 hour, 1 minute and 2 seconds"),
+        (timedelta(minutes=90), "1 hour and 30 minutes"),
+        (timedelta(0), "0 seconds"),
+        (timedelta(milliseconds=5), "0 seconds"),
+    ],
+)
+def test_a_span_is_spelled_as_people_say_it(span: timedelta, said: str) -> None:
+    assert spelled(span) == said
+
+
 PLATFORM = f"{MUNICIPALITY}/platform"
 
 
 def stands(world: World) -> tuple[str, bool, str, str, str]:
     """The platform's standing and `is_sent` in JSON, both in CSV, and what the document says of it."""
     one = told(world)["platform"]
-    rows = csv.DictReader(io.StringIO(world.run("disclosures", "--format", "csv").ended(0).stdout))
+    rows = sheet(world.run("disclosures", "--format", "csv").ended(0).stdout)
     ((standing, is_sent),) = {(r["standing"], r["is_sent"]) for r in rows if r["recipient"] == "platform"}
     lines = world.run("disclosures").ended(0).stdout.partition(f"## {PLATFORM}")[2].splitlines()
     (said,) = [line.rpartition("; it")[0] or line for line in lines[:4] if line.startswith("- Recipient")]
@@ -172,7 +197,7 @@ def test_the_document_is_readable_and_no_value_breaks_its_tables(world: World) -
 
 
 def test_a_spreadsheet_runs_nothing_of_it(world: World) -> None:
-    rows = list(csv.DictReader(io.StringIO(world.run("disclosures", "--format", "csv").ended(0).stdout)))
+    rows = sheet(world.run("disclosures", "--format", "csv").ended(0).stdout)
     assert {row["recipient"] for row in rows} == {"platform", "aula"}
     of_type = next(row for row in rows if row["field"] == "userType")
     assert (of_type["people"], of_type["is_personal"]) == ("pupils", "yes")

@@ -164,6 +164,70 @@ def test_what_cannot_be_extended_is_told(files: Files, name: str) -> None:
         files.load()
 
 
+# ---------------------------------------------------------------- a null that removes nothing
+
+
+def _of_school(fields: str) -> str:
+    return f"institutions:\n  101001:\n    resources:\n      User:\n        fields: {fields}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            _of_school("{emial: null}"),
+            "own.yaml:6: institutions.101001.resources.User.fields.emial: null takes away what is there, but "
+            "there is no 'emial' to take away; did you mean 'emails'? there are userName, name, emails, grade",
+        ),
+        (
+            "resources:\n  User:\n    fields:\n      emial: null\n",
+            "own.yaml:5: resources.User.fields.emial: null takes away what is there, but there is no 'emial' to "
+            "take away; did you mean 'emails'?",
+        ),
+        (_of_school("{name: {givenname: null}}"), "own.yaml:6: institutions.101001.resources.User.fields.name."),
+        (
+            _of_school("{emails: [{valeu: null}]}"),
+            "own.yaml:6: institutions.101001.resources.User.fields.emails[].",
+        ),
+        (_of_school("{nmae: {givenName: null}}"), "own.yaml:6: institutions.101001.resources.User.fields.nmae."),
+        ("resources: {Usr: {fields: {emails: null}}}\n", "own.yaml:2: resources.Usr.fields.emails: "),
+        ("resources: {Goup: null}\n", "own.yaml:2: resources.Goup: "),
+        ("resources: {User: {fields: {new: {value: null, type: {const: x}}}}}\n", "own.yaml:2: resources.User."),
+        ("resources: {User: {fields: {grade: {cods: null}}}}\n", "own.yaml:2: resources.User.fields.grade.cods: "),
+        ("institutions: {101001: null}\n", "own.yaml:2: institutions.101001: null takes away"),
+        ("institutions: {101001: {resources: {Usr: null}}}\n", "own.yaml:2: institutions.101001.resources.Usr: "),
+    ],
+)
+def test_a_null_that_removes_nothing_is_a_misspelt_name(files: Files, text: str, told: str) -> None:
+    assert files.refusal(text).startswith(told)
+
+
+def test_a_null_of_a_school_is_looked_at_in_a_file_that_extends_nothing_too(files: Files) -> None:
+    files.write("own.yaml", BASE + _of_school("{emial: null}"))
+    with pytest.raises(MappingError, match=r"own\.yaml:24: .*fields\.emial: .* did you mean 'emails'"):
+        files.load()
+
+
+def test_what_is_taken_away_of_a_school_below_may_go_everywhere_above(files: Files) -> None:
+    files.write("town.yaml", f"extends: base.yaml\n{_of_school('{emails: null}')}")
+    files.write("own.yaml", "extends: town.yaml\nresources: {User: {fields: {emails: null}}}\n")
+    assert "emails" not in (body(files.load()) or {})
+
+
+def test_what_only_a_school_has_can_be_taken_away_from_it_again(files: Files) -> None:
+    files.write("town.yaml", f"extends: base.yaml\n{_of_school('{nick: {from: alias_given_name, purpose: x}}')}")
+    files.write("own.yaml", f"extends: town.yaml\n{_of_school('{nick: null}')}")
+    assert "nick" not in (body(files.load(), alias_given_name="Nick") or {})
+
+
+def test_null_as_a_value_removes_nothing_and_stays(files: Files) -> None:
+    own = files.own(
+        "resources: {User: {when: {kinds: {not: null}},"
+        " fields: {x: {const: null}, y: {from: email, default: null}}}}\n"
+    )
+    assert (body(own) or {})["y"] == "a@b.dk"
+
+
 # ---------------------------------------------------------------- lines
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-
 import pytest
 
 from bridge.cli.report import write_csv
@@ -12,10 +9,11 @@ from bridge.connector import Reported
 from bridge.domain.ids import TargetId
 from bridge.engine.report import Report
 from connectors.aula.target import ObserveTarget
+from tests.support.sheets import sheet
 
 
 @pytest.mark.parametrize("ids", [False, True])
-@pytest.mark.parametrize("text", ["=1+1", "+45", "-1", "@SUM(A1)", "\t=1"])
+@pytest.mark.parametrize("text", ["=1+1", "+45", "-1", "@SUM(A1)", "\t=1", " =1"])
 def test_what_a_spreadsheet_would_run_is_shown_as_text(
     capsys: pytest.CaptureFixture[str], text: str, ids: bool
 ) -> None:
@@ -23,5 +21,6 @@ def test_what_a_spreadsheet_would_run_is_shown_as_text(
     made.counts[text, text] += 1
     made.findings.append(Reported(text, text, text))
     write_csv([(made, ObserveTarget())], ids)
-    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out, newline=""))
-    assert {row["institution"], row["code"], row.get("id", f"'{text}")} == {f"'{text}"}
+    (row,) = sheet(capsys.readouterr().out)
+    shown = "'" + text.replace("\t", "\N{REPLACEMENT CHARACTER}")
+    assert {row["institution"], row["code"], row.get("id", shown)} == {shown}
