@@ -122,8 +122,9 @@ def _publishing(bridge: Bridge) -> list[Stage]:
 
 
 def _ingesting(bridge: Bridge, teller: Teller, bus: Bus) -> list[Stage]:
-    for municipality in bridge.settings.municipalities:
-        bridge.in_pass.add(municipality.code)
+    if not bridge.member:  # else it may be another process that reads
+        for municipality in bridge.settings.municipalities:
+            bridge.in_pass.add(municipality.code)
     found: list[Stage] = []
     notices = make_notices(bridge, teller, _patiently(bridge, teller, "notices"))
     if notices is not None:

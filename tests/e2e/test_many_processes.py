@@ -37,7 +37,16 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 
 
 def drain(rig: Rig, daemon: Daemon) -> None:
-    rig.let_it_drain(daemon)
+    try:
+        rig.let_it_drain(daemon)
+    except AssertionError as error:
+        left = rows_of(
+            rig.database,
+            "SELECT target, kind, state, reason, in_doubt, claimed_by, min(next_attempt_at), count(*)"
+            " FROM deliveries WHERE is_due = 1 GROUP BY 1, 2, 3, 4, 5, 6",
+        )
+        there = rows_of(rig.database, "SELECT * FROM leases")
+        raise AssertionError(f"due: {left}\nleases: {there}") from error
 
 
 @pytest.mark.slow
