@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
+from starlette.types import ASGIApp
+
 from bridge.adapters.bus_kombu import KombuBus
 from bridge.adapters.publish_pika import PikaPublisher
 from bridge.app.bridge import Bridge
@@ -15,6 +17,7 @@ from bridge.app.feeds import make_feed
 from bridge.app.notices import make_notices, unhurried
 from bridge.app.reconcile import reconcilers
 from bridge.app.served import applications
+from bridge.app.vendors import vendor_api
 from bridge.config import MunicipalitySettings, explained, secret_reader
 from bridge.connector import HandsOver
 from bridge.domain.errors import ConfigError
@@ -64,7 +67,7 @@ def bus(bridge: Bridge) -> KombuBus:
 
 def web_server(bridge: Bridge, teller: Teller, lanes: Sequence[Lane]) -> WebServer | None:
     """The status page and what targets serve, None when it is switched off. Raises `ConfigError`."""
-    served = applications(bridge, lanes)
+    served, vendors = applications(bridge, lanes), vendor_api(bridge, teller)
     if bridge.settings.web.listen is None:
         return None
     host, _, port = bridge.settings.web.listen.rpartition(":")
@@ -77,7 +80,9 @@ def web_server(bridge: Bridge, teller: Teller, lanes: Sequence[Lane]) -> WebServ
         parts=bridge.parts,
     )
     pages = create_app(deps)
-    app = with_served(pages, served, bridge.settings.web.public_hosts, teller) if served else pages
+    app: ASGIApp = pages
+    if served or vendors is not None:
+        app = with_served(pages, served, bridge.settings.web.public_hosts, teller, vendors)
     return WebServer(app, host, int(port))
 
 

@@ -14,6 +14,7 @@ from bridge.config.sections import (
     TargetGuardSection,
     TargetSettings,
 )
+from bridge.config.vendors import VendorSection, VendorSettings, require_different, token_digest
 
 __all__ = [
     "FeedSection",
@@ -26,6 +27,8 @@ __all__ = [
     "SourceSettings",
     "TargetGuardSection",
     "TargetSettings",
+    "VendorSection",
+    "VendorSettings",
     "WebhookSection",
     "credential_reader",
     "explained",
@@ -33,5 +36,7 @@ __all__ = [
     "package_presets",
     "read_credential",
     "read_secret",
+    "require_different",
     "secret_reader",
+    "token_digest",
 ]
