@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -39,6 +40,7 @@ from bridge.web.vendor_openapi import (
 )
 from bridge.web.vendor_problems import NO_STORE, SNAPSHOT_LINK, Refused, problem
 
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 _WAITERS = 4  # of one vendor at once
 _LOOK = 0.5  # seconds between two looks for those who wait
 _STATUSES = {404: "nothing", 405: "method"}
@@ -184,8 +186,8 @@ def _number(asked: Mapping[str, str], name: str, least: int, most: int, usual: i
 
 def _cursor(asked: Mapping[str, str]) -> str | None:
     text = asked.get("after")
-    if text is not None and len(text) > LONGEST:
-        raise Refused("cursor")
+    if text is not None and not (len(text) <= LONGEST and _PLAIN.fullmatch(text)):
+        raise Refused("parameter")
     return text
 
 

@@ -90,7 +90,7 @@ _PROBLEM: _Schema = {
     "additionalProperties": False,
 }
 _CURSOR: _Schema = {"type": "string", "pattern": "^[A-Za-z0-9_-]+$", "maxLength": LONGEST}
-_REFUSALS = (400, 401, 403, 410, 429, 500, 503)
+_REFUSALS = (400, 401, 403, 404, 410, 429, 500, 503)
 
 
 def events_operation() -> dict[str, Any]:

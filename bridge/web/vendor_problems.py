@@ -14,7 +14,7 @@ NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 PROBLEMS: Mapping[str, tuple[int, str]] = {
     "parameter": (400, "A parameter is not one that this operation takes"),
-    "cursor": (400, "The cursor is none of this list; take it from the Link or the Skolebro-Cursor of an answer"),
+    "cursor": (404, "There is no such cursor here; take it from the Link or the Skolebro-Cursor of an answer"),
     "token": (401, "A bearer token of a vendor is needed"),
     "foreign": (403, "The cursor is of municipalities that are not yours"),
     "nothing": (404, "There is nothing at this address"),
