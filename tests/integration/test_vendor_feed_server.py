@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -118,14 +120,41 @@ def test_who_asks_too_often_is_told_how_long_to_wait(bench: Bench) -> None:
         assert 'bridge_served_requests_total{code_class="4xx",target="vendors/books"} 1.0' in shown
 
 
-def test_whoever_waits_is_told_what_comes(site: Site, bench: Bench) -> None:
+@contextmanager
+def waiting(site: Site, number: int) -> Iterator[list[requests.Response]]:
+    """So many who wait for news, from when they do; their answers are there when the block is left."""
     cursor = site.get("/v1/events").headers["Skolebro-Cursor"]
     answers: list[requests.Response] = []
-    waiter = Thread(target=lambda: answers.append(site.get(f"/v1/events?wait=20&after={cursor}")))
-    waiter.start()
-    bench.take(group("1A"), pupil("anna"), pupil("bo"), pupil("carl"), pupil("dorte"))
-    waiter.join()
-    assert any(event["data"]["object"].get("user_id") == "dorte" for event in answers[0].json())
+    waiters = [
+        Thread(target=lambda: answers.append(site.get(f"/v1/events?wait=25&after={cursor}")))
+        for _ in range(number)
+    ]
+    for waiter in waiters:
+        waiter.start()
+    until = monotonic() + 20
+    while site.deps.waiting["books"] < number and monotonic() < until:
+        site.get("/v1/openapi.json", None)
+    assert site.deps.waiting["books"] == number
+    yield answers
+    for waiter in waiters:
+        waiter.join()
+    assert site.deps.waiting["books"] == 0
+
+
+def test_whoever_waits_is_told_what_comes(site: Site, bench: Bench) -> None:
+    with waiting(site, 2) as answers:
+        bench.take(group("1A"), pupil("anna"), pupil("bo"), pupil("carl"), pupil("dorte"))
+    for answer in answers:
+        assert any(event["data"]["object"].get("user_id") == "dorte" for event in answer.json())
+
+
+def test_only_a_few_of_one_vendor_wait_at_once(site: Site, bench: Bench) -> None:
+    with waiting(site, 4):
+        cursor = site.get("/v1/events").headers["Skolebro-Cursor"]
+        refused = site.get(f"/v1/events?wait=25&after={cursor}")
+        assert (refused.status_code, refused.json()["type"]) == (429, "urn:skolebro:problem:waiting")
+        assert site.get(f"/v1/events?after={cursor}").status_code == 200
+        site.stopping.set()
 
 
 def test_where_nothing_comes_the_wait_ends_with_nothing(site: Site) -> None:
@@ -135,9 +164,9 @@ def test_where_nothing_comes_the_wait_ends_with_nothing(site: Site) -> None:
 
 
 def test_the_wait_ends_when_the_server_is_to_stop(site: Site) -> None:
-    cursor = site.get("/v1/events").headers["Skolebro-Cursor"]
-    site.stopping.set()
-    assert site.get(f"/v1/events?wait=60&after={cursor}").json() == []
+    with waiting(site, 1) as answers:
+        site.stopping.set()
+    assert [answer.json() for answer in answers] == [[]]
 
 
 def test_the_contract_is_the_one_that_is_kept(site: Site) -> None:

@@ -54,7 +54,8 @@ class Site:
             for token, feed in self.feeds.items()
         ]
         self.teller = Teller(self.metrics, lambda: MORNING)
-        self.api: VendorApi = create_vendor_api(VendorDeps(vendors, self.teller, self.stopping.is_set))
+        self.deps = VendorDeps(vendors, self.teller, self.stopping.is_set)
+        self.api: VendorApi = create_vendor_api(self.deps)
 
     @property
     def mounted(self) -> Router:
