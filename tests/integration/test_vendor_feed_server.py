@@ -181,7 +181,7 @@ def example() -> dict[str, Any]:
     code = "\n".join(line[4:] for line in text.splitlines() if line.startswith("    ") or not line)
     names: dict[str, Any] = {"__name__": "example"}
     exec(compile(code, str(GUIDE), "exec"), names)  # noqa: S102 - it is our own guide
-    assert len([line for line in code.splitlines() if line.strip()]) <= 46
+    assert len([line for line in code.splitlines() if line.strip()]) <= 40
     return names
 
 
