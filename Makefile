@@ -4,9 +4,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 JOBS   ?= 4
+ON_STORES = $(shell grep -lE "support[.](engine|stores)" tests/unit/test_*.py tests/matrix/test_*.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow year lint bench lock clean
+.PHONY: help setup run test test-stores crew test-slow year lint bench lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -26,6 +27,14 @@ run: setup  ## a made-up municipality, a learning platform, an Aula stand-in and
 
 test: setup  ## the everyday test suite
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not slow" --durations=8
+
+# What stands on the store is tested on each of them; `make test` has done so in memory.
+test-stores: setup  ## the engine's tests on SQLite and on PostgreSQL
+	SKOLEBRO_TEST_STORE=sqlite $(BIN)/python -m pytest -n $(JOBS) -m "not slow" $(ON_STORES)
+	SKOLEBRO_TEST_STORE=postgresql $(BIN)/python -m pytest -n $(JOBS) -m "not slow" $(ON_STORES)
+
+crew: setup  ## five minutes in which processes that share a database are killed at random
+	SKOLEBRO_TEST_CREW_SECONDS=300 $(BIN)/python -m pytest -n 0 -s -m slow tests/e2e/test_many_processes.py
 
 test-slow: setup  ## the long harnesses
 	$(BIN)/python -m pytest -n $(JOBS) -m "slow and not year"
