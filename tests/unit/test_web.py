@@ -269,12 +269,8 @@ class TestTheMonitor:
     @pytest.fixture
     def monitor(self) -> Iterator[WebServer]:
         of = deps(live=Health(False, ("loop deliver/101/aula has not come round",)))
-        server = WebServer(
-            create_monitor(of.liveness, of.readiness, of.exposition),
-            "0.0.0.0",  # noqa: S104 - that is what it is for
-            0,
-            "monitor",
-        )
+        app = create_monitor(of.liveness, of.readiness, of.exposition)
+        server = WebServer(app, "127.0.0.1", 0, "monitor")
         server.start()
         yield server
         server.stop()
@@ -292,5 +288,10 @@ class TestTheMonitor:
 
     def test_names_the_option_when_the_port_is_taken(self, monitor: WebServer) -> None:
         port = int(monitor.url.rstrip("/").rpartition(":")[2])
-        with pytest.raises(ConfigError, match=rf"--monitor: port {port} on 0\.0\.0\.0 is taken"):
-            WebServer(create_app(deps()), "0.0.0.0", port, "monitor").start()  # noqa: S104
+        with pytest.raises(ConfigError, match=rf"--monitor: port {port} on 127\.0\.0\.1 is taken"):
+            WebServer(create_app(deps()), "127.0.0.1", port, "monitor").start()
+
+    def test_may_be_seen_from_elsewhere(self) -> None:
+        of = deps()
+        app = create_monitor(of.liveness, of.readiness, of.exposition)
+        assert WebServer(app, "0.0.0.0", 8601, "monitor").url == "http://0.0.0.0:8601/"  # noqa: S104
