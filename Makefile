@@ -11,7 +11,7 @@ ON_STORES = $(shell grep -lE "support[.](engine|stores)" tests/unit/test_*.py te
 .PHONY: help setup run test test-stores crew test-slow year lint deploy-check deploy-manifests bench lock clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 18
 
 # The lock file is whole, so nothing is left to a resolver: pip's would look past it for `pydantic[email]`.
 $(STAMP): requirements/dev.txt pyproject.toml

@@ -7,6 +7,10 @@ from pathlib import Path
 import pytest
 import requests
 
+from bridge.app import open_bridge
+from bridge.app.supervision import supervised
+from bridge.config import load_settings
+from bridge.registry import Registry
 from tests.support.daemon import Daemon
 from tests.support.postgres import database
 from tests.support.process import run
@@ -40,6 +44,22 @@ def test_the_daemon_says_when_it_is_ready_that_it_lives_and_that_it_stops(config
         assert [manager.hears() for _ in range(3)] == ["WATCHDOG=1"] * 3
         assert daemon.stop() == 0
         assert manager.hears_until(lambda word: word == "STOPPING=1")[-1] == "STOPPING=1"
+
+
+def test_while_a_loop_hangs_there_is_no_sign_of_life(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bridge = open_bridge(load_settings(config, Registry()))
+    with Manager(tmp_path / "notify") as manager:
+        monkeypatch.setenv("NOTIFY_SOCKET", manager.address)
+        link, now = supervised(bridge), bridge.clock.monotonic()
+        bridge.pulse |= {"watch": now, "intake/0751": now - 121}
+        link.beat()
+        assert manager.hears_nothing()
+        bridge.pulse["intake/0751"] = now
+        link.beat()
+        assert manager.hears() == "WATCHDOG=1"
+    bridge.store.close()
 
 
 def test_a_daemon_that_cannot_begin_is_never_ready(config: Path, tmp_path: Path) -> None:
