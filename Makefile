@@ -3,14 +3,15 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+TOOLS  := build/deploy-tools
 JOBS   ?= 4
 ON_STORES = $(shell grep -lE "support[.](engine|stores)" tests/unit/test_*.py tests/matrix/test_*.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-stores crew test-slow year lint bench lock clean
+.PHONY: help setup run test test-stores crew test-slow year lint deploy-check deploy-manifests bench lock clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 18
 
 # The lock file is whole, so nothing is left to a resolver: pip's would look past it for `pydantic[email]`.
 $(STAMP): requirements/dev.txt pyproject.toml
@@ -49,11 +50,22 @@ lint: setup  ## style, types and the floors of the architecture
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+$(TOOLS)/.installed: requirements/deploy.txt
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/deploy.txt
+	@touch $@
+
+deploy-check: $(TOOLS)/.installed  ## deploy/ against helm, hadolint, docker compose, systemd-analyze and promtool
+	$(TOOLS)/bin/python deploy/check.py
+
+deploy-manifests: $(TOOLS)/.installed  ## write deploy/kubernetes/ anew from the chart
+	$(TOOLS)/bin/python deploy/check.py --write
+
 bench: setup  ## speed, as ratios against the bare work in the same run
 	$(BIN)/python -m benchmarks
 
 lock: setup  ## write the lock files anew from requirements/*.in (needs uv on the PATH)
-	for name in runtime dev; do uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	for name in build runtime dev deploy; do uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header requirements/$$name.in -o requirements/$$name.txt; done
 
 clean:  ## remove what the targets above made

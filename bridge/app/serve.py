@@ -15,6 +15,7 @@ from bridge.app.feeds import make_feed
 from bridge.app.notices import make_notices, unhurried
 from bridge.app.reconcile import reconcilers
 from bridge.app.served import applications
+from bridge.app.supervision import alive, ready
 from bridge.config import MunicipalitySettings, explained, secret_reader
 from bridge.connector import HandsOver
 from bridge.domain.errors import ConfigError
@@ -35,7 +36,6 @@ from bridge.engine.tell import Teller
 from bridge.observe import LogEvent, log
 from bridge.ports import Bus
 from bridge.web.app import WebDeps, create_app
-from bridge.web.health import liveness, readiness
 from bridge.web.served import with_served
 from bridge.web.server import WebServer
 
@@ -49,7 +49,6 @@ _LISTEN = timedelta(seconds=1)
 _DAY = timedelta(days=1)
 _LOOKERS = ("notices", "anomalies")
 _BREATH = 0.1  # seconds between two slices, in which other processes find their turn at the database
-_STEP_LIMIT = timedelta(seconds=120)
 _WINDOW = 1_000
 
 
@@ -71,8 +70,8 @@ def web_server(bridge: Bridge, teller: Teller, lanes: Sequence[Lane]) -> WebServ
     deps = WebDeps(
         status=bridge.status,
         exposition=bridge.metrics.exposition,
-        liveness=lambda: liveness(dict(bridge.pulse), bridge.clock.monotonic(), _STEP_LIMIT),
-        readiness=lambda: readiness(bridge.store, bridge.live_targets),
+        liveness=lambda: alive(bridge),
+        readiness=lambda: ready(bridge),
         hold=bridge.hold,
         parts=bridge.parts,
     )

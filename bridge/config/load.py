@@ -76,7 +76,7 @@ class _Loader:
         municipalities = tuple(self._municipality(code, value) for code, value in top.municipalities.items())
         return Settings(
             path=self._path,
-            state_folder=self._state_folder(top.state_folder),
+            state_folder=self._state_folder(top.state_folder, is_shared=top.database is not None),
             database=self._section(DatabaseSection, top.database, ("database",)) if top.database else None,
             web=self._section(WebSection, top.web or {}, ("web",)),
             log=self._section(LogSection, top.log or {}, ("log",)),
@@ -191,8 +191,11 @@ class _Loader:
             raise self._error((*at, "mapping"), str(error)) from error
         return mapping
 
-    def _state_folder(self, folder: Path) -> Path:
+    def _state_folder(self, folder: Path, *, is_shared: bool) -> Path:
+        """Where the database is elsewhere there is only a key in it, which a platform may hand over to be read."""
         path = self._folder / folder
+        if is_shared and path.is_dir():
+            return path
         if not path.is_dir() and not path.parent.is_dir():
             raise self._error(("state_folder",), f"{path.parent} is no folder; create it or name another one")
         nearest = path if path.exists() else path.parent

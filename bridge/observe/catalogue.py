@@ -63,11 +63,14 @@ class LogEvent(StrEnum):
     LOOP_FAILED = "loop.failed", "error", "A loop's step failed (first time); it goes on trying."
     LEASE_LOST = "lease.lost", "error", "Another process has taken over from this one; it ends."
     LEASE_UNSURE = "lease.unsure", "warning", "The database does not take our sign of life; we stop if that lasts."
+    LOOP_HUNG = "loop.hung", "error", "A loop does not come round; the service manager gets no sign of life."
     LOOP_LEFT = "loop.left", "warning", "A loop did not end in time; what it was at is done again after a start."
     LOOP_RECOVERED = "loop.recovered", "info", "A loop that had failed works again."
 
     WEB_STARTED = "web.started", "info", "The status page answers."
     WEB_STOPPED = "web.stopped", "info", "The status page is gone."
+    MONITOR_STARTED = "monitor.started", "info", "Health and metrics of this process answer."
+    MONITOR_STOPPED = "monitor.stopped", "info", "Health and metrics of this process are gone."
     THIRD_PARTY = "thirdparty.log", "warning", "A library's own warning: its template, never its values."
 
 
