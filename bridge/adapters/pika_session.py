@@ -19,7 +19,7 @@ _PERSISTENT = 2
 
 
 class Broken(Exception):
-    """The window ended early. `reason`: closed, nack, timeout, unreachable or unroutable; `code`: AMQP's own."""
+    """The window ended early. `reason`: closed, nack, timeout or unreachable; `code`: AMQP's own."""
 
     def __init__(self, reason: str, code: int = 0) -> None:
         super().__init__(reason)
@@ -48,9 +48,13 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """How many of the first messages are confirmed, and what ended the window early, if anything did."""
+    """How many of the first messages are settled, and what ended the window early, if anything did.
 
-    confirmed: int
+    `unrouted` are the places of those that no queue took; the other settled ones are confirmed.
+    """
+
+    settled: int
+    unrouted: frozenset[int]
     trouble: Broken | None
     must_reconnect: bool
 
@@ -83,7 +87,9 @@ class Session:
         done.fill()
         self._turn(timeout)
         self._window, self._sent = None, done.last_tag
-        return Settled(done.confirmed(), done.trouble or self._trouble, self._trouble is not None)
+        return Settled(
+            done.settled(), frozenset(done.unrouted), done.trouble or self._trouble, self._trouble is not None
+        )
 
     def close(self) -> None:
         """End the connection, waiting a moment for the broker's goodbye."""
@@ -154,13 +160,14 @@ class _Window:
         last_tag: int,
     ) -> None:
         self.returned: set[str | None] = set()
+        self.unrouted: set[int] = set()
         self.trouble: Broken | None = None
         self._channel, self._exchange = channel, exchange
         self._messages, self._size, self._mandatory = messages, size, mandatory
         self._sent = 0
         self.last_tag = last_tag
         self._open: dict[int, int] = {}  # delivery tag → index, in order
-        self._is_confirmed = [False] * len(messages)
+        self._is_settled = [False] * len(messages)
 
     @property
     def is_settled(self) -> bool:
@@ -183,14 +190,14 @@ class _Window:
             message = self._messages[index]
             if not is_ack:
                 self.trouble = self.trouble or Broken("nack")
-            elif message.id in self.returned:  # the broker returns before it acknowledges
-                self.trouble = self.trouble or Broken(f"unroutable: no queue is bound for {message.routing_key}")
             else:
-                self._is_confirmed[index] = True
+                self._is_settled[index] = True
+                if message.id in self.returned:  # the broker returns before it acknowledges
+                    self.unrouted.add(index)
 
-    def confirmed(self) -> int:
-        """How many of the first messages are confirmed without a gap."""
-        return next((i for i, ok in enumerate(self._is_confirmed) if not ok), len(self._is_confirmed))
+    def settled(self) -> int:
+        """How many of the first messages are settled without a gap."""
+        return next((i for i, ok in enumerate(self._is_settled) if not ok), len(self._is_settled))
 
     def _up_to(self, tag: int) -> Iterator[int]:
         for one in self._open:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
 from bridge.adapters.bus_kombu import KombuBus
-from bridge.adapters.publish_pika import PikaPublisher
 from bridge.app.bridge import Bridge
 from bridge.app.crew import DELIVER, INGEST, PUBLISH, ROLES, WEB
+from bridge.app.events import publisher, queues
 from bridge.app.feeds import make_feed
 from bridge.app.notices import make_notices, unhurried
 from bridge.app.reconcile import reconcilers
 from bridge.app.served import applications
 from bridge.config import MunicipalitySettings, explained, secret_reader
 from bridge.connector import HandsOver
-from bridge.domain.errors import ConfigError
+from bridge.domain.errors import ConfigError, ContractBroken, TargetUnauthorised, TargetUnavailable
 from bridge.engine.asking import GoOn
 from bridge.engine.deliver import deliver
 from bridge.engine.facts import describe_step
@@ -29,7 +30,7 @@ from bridge.engine.lane import Lane
 from bridge.engine.loop import Stage
 from bridge.engine.members import Crew
 from bridge.engine.notices import tell_holds
-from bridge.engine.publish import publish_step
+from bridge.engine.publishing import Publishing
 from bridge.engine.subscribe import forget_institutions, subscribe_step
 from bridge.engine.tell import Teller
 from bridge.observe import LogEvent, log
@@ -47,6 +48,7 @@ _ASK = timedelta(minutes=1)
 _TELL = timedelta(minutes=1)
 _LISTEN = timedelta(seconds=1)
 _DAY = timedelta(days=1)
+_PUBLISH = "publish"
 _LOOKERS = ("notices", "anomalies")
 _BREATH = 0.1  # seconds between two slices, in which other processes find their turn at the database
 _STEP_LIMIT = timedelta(seconds=120)
@@ -111,14 +113,17 @@ def _looking(bridge: Bridge, teller: Teller, _bus: Bus) -> list[Stage]:
 def _publishing(bridge: Bridge) -> list[Stage]:
     if bridge.settings.broker is None:
         return []
-    return [
-        Stage(
-            f"publish/{one.code}",
-            partial(publish_step, bridge.store, publisher(bridge), one.code, _WINDOW, bridge.metrics),
-            timedelta(seconds=5),
-        )
-        for one in bridge.settings.municipalities
-    ]
+    made = queues(bridge)
+    with suppress(TargetUnavailable), explained(bridge.settings.path, "broker"):
+        try:
+            made.verify()
+        except (ContractBroken, TargetUnauthorised) as error:
+            raise ConfigError(str(error)) from error
+    codes = [one.code for one in bridge.settings.municipalities]
+    publishing = Publishing(
+        bridge.store, publisher(bridge), made, codes, _WINDOW, bridge.clock.monotonic, bridge.metrics
+    )
+    return [Stage(_PUBLISH, publishing.step, timedelta(seconds=5))]
 
 
 def _ingesting(bridge: Bridge, teller: Teller, bus: Bus) -> list[Stage]:
@@ -131,7 +136,7 @@ def _ingesting(bridge: Bridge, teller: Teller, bus: Bus) -> list[Stage]:
         found.append(Stage("notices", partial(tell_holds, unhurried(bridge, notices)), _TELL, is_steady=True))
     for municipality in bridge.settings.municipalities:
         intake, code = bridge.intake(municipality), municipality.code
-        wakes = (*(f"deliver/{target.id}" for target in municipality.targets), f"publish/{code}", *_LOOKERS)
+        wakes = (*(f"deliver/{target.id}" for target in municipality.targets), _PUBLISH, *_LOOKERS)
         settle, step = partial(bridge.settle, intake, teller), _intake_step(bridge, municipality, intake, teller)
         look = min(_LOOK, municipality.schedule.interval)
         found.append(Stage(f"decide/{code}", settle, timedelta(seconds=2), wakes))
@@ -236,12 +241,3 @@ def _compact(bridge: Bridge, code: str, go_on: GoOn) -> int:
     if found.floor > found.before:
         log.emit(LogEvent.HISTORY_COMPACTED, municipality=code, sequence=found.floor, count=found.removed)
     return found.removed
-
-
-def publisher(bridge: Bridge) -> PikaPublisher:
-    """What gives events to the broker; connects at first use. Raises `ConfigError` where none is configured."""
-    broker = bridge.settings.broker
-    if broker is None:
-        raise ConfigError(f"{bridge.settings.path}: broker: there is none, so there is nowhere to publish to")
-    with explained(bridge.settings.path, "broker", broker):
-        return PikaPublisher(secret_reader(broker)(broker.url_file), broker.exchange)
