@@ -42,7 +42,7 @@ def unpublished(rows: Iterable[MunicipalityStatus], now: datetime) -> Iterator[s
         if state is None or state.trouble is None or state.since is None:
             continue
         code, _, rest = state.trouble.partition(": ")
-        told = f"{_events(state.waiting)} of municipality {row.municipality} not published yet"
+        told = f"{_events(state.waiting, row.municipality)} not published yet"
         if code == MISMADE:
             yield f"{told}: {rest}."
         elif now - state.since > _PATIENCE and code == UNROUTABLE and not state.has_begun:
@@ -61,12 +61,12 @@ def taken_by_nobody(rows: Iterable[MunicipalityStatus]) -> Iterator[str]:
         if row.publish is not None and row.publish.passed:
             state = row.publish
             yield (
-                f"{_events(state.passed)} of municipality {row.municipality} taken by no queue "
+                f"{_events(state.passed, row.municipality)} taken by no queue "
                 f"({', '.join(state.keys)}; numbers {state.first} to {state.last}): nobody asked for them. Who "
                 "does gets them by a queue under broker.queues, or by "
                 f"`skolebro replay --from {state.first} --publish`."
             )
 
 
-def _events(number: int) -> str:
-    return "1 event was" if number == 1 else f"{number} events were"
+def _events(number: int, code: str) -> str:
+    return f"1 event of municipality {code} was" if number == 1 else f"{number} events of municipality {code} were"

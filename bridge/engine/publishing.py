@@ -9,7 +9,7 @@ import msgspec
 
 from bridge.domain.errors import TargetError
 from bridge.engine.publish import cursor_name, identifying, publish_step
-from bridge.engine.publish_standing import as_trouble, note_trouble
+from bridge.engine.publish_standing import as_trouble, note_trouble, read_standing
 from bridge.observe import LogEvent, Metrics, log
 from bridge.ports import EventPublisher, EventQueues, Reader, Store, UnitOfWork
 
@@ -71,7 +71,14 @@ class Publishing:
             unfilled = _unfilled(reader, code)
         if unfilled:
             return sum(self._fill(code, queue, place) for queue, place in unfilled.items())
-        return publish_step(self.store, self.publisher, code, self.limit, self.metrics)
+        done = publish_step(self.store, self.publisher, code, self.limit, self.metrics)
+        if not done and self._is_stuck(code):  # perhaps for want of a queue that somebody has deleted
+            self._looked = None
+        return done
+
+    def _is_stuck(self, code: str) -> bool:
+        with self.store.read() as reader:
+            return bool(read_standing(reader, code).trouble)
 
     def _fill(self, code: str, queue: str, place: int) -> int:
         """Give a queue the next part of what was published before it was there; at the end forget it."""

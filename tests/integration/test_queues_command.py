@@ -1,4 +1,4 @@
-"""On a real RabbitMQ: the command says what of the configured queues is there, and does not start over another's."""
+"""On a real RabbitMQ: the command says which queues are there, and does not start where one is otherwise."""
 
 from __future__ import annotations
 

@@ -11,6 +11,8 @@ import pytest
 
 from bridge.adapters.queues_pika import PikaQueues
 from bridge.domain.errors import ContractBroken, TargetUnauthorised, TargetUnavailable
+from bridge.testing.tcp_proxy import TcpProxy
+from tests.support.engine import Bench, pupil
 from tests.support.events import (
     GROUP,
     TOWN,
@@ -24,7 +26,7 @@ from tests.support.events import (
 )
 from tests.support.rabbitmq import HOST, require_rabbitmq, url
 
-DAY = timedelta(days=1)
+DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
 
 
 @pytest.fixture
@@ -193,6 +195,28 @@ class TestABrokerThatIsAway:
             with pytest.raises(TargetUnavailable):
                 away.publishing(store).step()
         assert standing(store).trouble == "unreachable"
+
+    def test_for_an_hour_loses_nothing_and_keeps_neither_intake_nor_delivery(self, corner: EventCorner) -> None:
+        bench, hour = Bench(), timedelta(hours=1)
+        with socket.socket() as nobody, TcpProxy(HOST, corner.port) as wire:
+            nobody.bind((HOST, 0))
+            publishing = corner.publishing(bench.store, through=wire.port)
+            bench.take(pupil("u0"))
+            drained(publishing)
+            wire.server = nobody.getsockname()
+            wire.cut()
+            began = bench.clock.now()
+            while bench.clock.now() - began < hour:
+                bench.clock.forward(minutes=1)
+                bench.take(*(pupil(f"u{n}") for n in range(int((bench.clock.now() - began) / MINUTE) + 1)))
+                assert bench.drain(), "delivery goes on"
+                with pytest.raises(TargetUnavailable):
+                    publishing.step()
+            wire.server = (HOST, corner.port)
+            drained(publishing)
+        with bench.store.read() as reader:
+            log = [one.id for one in reader.events(TOWN, 0, 10_000)]
+        assert len(log) > 60 and corner.ids() == log
 
     def test_or_that_refuses_us_is_told_apart(self, corner: EventCorner) -> None:
         with pytest.raises(TargetUnauthorised):

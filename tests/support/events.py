@@ -96,10 +96,9 @@ class EventCorner:
 
     def publishing(self, store: Store, queues: PikaQueues | None = None, **options: Any) -> Publishing:
         """What `skolebro run` publishes with; it looks at its queues at every step unless told otherwise."""
-        clock = _Steps()
-        publisher = PikaPublisher(
-            url(self.port), self.name, window=50, timeout=options.pop("timeout", timedelta(seconds=20))
-        )
+        clock, where = _Steps(), url(options.pop("through", self.port))
+        timeout = options.pop("timeout", timedelta(seconds=20))
+        publisher = PikaPublisher(where, self.name, window=50, timeout=timeout)
         known = {"municipalities": [TOWN], "limit": LIMIT, "monotonic": clock.monotonic} | options
         made = Publishing(store, publisher, queues or self.queues(), **known)
         self._open.callback(made.close)
