@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,7 +70,7 @@ class Session:
         self._window: _Window | None = None
         self._sent = 0  # delivery tags count from the channel's first message
         self._channel: Any = None
-        self._connection: Any = SelectConnection(
+        self._connection: Any = _Gathering(
             parameters,
             on_open_callback=lambda connection: connection.channel(on_open_callback=self._on_channel),
             on_open_error_callback=lambda _, error: self._fail("unreachable", error),
@@ -84,7 +84,8 @@ class Session:
     def publish(self, messages: Sequence[Message], window: int, mandatory: bool, timeout: float) -> Settled:
         """Send in order, at most `window` unconfirmed at a time, until all are settled or something breaks."""
         done = self._window = _Window(self._channel, self._exchange, messages, window, mandatory, self._sent)
-        done.fill()
+        with self._connection.gathering():
+            done.fill()
         self._turn(timeout)
         self._window, self._sent = None, done.last_tag
         return Settled(
@@ -142,9 +143,32 @@ class Session:
         if self._window is None:
             return
         self._window.settle(frame.method.delivery_tag, frame.method.multiple, isinstance(frame.method, Basic.Ack))
-        self._window.fill()
+        with self._connection.gathering():
+            self._window.fill()
         if self._window.is_settled:
             self._stop()
+
+
+class _Gathering(SelectConnection):  # type: ignore[misc]  # pika ships no types
+    """Hands over at once what is sent in a `gathering`, where pika would make three calls for each message."""
+
+    _gathered: list[bytes] | None = None
+
+    @contextmanager
+    def gathering(self) -> Iterator[None]:
+        self._gathered = []
+        try:
+            yield
+        finally:
+            data, self._gathered = b"".join(self._gathered), None
+            if data and self.is_open:
+                self._adapter_emit_data(data)
+
+    def _adapter_emit_data(self, data: bytes) -> None:
+        if self._gathered is None:
+            super()._adapter_emit_data(data)
+        else:
+            self._gathered.append(data)
 
 
 class _Window:
@@ -166,7 +190,7 @@ class _Window:
         self._messages, self._size, self._mandatory = messages, size, mandatory
         self._sent = 0
         self.last_tag = last_tag
-        self._open: dict[int, int] = {}  # delivery tag → index, in order
+        self._open: dict[int, tuple[int, str]] = {}  # delivery tag → place and id, in order
         self._is_settled = [False] * len(messages)
 
     @property
@@ -181,19 +205,18 @@ class _Window:
                 self._exchange, message.routing_key, message.body, message.properties, self._mandatory
             )
             self.last_tag += 1
-            self._open[self.last_tag] = self._sent
+            self._open[self.last_tag] = self._sent, message.id
             self._sent += 1
 
     def settle(self, tag: int, is_multiple: bool, is_ack: bool) -> None:
         for one in list(self._up_to(tag)) if is_multiple else [tag]:
-            index = self._open.pop(one)
-            message = self._messages[index]
+            place, identity = self._open.pop(one)
             if not is_ack:
                 self.trouble = self.trouble or Broken("nack")
             else:
-                self._is_settled[index] = True
-                if message.id in self.returned:  # the broker returns before it acknowledges
-                    self.unrouted.add(index)
+                self._is_settled[place] = True
+                if identity in self.returned:  # the broker returns before it acknowledges
+                    self.unrouted.add(place)
 
     def settled(self) -> int:
         """How many of the first messages are settled without a gap."""

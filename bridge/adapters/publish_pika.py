@@ -20,6 +20,7 @@ from pika.exceptions import (
 from bridge.adapters.pika_session import Broken, Message, Session
 from bridge.domain.errors import ConfigError, ContractBroken, TargetError, TargetUnauthorised, TargetUnavailable
 from bridge.domain.events import Event, attributes, routing_key
+from bridge.domain.lazily import Lazily
 from bridge.ports import Sent
 
 CONTENT_TYPE = "application/cloudevents+json"
@@ -62,7 +63,7 @@ class PikaPublisher:
         Raises `TargetUnavailable` when not even the first is (its reason is closed, nack, timeout or
         unreachable), `TargetUnauthorised`, or `ContractBroken` when the exchange exists with other properties.
         """
-        messages = [_message(event) for event in events]
+        messages = Lazily(events, _message)  # made while the broker is at work on those before
         is_reused = self._session is not None
         try:
             return self._attempt(messages)

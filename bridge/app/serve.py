@@ -52,7 +52,7 @@ _PUBLISH = "publish"
 _LOOKERS = ("notices", "anomalies")
 _BREATH = 0.1  # seconds between two slices, in which other processes find their turn at the database
 _STEP_LIMIT = timedelta(seconds=120)
-_WINDOW = 1_000
+_A_STEP = 5_000  # events; only at the end of a step nothing is on its way to the broker
 
 
 def bus(bridge: Bridge) -> KombuBus:
@@ -121,7 +121,7 @@ def _publishing(bridge: Bridge) -> list[Stage]:
             raise ConfigError(str(error)) from error
     codes = [one.code for one in bridge.settings.municipalities]
     publishing = Publishing(
-        bridge.store, publisher(bridge), made, codes, _WINDOW, bridge.clock.monotonic, bridge.metrics
+        bridge.store, publisher(bridge), made, codes, _A_STEP, bridge.clock.monotonic, bridge.metrics
     )
     return [Stage(_PUBLISH, publishing.step, timedelta(seconds=5))]
 

@@ -11,6 +11,7 @@ import msgspec
 from bridge.domain.entities import Kind
 from bridge.domain.errors import TargetError, TargetUnavailable
 from bridge.domain.events import Event, routing_key
+from bridge.domain.lazily import Lazily
 from bridge.engine.audit import AuditBook
 from bridge.engine.codec import identity_fields
 from bridge.engine.publish_standing import UNROUTABLE, note_trouble, read_standing, write_standing
@@ -168,7 +169,7 @@ def _cut_short(done: Republished, error: TargetError) -> str:
 
 def _published(publisher: EventPublisher, events: Sequence[Event], metrics: Metrics | None) -> Sent:
     try:
-        sent = publisher.publish([identifying(event) for event in events])
+        sent = publisher.publish(Lazily(events, identifying))
     except TargetUnavailable as error:
         if metrics is not None:
             metrics.published(error.reason)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from bridge.domain.errors import TargetError
+from bridge.domain.lazily import Lazily
 from bridge.engine.publish import cursor_name, identifying, publish_step
 from bridge.engine.publish_standing import as_trouble, note_trouble, read_standing
 from bridge.observe import LogEvent, Metrics, log
@@ -88,7 +89,7 @@ class Publishing:
         if queue not in self.queues.names or not events:
             self._put_place(code, queue, None)
             return 1  # the loop comes round at once and goes on with the log
-        sent = self._filler(queue).publish([identifying(event) for event in events])
+        sent = self._filler(queue).publish(Lazily(events, identifying))
         self._put_place(code, queue, events[sent.settled - 1].sequence)
         return sent.settled
 
