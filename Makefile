@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 JOBS   ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow year lint bench lock clean
+.PHONY: help setup run test test-slow year lint bench reference lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -42,6 +42,9 @@ lint: setup  ## style, types and the floors of the architecture
 
 bench: setup  ## speed, as ratios against the bare work in the same run
 	$(BIN)/python -m benchmarks
+
+reference: setup  ## write docs/reference anew from the code
+	$(BIN)/python -m bridge.engine.asyncapi > docs/reference/asyncapi.json
 
 lock: setup  ## write the lock files anew from requirements/*.in (needs uv on the PATH)
 	for name in runtime dev; do uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

@@ -46,9 +46,11 @@ class Worker(Thread):
     def working(cls, step: Callable[[], object]) -> Iterator[None]:
         worker = cls(step)
         worker.start()
-        yield
-        worker.over.set()
-        worker.join(_PATIENCE)
+        try:
+            yield
+        finally:
+            worker.over.set()
+            worker.join(_PATIENCE)
         assert not worker.is_alive()
 
 
@@ -121,6 +123,7 @@ def test_the_consumer_gets_every_event_in_order_and_repeats_under_the_same_id(tm
                 node.start()
             until(lambda: place(store) == last(store), "the log's end")
             until(lambda: len(set(vendor.got)) == last(store), "the vendor's last event")
+            vendor.looks_away.set()
     assert list(dict.fromkeys(vendor.got)) == ids(1, last(store))
 
 
