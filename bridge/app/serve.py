@@ -92,7 +92,7 @@ def stages(
     """
     made = {
         INGEST: _ingesting,
-        PUBLISH: lambda bridge, *_: _publishing(bridge),
+        PUBLISH: lambda bridge, teller, _: _publishing(bridge, teller),
         DELIVER: lambda bridge, teller, _: [
             *_readings(bridge, teller),
             *(_delivery(one, teller) for one in lanes),
@@ -110,7 +110,7 @@ def _looking(bridge: Bridge, teller: Teller, _bus: Bus) -> list[Stage]:
     return [Stage("anomalies", find, _ASK, is_steady=True)]
 
 
-def _publishing(bridge: Bridge) -> list[Stage]:
+def _publishing(bridge: Bridge, teller: Teller) -> list[Stage]:
     if bridge.settings.broker is None:
         return []
     made = queues(bridge)
@@ -121,7 +121,14 @@ def _publishing(bridge: Bridge) -> list[Stage]:
             raise ConfigError(str(error)) from error
     codes = [one.code for one in bridge.settings.municipalities]
     publishing = Publishing(
-        bridge.store, publisher(bridge), made, codes, _A_STEP, bridge.clock.monotonic, bridge.metrics
+        store=bridge.store,
+        publisher=publisher(bridge),
+        queues=made,
+        municipalities=codes,
+        limit=_A_STEP,
+        monotonic=bridge.clock.monotonic,
+        metrics=bridge.metrics,
+        go_on=_patiently(bridge, teller, _PUBLISH),
     )
     return [Stage(_PUBLISH, publishing.step, timedelta(seconds=5))]
 

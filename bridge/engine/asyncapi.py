@@ -21,9 +21,9 @@ _DIALECT = "http://json-schema.org/draft-07/schema#"
 _CONTENT_TYPE = "application/cloudevents+json"
 _PROMISE = (
     "Every change that was recorded, in the order of its municipality's log (`sequence`), at least once: a repeat "
-    "has the same id. Take an event when its `entityversion` is higher than the one that you hold for its `subject`, "
-    "else drop it. Fields may be added at any time, so ignore what you do not know; what is here keeps its meaning "
-    "within a version. Events hold identifiers and the names of changed fields, never a value."
+    "has the same id. Take an event when its `entityversion` is higher than the one that you hold for its "
+    "`subject`, else drop it. Fields may be added at any time, so ignore what you do not know; what is here keeps "
+    "its meaning within a version. Events hold identifiers and the names of changed fields, never a value."
 )
 _TOLD = {
     Operation.CREATED: "is there now, or again",

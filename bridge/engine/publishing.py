@@ -9,6 +9,7 @@ import msgspec
 
 from bridge.domain.errors import TargetError
 from bridge.domain.lazily import Lazily
+from bridge.engine.asking import GoOn, always
 from bridge.engine.publish import cursor_name, identifying, publish_step
 from bridge.engine.publish_standing import as_trouble, note_trouble, read_standing
 from bridge.observe import LogEvent, Metrics, log
@@ -32,6 +33,7 @@ class Publishing:
     limit: int
     monotonic: Callable[[], float]
     metrics: Metrics | None = None
+    go_on: GoOn = always
     _looked: float | None = None
     _fillers: dict[str, EventPublisher] = field(default_factory=dict)
 
@@ -39,7 +41,7 @@ class Publishing:
         """Publish a window of each log, or fill so much; return how many events went. Raises `TargetError`."""
         try:
             self._keep_queues()
-            return sum(self._one(code) for code in self.municipalities)
+            return sum(self._one(code) for code in self.municipalities if self.go_on())
         except TargetError as error:
             self._looked = None  # who was away may have come back without its queues
             for code in self.municipalities:
