@@ -31,6 +31,7 @@ from bridge.config.sections import (
     LogSection,
     MunicipalitySection,
     MunicipalitySettings,
+    QueueSection,
     ReconcileSection,
     RetrySection,
     ScheduleSettings,
@@ -82,11 +83,21 @@ class _Loader:
             log=self._section(LogSection, top.log or {}, ("log",)),
             retry=self._section(RetrySection, top.retry or {}, ("retry",)),
             breaker=self._section(BreakerSection, top.breaker or {}, ("breaker",)),
-            broker=self._section(BrokerSection, top.broker, ("broker",)) if top.broker else None,
+            broker=self._broker(top.broker) if top.broker else None,
             history=self._section(HistorySection, top.history or {}, ("history",)),
             municipalities=municipalities,
             notices=self._notices(top.notices, municipalities),
         )
+
+    def _broker(self, raw: Any) -> BrokerSection:
+        queues = raw.get("queues") if isinstance(raw, dict) else None
+        if isinstance(queues, dict):  # each by itself, so that a mistake is told by its own line
+            raw = {**raw, "queues": {name: self._queue(str(name), value) for name, value in queues.items()}}
+        return self._section(BrokerSection, raw, ("broker",))
+
+    def _queue(self, name: str, raw: Any) -> QueueSection:
+        section = {"keys": raw} if isinstance(raw, list) else raw
+        return self._section(QueueSection, section, ("broker", "queues", name))
 
     def _notices(self, raw: Any, here: tuple[MunicipalitySettings, ...]) -> NoticeSettings | None:
         section = self._section(NoticesSection, raw, ("notices",)) if raw else None

@@ -55,6 +55,12 @@ class LogEvent(StrEnum):
     NOTICE_RECOVERED = "notice.recovered", "info", "A way of telling people that had failed works again."
     NOTICE_REFUSED = "notice.refused", "warning", "The mail server refused some recipients; the others were told."
 
+    QUEUE_MADE = (
+        "queue.made",
+        "warning",
+        "Configured queues were not there: they are made and filled from the log.",
+    )
+
     BUS_LOST = "bus.lost", "warning", "The broker for nudges is away; loops look for themselves meanwhile."
     BUS_RECOVERED = "bus.recovered", "info", "The broker for nudges is back."
 
