@@ -52,6 +52,11 @@ class SqlShelf(SqlPart):
         newer = select(_C.id).where(_C.target == target, _C.collection == collection, _C.number > after)
         return sorted(row.id for row in self._tx.rows(newer))  # not by the database, whose collation may be any
 
+    def shelved_after(self, target: TargetId, collection: str, after: int, limit: int) -> list[Shelved]:
+        here = (_C.target == target, _C.collection == collection, _C.number > after)
+        page = select(schema.shelf).where(*here).order_by(_C.number).limit(limit)
+        return [_shelved(row) for row in self._tx.rows(page)]
+
     def shelf_version(self, target: TargetId) -> int:
         return self._shelf(target)[0]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from bridge.app.bridge import open_if_any
-from bridge.config import MunicipalitySettings, Settings, TargetSettings
+from bridge.config import MunicipalitySettings, Settings, TargetSettings, VendorSettings
 from bridge.domain.entities import Address, Kind, Person, Phone, Role
 from bridge.domain.ids import TargetId
 from bridge.domain.privacy import visible
@@ -21,6 +21,8 @@ from bridge.mapping import Choice, Resource, Rule, TargetMapping
 from bridge.ports import ACTIVE, SHADOW, TargetState
 
 ALL, OBSERVED = "all", "observed"
+FETCHES = "vendor feed"
+"""In the place of a connector: who fetches events from the bridge's own web server."""
 _AS_IT_IS, _ALIAS, _LEFT_OUT = "as it is", "the alias instead", "left out"
 _PEOPLE = {
     Role.STUDENT: "pupils",
@@ -65,14 +67,37 @@ class Recipient:
 
 
 def disclosures(settings: Settings) -> list[Recipient]:
-    """Return every target that is configured with every field that it may get.
+    """Return every target and vendor that is configured with every field that it may get.
 
     How it stands is told by the state; where there is none yet, by how it will begin. Raises `StoreUnavailable`.
     """
     found = _standings(settings)
     return [
-        _recipient(home, target, found[target.id]) for home in settings.municipalities for target in home.targets
+        *(_recipient(home, one, found[one.id]) for home in settings.municipalities for one in home.targets),
+        *(_vendor(home, one) for home in settings.municipalities for one in settings.vendors if _has(one, home)),
     ]
+
+
+def _has(vendor: VendorSettings, home: MunicipalitySettings) -> bool:
+    return home.code in vendor.municipalities
+
+
+def _vendor(home: MunicipalitySettings, vendor: VendorSettings) -> Recipient:
+    """A vendor that fetches for itself: from when it is configured it may see what its mapping names."""
+    scope = vendor.scope_in(home.institutions)
+    return Recipient(
+        municipality=home.code,
+        target=vendor.name,
+        connector=FETCHES,
+        system="",
+        mapping=vendor.mapping.name,
+        purpose=vendor.mapping.purpose,
+        institutions=_listed(scope),
+        is_sent=True,
+        standing=ACTIVE,
+        retention="told at once what is gone; how long the vendor keeps it is agreed with the vendor",
+        fields=tuple(_fields(vendor.mapping, scope)),
+    )
 
 
 def _standings(settings: Settings) -> dict[TargetId, str]:

@@ -8,6 +8,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
+from starlette.types import ASGIApp
+
 from bridge.adapters.bus_kombu import KombuBus
 from bridge.app.bridge import Bridge
 from bridge.app.crew import DELIVER, INGEST, PUBLISH, ROLES, WEB
@@ -17,6 +19,7 @@ from bridge.app.notices import make_notices, unhurried
 from bridge.app.reconcile import reconcilers
 from bridge.app.served import applications
 from bridge.app.supervision import alive, ready
+from bridge.app.vendors import vendor_api
 from bridge.config import MunicipalitySettings, explained, secret_reader
 from bridge.connector import HandsOver
 from bridge.domain.errors import ConfigError, ContractBroken, TargetUnauthorised, TargetUnavailable
@@ -65,7 +68,7 @@ def bus(bridge: Bridge) -> KombuBus:
 
 def web_server(bridge: Bridge, teller: Teller, lanes: Sequence[Lane]) -> WebServer | None:
     """The status page and what targets serve, None when it is switched off. Raises `ConfigError`."""
-    served = applications(bridge, lanes)
+    served, vendors = applications(bridge, lanes), vendor_api(bridge, teller)
     if bridge.settings.web.listen is None:
         return None
     host, _, port = bridge.settings.web.listen.rpartition(":")
@@ -78,7 +81,9 @@ def web_server(bridge: Bridge, teller: Teller, lanes: Sequence[Lane]) -> WebServ
         parts=bridge.parts,
     )
     pages = create_app(deps)
-    app = with_served(pages, served, bridge.settings.web.public_hosts, teller) if served else pages
+    app: ASGIApp = pages
+    if served or vendors is not None:
+        app = with_served(pages, served, bridge.settings.web.public_hosts, teller, vendors)
     return WebServer(app, host, int(port))
 
 

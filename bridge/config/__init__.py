@@ -16,6 +16,7 @@ from bridge.config.sections import (
     TargetGuardSection,
     TargetSettings,
 )
+from bridge.config.vendors import VendorSection, VendorSettings, require_different, token_digest
 
 __all__ = [
     "BrokerSection",
@@ -30,6 +31,8 @@ __all__ = [
     "SourceSettings",
     "TargetGuardSection",
     "TargetSettings",
+    "VendorSection",
+    "VendorSettings",
     "WebhookSection",
     "credential_reader",
     "explained",
@@ -37,5 +40,7 @@ __all__ = [
     "package_presets",
     "read_credential",
     "read_secret",
+    "require_different",
     "secret_reader",
+    "token_digest",
 ]

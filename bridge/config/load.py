@@ -43,6 +43,7 @@ from bridge.config.sections import (
     Top,
     WebSection,
 )
+from bridge.config.vendors import VendorSection, VendorSettings, vendor_problem
 from bridge.connector import Connector
 from bridge.domain.errors import ConfigError, MappingError
 from bridge.domain.ids import TargetId
@@ -87,6 +88,21 @@ class _Loader:
             history=self._section(HistorySection, top.history or {}, ("history",)),
             municipalities=municipalities,
             notices=self._notices(top.notices, municipalities),
+            vendors=tuple(self._vendor(name, raw, municipalities) for name, raw in (top.vendors or {}).items()),
+        )
+
+    def _vendor(self, name: str, raw: Any, here: tuple[MunicipalitySettings, ...]) -> VendorSettings:
+        at = ("vendors", name)
+        section = self._section(VendorSection, raw, at)
+        problem = vendor_problem(name, section, {one.code: one.institutions for one in here})
+        if problem is not None:
+            raise self._error((*at, *filter(None, problem[:1])), problem[1])
+        return VendorSettings(
+            name=name,
+            municipalities=tuple(sorted(section.municipalities)),
+            institutions=section.institutions,
+            mapping=self._mapping(section.mapping, at),
+            section=section,
         )
 
     def _broker(self, raw: Any) -> BrokerSection:

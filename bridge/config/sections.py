@@ -11,7 +11,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from bridge.config.fields import Institutions
 from bridge.config.notices import NoticeSettings
+from bridge.config.vendors import VendorSettings
 from bridge.connector import Connector, ConnectorConfig, Duration
 from bridge.domain.anomalies import AnomalyCode
 from bridge.domain.errors import ConfigError
@@ -19,14 +21,6 @@ from bridge.domain.ids import TargetId
 from bridge.mapping import TargetMapping
 
 _HOST_NAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?")
-
-
-def _institutions(value: Any) -> frozenset[str] | None:
-    if value == "all":
-        return None
-    if isinstance(value, list) and value and all(isinstance(v, (str, int)) for v in value):
-        return frozenset(str(v) for v in value)
-    raise ValueError('expected "all" or a list of institution numbers such as ["101001", "101002"]')
 
 
 def _loopback(listen: str | None) -> str | None:
@@ -58,9 +52,6 @@ def _positive(span: timedelta | None) -> timedelta | None:
     if span is not None and span <= timedelta(0):
         raise ValueError("should be greater than 0 seconds")
     return span
-
-
-Institutions = Annotated[frozenset[str] | None, BeforeValidator(_institutions)]
 
 
 class _Section(BaseModel):
@@ -284,6 +275,7 @@ class Top(_Section):
     broker: Any = None
     history: Any = None
     notices: Any = None
+    vendors: dict[str, Any] | None = None
 
 
 class MunicipalitySection(_Section):
@@ -384,6 +376,7 @@ class Settings:
     history: HistorySection
     municipalities: tuple[MunicipalitySettings, ...]
     notices: NoticeSettings | None = None
+    vendors: tuple[VendorSettings, ...] = ()
 
     def named(self, wanted: str | None) -> list[TargetId]:
         """The target of this id, or all where none is wanted. Raises `ConfigError` for one that there is not."""

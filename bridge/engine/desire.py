@@ -13,12 +13,12 @@ from bridge.engine.codec import decode_entity, encode_body, hash_bytes
 from bridge.engine.referrers import referrers
 from bridge.engine.scan import living_rows
 from bridge.engine.views import Scope, views
-from bridge.mapping import Resource, TargetMapping, narrow, references
+from bridge.mapping import Ref, Resource, TargetMapping, narrow, references
 from bridge.ports import GRACE, URGENT, Delivery, Desired, Reader, Subject, UnitOfWork
 
 _PAGE = 500
 _REFERRED = (Kind.MUNICIPALITY, Kind.INSTITUTION, Kind.PERSON, Kind.GROUP)
-_REFERRERS_LAST = (
+REFERRERS_LAST = (
     Kind.MUNICIPALITY,
     Kind.INSTITUTION,
     Kind.PERSON,
@@ -79,12 +79,16 @@ def system_of(digest: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A body with its references still open, the resource that it is, and the institution it speaks for."""
+    """A body with its references still open, the resource that it is, and the institution it speaks for.
+
+    `institutions` are all that say anything of a person.
+    """
 
     resource: Resource
     body: dict[str, Any]
     institution: str
     is_masked: bool = False  # something of the person behind it is protected
+    institutions: tuple[str, ...] = ()
 
     @property
     def hash(self) -> bytes:
@@ -125,22 +129,36 @@ SET_RIGHT = Occasion()
 """Nothing happened at the source: mapping, scope or what a reference leads to is another."""
 
 
-def render(reader: Reader, rendering: Rendering, kind: Kind, keys: Collection[Key]) -> dict[Key, Rendered]:
-    """Render those of these entities that go to the target, without references to what does not go there."""
+def render(
+    reader: Reader,
+    rendering: Rendering,
+    kind: Kind,
+    keys: Collection[Key],
+    there: Callable[[Collection[Ref]], Collection[str]] | None = None,
+) -> dict[Key, Rendered]:
+    """Render those of these entities that go to the target, without references to what does not go there.
+
+    `there` tells the ids of those references that go there; without it that is what the target should have.
+    """
     begun = _begun(reader, rendering, kind, keys) if rendering.early else keys
     found = views(reader, rendering.scope, kind, begun)
     rendered: dict[Key, Rendered] = {}
     for key, view in found.items():
         made = rendering.mapping.render(kind, view)
         if made is not None:
-            is_masked = bool(view.get("is_masked"))
-            rendered[key] = Rendered(*made, institution=_institution(view), is_masked=is_masked)
-    wanted = {CanonicalId(ref.id) for one in rendered.values() for ref in references(one.body)}
+            is_masked, speaking = bool(view.get("is_masked")), tuple(view.get("institutions", ()))
+            rendered[key] = Rendered(*made, _institution(view), is_masked, speaking)
+    wanted = {ref for one in rendered.values() for ref in references(one.body)}
     if not wanted:
         return rendered
-    there = {i for i, digest in reader.desired_hashes(rendering.target, wanted).items() if digest is not None}
-    narrowed = {key: replace(one, body=narrow(one.body, there)) for key, one in rendered.items()}
+    known = there(wanted) if there else _desired(reader, rendering, wanted)
+    narrowed = {key: replace(one, body=narrow(one.body, known)) for key, one in rendered.items()}
     return {key: one for key, one in narrowed.items() if one.resource.is_whole(one.body)}
+
+
+def _desired(reader: Reader, rendering: Rendering, wanted: Collection[Ref]) -> set[str]:
+    ids = {CanonicalId(ref.id) for ref in wanted}
+    return {i for i, digest in reader.desired_hashes(rendering.target, ids).items() if digest is not None}
 
 
 def _begun(reader: Reader, rendering: Rendering, kind: Kind, keys: Collection[Key]) -> Collection[Key]:
@@ -176,7 +194,7 @@ def desire(
     stepped: set[CanonicalId] = set()
     pending = {kind: set(keys) for kind, keys in subjects.items()}
     home, kinds = rendering.scope.municipality, rendering.mapping.kinds()
-    for kind in (kind for kind in _REFERRERS_LAST if kind in kinds):
+    for kind in (kind for kind in REFERRERS_LAST if kind in kinds):
         keys = pending.get(kind, set())
         is_referred = kind in _REFERRED or (kind is Kind.AFFILIATION and Kind.TEACHING in kinds)
         before = _presence(uow, rendering, kind, keys if is_referred else ())

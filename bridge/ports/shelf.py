@@ -27,6 +27,10 @@ class ShelfStore(Protocol):
         """The ids of all whose number is higher than `after`, sorted."""
         ...
 
+    def shelved_after(self, target: TargetId, collection: str, after: int, limit: int) -> list[Shelved]:
+        """A page of those whose number is higher than `after`, the gone ones too, by number."""
+        ...
+
     def shelf_version(self, target: TargetId) -> int:
         """The number of the last change, of what was taken off since too; 0 before the first."""
         ...

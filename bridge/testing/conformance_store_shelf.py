@@ -91,6 +91,19 @@ class ShelfConformance:
         assert {one.changed_at for one in shelf.all("users", after=2)} == {_WHOLE + _MILLISECOND}
         assert [one.number for one in shelf.all("groups")] == [5]
 
+    def test_a_page_is_by_number_and_has_the_gone_ones_too(self, store: Store, shelf: Shelf) -> None:
+        shelf.put([_entry("b"), _entry("a"), _entry("g", "groups"), _entry("c")])
+        shelf.put([_entry("b", n=2), _entry("a", is_gone=True)])
+        with store.read() as reader:
+            page = reader.shelved_after(TARGET, "users", 4, 1)
+            rest = reader.shelved_after(TARGET, "users", page[-1].number, 9)
+            assert [(one.id, one.number, one.is_gone) for one in (*page, *rest)] == [
+                ("b", 5, False),
+                ("a", 6, True),
+            ]
+            assert [one.id for one in reader.shelved_after(TARGET, "users", 0, 9)] == ["c", "b", "a"]
+            assert reader.shelved_after(OTHER_TARGET, "users", 0, 9) == []
+
     def test_the_last_of_several_for_one_id_is_kept(self, shelf: Shelf) -> None:
         assert shelf.put([_entry("a", n=1), _entry("a", n=2), _entry("a", n=2)]) == 2
         found = shelf.get("users", "a")

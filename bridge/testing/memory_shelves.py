@@ -49,6 +49,12 @@ class MemoryShelves(MemoryPart):
             place[2] for place, row in places if place[:2] == (target, collection) and row.number > after
         )
 
+    def shelved_after(self, target: TargetId, collection: str, after: int, limit: int) -> list[Shelved]:
+        places = self._tables.shelf.items()
+        newer = [row for place, row in places if place[:2] == (target, collection) and row.number > after]
+        newer.sort(key=lambda row: row.number)
+        return [replace(row, document=deepcopy(row.document)) for row in newer[:limit]]
+
     def shelf_version(self, target: TargetId) -> int:
         return self._tables.shelves.get(target, (0, None))[0]
 

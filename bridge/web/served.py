@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bridge.domain.ids import TargetId
 from bridge.web.app import LOOPBACK_NAMES
 
-_TOP = "/targets"
+_TOP, VENDORS = "/targets", "/v1"
 _FAILED = 500
 
 
@@ -38,16 +38,23 @@ def with_served(
     served: Mapping[TargetId, Callable[..., Any]],
     public_hosts: Sequence[str],
     witness: ServeWitness,
+    vendors: ASGIApp | None = None,
 ) -> ASGIApp:
-    """Return the pages, and beside them what targets serve, each at its `path_of`.
+    """Return the pages, and beside them what targets serve, each at its `path_of`, and what `vendors` fetch.
 
     Only what is served answers to `public_hosts`, by which a reverse proxy is reached; the pages keep to the names
     that they were made with.
     """
     mounts = [Mount(f"/{target}", app=_watched(app, target, witness)) for target, app in served.items()]
     hosts = [*LOOPBACK_NAMES, *public_hosts]
-    door = TrustedHostMiddleware(Router(mounts, redirect_slashes=False), allowed_hosts=hosts, www_redirect=False)
-    return Router([Mount(_TOP, app=door), Mount("", app=pages)], redirect_slashes=False)
+
+    def door(app: ASGIApp) -> ASGIApp:
+        return TrustedHostMiddleware(app, allowed_hosts=hosts, www_redirect=False)
+
+    routes = [Mount(_TOP, app=door(Router(mounts, redirect_slashes=False)))]
+    if vendors is not None:
+        routes.append(Mount(VENDORS, app=door(vendors)))
+    return Router([*routes, Mount("", app=pages)], redirect_slashes=False)
 
 
 def _watched(app: ASGIApp, target: TargetId, witness: ServeWitness) -> ASGIApp:
