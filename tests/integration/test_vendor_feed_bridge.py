@@ -1,0 +1,94 @@
+"""A configured bridge: from the export in a folder to the vendor at its web server, and nobody protected in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from shutil import copyfile
+
+import pytest
+import requests
+import yaml
+
+from bridge.app.bridge import Bridge, open_bridge
+from bridge.app.serve import web_server
+from bridge.config import load_settings
+from bridge.registry import Registry
+from bridge.web.server import WebServer
+from tests.support.world import DAYS
+
+TOKEN = "0123456789abcdef" * 2
+HOME = "0751"
+
+
+@pytest.fixture
+def bridge(tmp_path: Path) -> Iterator[Bridge]:
+    (tmp_path / "in").mkdir()
+    token = tmp_path / "token"
+    token.touch(mode=0o600)
+    token.write_text(TOKEN)
+    source = {"connector": "stil-folder", "folder": "in"}
+    vendor = {"municipalities": [HOME], "mapping": "webhook/events", "token_file": "token"}
+    told = {
+        "state_folder": "state",
+        "web": {"listen": "127.0.0.1:0"},
+        "municipalities": {HOME: {"name": "Prøveby", "institutions": "all", "source": source}},
+        "vendors": {"books": vendor | {"requests_per_minute": 10_000}},
+    }
+    path = tmp_path / "skolebro.yaml"
+    path.write_text(yaml.safe_dump(told), encoding="utf-8")
+    bridge = open_bridge(load_settings(path, Registry()))
+    yield bridge
+    bridge.store.close()
+
+
+@pytest.fixture
+def server(bridge: Bridge) -> Iterator[WebServer]:
+    server = web_server(bridge, bridge.teller, [])
+    assert server is not None
+    server.start()
+    yield server
+    bridge.stopping.set()
+    server.stop()
+
+
+def day(bridge: Bridge, folder: Path) -> None:
+    for file in folder.iterdir():
+        copyfile(file, bridge.settings.path.parent / "in" / file.name)
+    bridge.take_in(bridge.settings.municipalities[0], bridge.teller)
+
+
+def test_a_vendor_follows_from_one_day_to_the_next(bridge: Bridge, server: WebServer) -> None:
+    http = requests.Session()
+    http.headers["Authorization"] = f"Bearer {TOKEN}"
+    held: dict[str, object] = {}
+    day(bridge, DAYS[0])
+    after, cursor, pages = None, "", 0
+    while True:
+        answer = http.get(f"{server.url}v1/snapshot", params={"after": after, "limit": "1000"}, timeout=60)
+        assert answer.status_code == 200, answer.text
+        held |= {one["subject"]: one["object"] for one in answer.json()["entities"]}
+        cursor, after, pages = answer.json()["cursor"], answer.headers.get("Skolebro-Cursor"), pages + 1
+        if after is None:
+            break
+    assert pages > 2
+    day(bridge, DAYS[1])
+    while events := (answer := http.get(f"{server.url}v1/events?limit=1000&after={cursor}", timeout=60)).json():
+        cursor = answer.headers["Skolebro-Cursor"]
+        for event in events:
+            held[event["subject"]] = event["data"]["object"]
+            if event["type"].endswith(".deleted.v1"):
+                del held[event["subject"]]
+    with bridge.store.read() as reader:
+        kept = reader.shelved_after(f"{HOME}/vendors/books", "journal", 0, 1_000_000)  # type: ignore[arg-type]
+        fetched = [row for row in reader.audit_rows(0, 1_000_000) if "disclosure.fetched" in row.record]
+    assert {one.id for one in kept if not one.is_gone} == set(held)
+    assert len(fetched) >= pages
+
+
+def test_the_answers_are_counted_under_the_vendors_name(bridge: Bridge, server: WebServer) -> None:
+    assert requests.get(f"{server.url}v1/snapshot", timeout=30).status_code == 401
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    assert requests.get(f"{server.url}v1/snapshot", headers=headers, timeout=30).json()["entities"] == []
+    shown = bridge.metrics.exposition().decode()
+    assert 'bridge_served_requests_total{code_class="2xx",target="vendors/books"} 1.0' in shown
