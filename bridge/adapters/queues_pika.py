@@ -64,6 +64,8 @@ class EventQueue:
             "x-dead-letter-exchange": self.dead_letters,
             "x-dead-letter-strategy": "at-least-once",  # or a dead letter could be lost on its way
             "x-overflow": "reject-publish",  # which that asks for; without a limit of length nothing is rejected
+            # Else who connects after a crash gets newer events before what it had not acknowledged until then.
+            "x-single-active-consumer": True,
         }
 
 

@@ -41,6 +41,14 @@ def declare(channel: Any, name: str, **arguments: Any) -> None:
     channel.queue_declare(name, durable=True, arguments=told)
 
 
+def reading(connection: Any, queue: str) -> Iterator[str | None]:
+    """The ids of what comes, never acknowledged; None when nothing came for a while."""
+    channel = connection.channel()
+    channel.basic_qos(prefetch_count=10)
+    for _, properties, _ in channel.consume(queue, inactivity_timeout=0.5):
+        yield properties.message_id if properties else None
+
+
 class TestWhatIsMade:
     def test_is_a_quorum_queue_with_a_delivery_limit_and_dead_letters_behind_it(self, corner: EventCorner) -> None:
         corner.queues(corner.wanted("101.#", limit=7)).declare()
@@ -50,6 +58,7 @@ class TestWhatIsMade:
             "x_dead_letter_exchange": f"{corner.queue}.dead",
             "x_dead_letter_strategy": "at-least-once",
             "x_overflow": "reject-publish",
+            "x_single_active_consumer": True,
         }
         with corner.connected() as connection:  # errors if they were others
             declare(connection.channel(), corner.queue, **limits)
@@ -78,19 +87,28 @@ class TestWhatIsMade:
         assert corner.queues().verify() == {corner.queue}
         assert not corner.is_there(corner.queue)
 
+    def test_is_read_by_one_consumer_at_a_time_so_that_what_comes_back_comes_first(
+        self, corner: EventCorner
+    ) -> None:
+        drained(corner.publishing(logged(5)))
+        with TcpProxy(HOST, corner.port) as wire, corner.connected() as second:
+            taken = reading(corner.connected(wire.port), corner.queue)
+            assert [next(taken) for _ in range(2)] == ids(1, 2)
+            waiting = reading(second, corner.queue)
+            assert next(waiting) is None, "the first is still there"
+            wire.cut()
+            got = [one for one in (next(waiting) for _ in range(20)) if one]
+        assert got == ids(1, 5)
+
     def test_lets_what_always_comes_back_go_to_the_dead_letters(self, corner: EventCorner) -> None:
         drained(corner.publishing(logged(1), corner.queues(corner.wanted(limit=2))))
         with corner.connected() as connection:
             channel = connection.channel()
-            dead = None
-            for _ in range(20_000):
-                method, _, _ = channel.basic_get(corner.queue)
-                if method is not None:
-                    channel.basic_reject(method.delivery_tag, requeue=True)
-                dead, properties, _ = channel.basic_get(f"{corner.queue}.dead", auto_ack=True)
-                if dead is not None:
+            for method, _, _ in channel.consume(corner.queue, inactivity_timeout=2):
+                if method is None:  # it comes back no more
                     break
-        assert dead is not None and properties.message_id == ids(1, 1)[0]
+                channel.basic_reject(method.delivery_tag, requeue=True)
+        assert corner.ids(f"{corner.queue}.dead") == ids(1, 1)
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ TOWN = "101"
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 PERSON, GROUP = "skolebro.person.created.v1", "skolebro.group.created.v1"
 LIMIT = 100
+_NEVER = 60.0
 
 
 def event(number: int, type_: str = PERSON, town: str = TOWN) -> Event:
@@ -80,8 +81,8 @@ class EventCorner:
             for name in self._exchanges:
                 connection.channel().exchange_delete(name)
 
-    def connected(self) -> Any:
-        return pika.BlockingConnection(pika.ConnectionParameters(HOST, self.port, heartbeat=0))
+    def connected(self, port: int | None = None) -> Any:
+        return pika.BlockingConnection(pika.ConnectionParameters(HOST, port or self.port, heartbeat=0))
 
     def wanted(self, *keys: str, name: str = "", limit: int = 20, keep: timedelta | None = None) -> EventQueue:
         """A queue as a configuration would name it."""
@@ -105,12 +106,19 @@ class EventCorner:
         return made
 
     def drain(self, queue: str = "") -> list[tuple[Any, Any, bytes]]:
-        """Take everything that is in a quorum queue."""
+        """Take everything that is in a quorum queue; one with a single active consumer can only be consumed."""
         got = []
         with self.connected() as connection:
             channel = connection.channel()
-            while (message := channel.basic_get(queue or self.queue, auto_ack=True))[0] is not None:
-                got.append(message)
+            channel.basic_qos(prefetch_count=100)
+            waiting = channel.queue_declare(queue or self.queue, passive=True).method.message_count
+            if waiting:
+                for message in channel.consume(queue or self.queue, inactivity_timeout=_NEVER):
+                    got.append(message)
+                    channel.basic_ack(message[0].delivery_tag)
+                    if len(got) == waiting:
+                        break
+                channel.cancel()
         return got
 
     def ids(self, queue: str = "") -> list[str]:
