@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 import requests
 
+from benchmarks.rabbitmq import publishing
 from bridge.adapters.clock import SystemClock
 from bridge.adapters.http import HttpEdge
 from bridge.adapters.store_sql import SqlStore, open_sqlite
@@ -181,3 +182,4 @@ if __name__ == "__main__":
     recording(with_targets=False)
     recording(with_targets=True)
     delivering()
+    publishing(compare)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from time import monotonic
 
 from bridge import __version__
-from bridge.app import Bridge, serve
+from bridge.app import Bridge, serve, supervision
 from bridge.app.crew import ROLES, WEB, at_work
 from bridge.config import explained
 from bridge.domain.errors import ConfigError, StaleLease
@@ -33,9 +33,10 @@ class _Heart(Teller):
         self._bridge.pulse[loop] = self._bridge.clock.monotonic()
 
 
-def run_daemon(bridge: Bridge, roles: Collection[str] = ROLES) -> None:
-    """Run until SIGTERM or SIGINT. Raises `AlreadyRunning`, and `ConfigError` before anything has begun.
+def run_daemon(bridge: Bridge, roles: Collection[str] = ROLES, monitor: str | None = None) -> None:
+    """Run until SIGTERM or SIGINT; `monitor` is where health and metrics of this process answer, if anywhere.
 
+    Raises `AlreadyRunning`, and `ConfigError` before anything has begun.
     Raises `StaleLease` when another process has taken over from this one.
     """
     if bridge.settings.database is None and set(roles) != ROLES:
@@ -43,6 +44,7 @@ def run_daemon(bridge: Bridge, roles: Collection[str] = ROLES) -> None:
             f"{bridge.settings.path}: roles need a database that several processes share; give database.url_file, "
             "or run without --role"
         )
+    manager = supervision.supervised(bridge)
     stopping = until_signal(bridge.stopping)
     bus = serve.bus(bridge)
     heart = _Heart(bridge)
@@ -58,17 +60,20 @@ def run_daemon(bridge: Bridge, roles: Collection[str] = ROLES) -> None:
             Loop(stage, bus, bridge.clock, heart) for stage in _stages(bridge, heart, bus, lanes, roles, crew)
         ]
         web = serve.web_server(bridge, heart, lanes) if WEB in roles else None
-        if web is not None:
+        servers = [one for one in (web, supervision.monitor(bridge, monitor)) if one is not None]
+        for server in servers:
             with explained(bridge.settings.path):
-                web.start()
+                server.start()
         for loop in loops:
             loop.start()
         log.emit(LogEvent.APP_STARTED, version=__version__, count=len(loops))
+        manager.ready()
         stopping.wait()
+        manager.stopping()
         log.emit(LogEvent.APP_STOPPING)
         _stop(loops)
-        if web is not None:
-            web.stop()
+        for server in servers:
+            server.stop()
     bus.close()
     bridge.store.close()
     log.emit(LogEvent.APP_STOPPED)

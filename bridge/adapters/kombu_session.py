@@ -18,14 +18,13 @@ from amqp import exceptions as amqp
 from amqp.basic_message import Message
 from kombu.connection import Connection
 
+from bridge.adapters.amqp_mismatch import mismatch
 from bridge.domain.errors import SourceUnavailable
 
 DEATHS = 5
 _BROKERS_LIMIT = 2 * DEATHS  # for what kills us before we can look at its count
 _PATIENCE_ON_THE_WIRE = 30_000  # milliseconds for a packet's acknowledgement; the library would give one second
-_MISMATCH = re.compile(r"arg '([\w-]+)' for queue '(.*?)' in vhost .*?: received (.*?) but current is (.*)")
 _STREAM = re.compile(r"current is (the value )?'stream'")
-_VALUE = re.compile(r"the value (.*) of type '\w+'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,12 +242,8 @@ def _why_not(error: Exception, place: str, is_tls: bool) -> str:
 
 
 def _mismatch(error: amqp.AMQPError, names: Topology) -> str:
-    found = _MISMATCH.search(str(error.reply_text))
-    if found is None:
-        what = f"{names.queue} or {names.dead_letters} exists already as something else"
-    else:
-        wanted, current = (_VALUE.sub(r"\1", value).replace("none", "not set") for value in found.group(3, 4))
-        what = f"the queue {found[2]} exists already, its {found[1]} is {current} and should be {wanted}"
+    otherwise = f"{names.queue} or {names.dead_letters} exists already as something else"
+    what = mismatch(str(error.reply_text)) or otherwise
     return (
         f"queue_mismatch: {what}; it is left as it is, for it may be somebody else's. Name another queue, or"
         " delete that one once it is empty"

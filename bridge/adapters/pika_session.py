@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ _PERSISTENT = 2
 
 
 class Broken(Exception):
-    """The window ended early. `reason`: closed, nack, timeout, unreachable or unroutable; `code`: AMQP's own."""
+    """The window ended early. `reason`: closed, nack, timeout or unreachable; `code`: AMQP's own."""
 
     def __init__(self, reason: str, code: int = 0) -> None:
         super().__init__(reason)
@@ -48,9 +48,13 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """How many of the first messages are confirmed, and what ended the window early, if anything did."""
+    """How many of the first messages are settled, and what ended the window early, if anything did.
 
-    confirmed: int
+    `unrouted` are the places of those that no queue took; the other settled ones are confirmed.
+    """
+
+    settled: int
+    unrouted: frozenset[int]
     trouble: Broken | None
     must_reconnect: bool
 
@@ -66,7 +70,7 @@ class Session:
         self._window: _Window | None = None
         self._sent = 0  # delivery tags count from the channel's first message
         self._channel: Any = None
-        self._connection: Any = SelectConnection(
+        self._connection: Any = _Gathering(
             parameters,
             on_open_callback=lambda connection: connection.channel(on_open_callback=self._on_channel),
             on_open_error_callback=lambda _, error: self._fail("unreachable", error),
@@ -80,10 +84,13 @@ class Session:
     def publish(self, messages: Sequence[Message], window: int, mandatory: bool, timeout: float) -> Settled:
         """Send in order, at most `window` unconfirmed at a time, until all are settled or something breaks."""
         done = self._window = _Window(self._channel, self._exchange, messages, window, mandatory, self._sent)
-        done.fill()
+        with self._connection.gathering():
+            done.fill()
         self._turn(timeout)
         self._window, self._sent = None, done.last_tag
-        return Settled(done.confirmed(), done.trouble or self._trouble, self._trouble is not None)
+        return Settled(
+            done.settled(), frozenset(done.unrouted), done.trouble or self._trouble, self._trouble is not None
+        )
 
     def close(self) -> None:
         """End the connection, waiting a moment for the broker's goodbye."""
@@ -136,9 +143,32 @@ class Session:
         if self._window is None:
             return
         self._window.settle(frame.method.delivery_tag, frame.method.multiple, isinstance(frame.method, Basic.Ack))
-        self._window.fill()
+        with self._connection.gathering():
+            self._window.fill()
         if self._window.is_settled:
             self._stop()
+
+
+class _Gathering(SelectConnection):  # type: ignore[misc]  # pika ships no types
+    """Hands over at once what is sent in a `gathering`, where pika would make three calls for each message."""
+
+    _gathered: list[bytes] | None = None
+
+    @contextmanager
+    def gathering(self) -> Iterator[None]:
+        self._gathered = []
+        try:
+            yield
+        finally:
+            data, self._gathered = b"".join(self._gathered), None
+            if data and self.is_open:
+                self._adapter_emit_data(data)
+
+    def _adapter_emit_data(self, data: bytes) -> None:
+        if self._gathered is None:
+            super()._adapter_emit_data(data)
+        else:
+            self._gathered.append(data)
 
 
 class _Window:
@@ -154,13 +184,14 @@ class _Window:
         last_tag: int,
     ) -> None:
         self.returned: set[str | None] = set()
+        self.unrouted: set[int] = set()
         self.trouble: Broken | None = None
         self._channel, self._exchange = channel, exchange
         self._messages, self._size, self._mandatory = messages, size, mandatory
         self._sent = 0
         self.last_tag = last_tag
-        self._open: dict[int, int] = {}  # delivery tag → index, in order
-        self._is_confirmed = [False] * len(messages)
+        self._open: dict[int, tuple[int, str]] = {}  # delivery tag → place and id, in order
+        self._is_settled = [False] * len(messages)
 
     @property
     def is_settled(self) -> bool:
@@ -174,23 +205,22 @@ class _Window:
                 self._exchange, message.routing_key, message.body, message.properties, self._mandatory
             )
             self.last_tag += 1
-            self._open[self.last_tag] = self._sent
+            self._open[self.last_tag] = self._sent, message.id
             self._sent += 1
 
     def settle(self, tag: int, is_multiple: bool, is_ack: bool) -> None:
         for one in list(self._up_to(tag)) if is_multiple else [tag]:
-            index = self._open.pop(one)
-            message = self._messages[index]
+            place, identity = self._open.pop(one)
             if not is_ack:
                 self.trouble = self.trouble or Broken("nack")
-            elif message.id in self.returned:  # the broker returns before it acknowledges
-                self.trouble = self.trouble or Broken(f"unroutable: no queue is bound for {message.routing_key}")
             else:
-                self._is_confirmed[index] = True
+                self._is_settled[place] = True
+                if identity in self.returned:  # the broker returns before it acknowledges
+                    self.unrouted.add(place)
 
-    def confirmed(self) -> int:
-        """How many of the first messages are confirmed without a gap."""
-        return next((i for i, ok in enumerate(self._is_confirmed) if not ok), len(self._is_confirmed))
+    def settled(self) -> int:
+        """How many of the first messages are settled without a gap."""
+        return next((i for i, ok in enumerate(self._is_settled) if not ok), len(self._is_settled))
 
     def _up_to(self, tag: int) -> Iterator[int]:
         for one in self._open:

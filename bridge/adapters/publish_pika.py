@@ -19,7 +19,9 @@ from pika.exceptions import (
 
 from bridge.adapters.pika_session import Broken, Message, Session
 from bridge.domain.errors import ConfigError, ContractBroken, TargetError, TargetUnauthorised, TargetUnavailable
-from bridge.domain.events import Event, attributes
+from bridge.domain.events import Event, attributes, routing_key
+from bridge.domain.lazily import Lazily
+from bridge.ports import Sent
 
 CONTENT_TYPE = "application/cloudevents+json"
 _REFUSED = (AuthenticationError, ProbableAuthenticationError, ProbableAccessDeniedError)
@@ -47,23 +49,21 @@ class PikaPublisher:
 
         `url` holds the credentials and is never shown. `window`: how many events may be unconfirmed at
         once. `timeout`: for connecting, and for a whole call of `publish`. `mandatory`: an event that no
-        queue takes counts as not published. A fresh broker has no queue bound to the exchange: then
-        nothing leaves until a consumer has bound one, which is what keeps it from missing anything; turn
-        it off where nobody listening is fine. Raises `ConfigError` when the URL is none.
+        queue takes comes back and counts as not published; turn it off where nobody listening is fine.
+        Raises `ConfigError` when the URL is none.
         """
-        self._parameters = _parameters(url, timeout)
+        self._parameters = parameters_of(url, timeout)
         self._exchange, self._window, self._mandatory = exchange, window, mandatory
         self._timeout = timeout.total_seconds()
         self._session: Session | None = None
 
-    def publish(self, events: Sequence[Event]) -> int:
-        """Publish in order and return how many of the first are confirmed; the rest may have arrived or not.
+    def publish(self, events: Sequence[Event]) -> Sent:
+        """Publish in order and say how many of the first are settled; the rest may have arrived or not.
 
-        Raises `TargetUnavailable` when not even the first is (its reason begins with closed, nack,
-        timeout, unreachable or unroutable), `TargetUnauthorised`, or `ContractBroken` when the exchange
-        exists with other properties.
+        Raises `TargetUnavailable` when not even the first is (its reason is closed, nack, timeout or
+        unreachable), `TargetUnauthorised`, or `ContractBroken` when the exchange exists with other properties.
         """
-        messages = [_message(event) for event in events]
+        messages = Lazily(events, _message)  # made while the broker is at work on those before
         is_reused = self._session is not None
         try:
             return self._attempt(messages)
@@ -81,9 +81,9 @@ class PikaPublisher:
         if session is not None:
             session.close()
 
-    def _attempt(self, messages: Sequence[Message]) -> int:
+    def _attempt(self, messages: Sequence[Message]) -> Sent:
         if not messages:
-            return 0
+            return Sent(0)
         try:
             session = self._session = self._session or Session(self._parameters, self._exchange, self._timeout)
             settled = session.publish(messages, self._window, self._mandatory, self._timeout)
@@ -92,15 +92,9 @@ class PikaPublisher:
             raise Broken("closed") from error
         if settled.must_reconnect:
             self.close()
-        if settled.confirmed == 0:
+        if settled.settled == 0:
             raise settled.trouble or Broken("timeout")
-        return settled.confirmed
-
-
-def routing_key(event: Event) -> str:
-    """``<municipality>.<entity>.<operation>``, from the type ``skolebro.<entity>.<operation>.v1``."""
-    _, entity, operation, _ = event.type.split(".")
-    return f"{event.municipality}.{entity}.{operation}"
+        return Sent(settled.settled, frozenset(i for i in settled.unrouted if i < settled.settled))
 
 
 def _message(event: Event) -> Message:
@@ -108,7 +102,8 @@ def _message(event: Event) -> Message:
     return Message(event.id, event.type, routing_key(event), CONTENT_TYPE, body)
 
 
-def _parameters(url: str, timeout: timedelta) -> URLParameters:
+def parameters_of(url: str, timeout: timedelta) -> URLParameters:
+    """Read the broker's URL, without quoting it. Raises `ConfigError`."""
     whole = re.sub(r"(?<=[^/:])//$", "/%2F", url)  # kombu's way to write the virtual host "/"
     try:
         if not whole.startswith(("amqp://", "amqps://")):

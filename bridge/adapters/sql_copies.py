@@ -25,8 +25,8 @@ from bridge.domain.errors import StoreError, StoreUnavailable
 
 _CHUNK = 5_000
 _WAIT = timedelta(seconds=30)
-_UNCOPIED = frozenset({"leases"})
-"""Who works on a database now says nothing of the other one."""
+_UNCOPIED = frozenset({"leases", "properties"})
+"""Who works on a database, and with which key, says nothing of the other one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ def _compared(source: Connection, target: Connection, table: Table) -> Copied:
         raise StoreError(
             f"{table.name} is not the same in the copy ({rows} and {other[0]} rows); nothing was kept: report it"
         )
-    return Copied(table.name, rows, digest)
+    return Copied(f"{table.name}", rows, digest)
 
 
 def _digest(connection: Connection, table: Table) -> tuple[int, str]:

@@ -98,7 +98,16 @@ class Bridge(Parts):
         expected = {one.code: one.institutions for one in self.settings.municipalities}
         policies = {one.code: self.policy(one) for one in self.settings.municipalities}
         now = self.clock.now()
-        status = read_status(self.store, self.live_targets, now, self._stale_at(), digests, expected, policies)
+        status = read_status(
+            self.store,
+            self.live_targets,
+            now,
+            self._stale_at(),
+            digests,
+            expected,
+            policies,
+            publishes=self.settings.broker is not None,
+        )
         status = with_anomalies(status, self.findings())
         self.metrics.refresh(status)
         return status

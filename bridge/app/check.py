@@ -72,9 +72,21 @@ def check(bridge: Bridge, *, is_offline: bool) -> list[Checked]:
                 found.append(Checked(f"mapping of {target.id}", False, text))
             probe = partial(_probe, bridge, municipality, target, rendering, is_offline)
             found.append(_tried(f"target {target.id}", probe))
+    if settings.broker is not None:
+        found.append(_tried("broker", partial(_compare_queues, bridge, is_offline)))
     notices = make_notices(bridge, bridge.teller)
     ways = notices.ways if notices is not None else ()
     return found + [_tried(f"notices {way.name}", partial(_reach, way, is_offline)) for way in ways]
+
+
+def _compare_queues(bridge: Bridge, is_offline: bool) -> str | None:
+    """Say which queues the bridge will make. Raises `TargetError` when one is there otherwise."""
+    from bridge.app.events import queues  # the broker's client: who has no broker starts sooner without
+
+    made = queues(bridge)
+    if is_offline or not (missing := made.verify()):
+        return None
+    return f"works; `skolebro run` makes the queues that are not there: {', '.join(sorted(missing))}"
 
 
 def _reach(way: Way, is_offline: bool) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -10,17 +11,18 @@ from functools import partial
 from starlette.types import ASGIApp
 
 from bridge.adapters.bus_kombu import KombuBus
-from bridge.adapters.publish_pika import PikaPublisher
 from bridge.app.bridge import Bridge
 from bridge.app.crew import DELIVER, INGEST, PUBLISH, ROLES, WEB
+from bridge.app.events import publisher, queues
 from bridge.app.feeds import make_feed
 from bridge.app.notices import make_notices, unhurried
 from bridge.app.reconcile import reconcilers
 from bridge.app.served import applications
+from bridge.app.supervision import alive, ready
 from bridge.app.vendors import vendor_api
 from bridge.config import MunicipalitySettings, explained, secret_reader
 from bridge.connector import HandsOver
-from bridge.domain.errors import ConfigError
+from bridge.domain.errors import ConfigError, ContractBroken, TargetUnauthorised, TargetUnavailable
 from bridge.engine.asking import GoOn
 from bridge.engine.deliver import deliver
 from bridge.engine.facts import describe_step
@@ -32,13 +34,12 @@ from bridge.engine.lane import Lane
 from bridge.engine.loop import Stage
 from bridge.engine.members import Crew
 from bridge.engine.notices import tell_holds
-from bridge.engine.publish import publish_step
+from bridge.engine.publishing import Publishing
 from bridge.engine.subscribe import forget_institutions, subscribe_step
 from bridge.engine.tell import Teller
 from bridge.observe import LogEvent, log
 from bridge.ports import Bus
 from bridge.web.app import WebDeps, create_app
-from bridge.web.health import liveness, readiness
 from bridge.web.served import with_served
 from bridge.web.server import WebServer
 
@@ -50,10 +51,10 @@ _ASK = timedelta(minutes=1)
 _TELL = timedelta(minutes=1)
 _LISTEN = timedelta(seconds=1)
 _DAY = timedelta(days=1)
+_PUBLISH = "publish"
 _LOOKERS = ("notices", "anomalies")
 _BREATH = 0.1  # seconds between two slices, in which other processes find their turn at the database
-_STEP_LIMIT = timedelta(seconds=120)
-_WINDOW = 1_000
+_A_STEP = 5_000  # events; only at the end of a step nothing is on its way to the broker
 
 
 def bus(bridge: Bridge) -> KombuBus:
@@ -74,8 +75,8 @@ def web_server(bridge: Bridge, teller: Teller, lanes: Sequence[Lane]) -> WebServ
     deps = WebDeps(
         status=bridge.status,
         exposition=bridge.metrics.exposition,
-        liveness=lambda: liveness(dict(bridge.pulse), bridge.clock.monotonic(), _STEP_LIMIT),
-        readiness=lambda: readiness(bridge.store, bridge.live_targets),
+        liveness=lambda: alive(bridge),
+        readiness=lambda: ready(bridge),
         hold=bridge.hold,
         parts=bridge.parts,
     )
@@ -95,7 +96,7 @@ def stages(
     """
     made = {
         INGEST: _ingesting,
-        PUBLISH: lambda bridge, *_: _publishing(bridge),
+        PUBLISH: lambda bridge, teller, _: _publishing(bridge, teller),
         DELIVER: lambda bridge, teller, _: [
             *_readings(bridge, teller),
             *(_delivery(one, teller) for one in lanes),
@@ -113,17 +114,27 @@ def _looking(bridge: Bridge, teller: Teller, _bus: Bus) -> list[Stage]:
     return [Stage("anomalies", find, _ASK, is_steady=True)]
 
 
-def _publishing(bridge: Bridge) -> list[Stage]:
+def _publishing(bridge: Bridge, teller: Teller) -> list[Stage]:
     if bridge.settings.broker is None:
         return []
-    return [
-        Stage(
-            f"publish/{one.code}",
-            partial(publish_step, bridge.store, publisher(bridge), one.code, _WINDOW, bridge.metrics),
-            timedelta(seconds=5),
-        )
-        for one in bridge.settings.municipalities
-    ]
+    made = queues(bridge)
+    with suppress(TargetUnavailable), explained(bridge.settings.path, "broker"):
+        try:
+            made.verify()
+        except (ContractBroken, TargetUnauthorised) as error:
+            raise ConfigError(str(error)) from error
+    codes = [one.code for one in bridge.settings.municipalities]
+    publishing = Publishing(
+        store=bridge.store,
+        publisher=publisher(bridge),
+        queues=made,
+        municipalities=codes,
+        limit=_A_STEP,
+        monotonic=bridge.clock.monotonic,
+        metrics=bridge.metrics,
+        go_on=_patiently(bridge, teller, _PUBLISH),
+    )
+    return [Stage(_PUBLISH, publishing.step, timedelta(seconds=5))]
 
 
 def _ingesting(bridge: Bridge, teller: Teller, bus: Bus) -> list[Stage]:
@@ -136,7 +147,7 @@ def _ingesting(bridge: Bridge, teller: Teller, bus: Bus) -> list[Stage]:
         found.append(Stage("notices", partial(tell_holds, unhurried(bridge, notices)), _TELL, is_steady=True))
     for municipality in bridge.settings.municipalities:
         intake, code = bridge.intake(municipality), municipality.code
-        wakes = (*(f"deliver/{target.id}" for target in municipality.targets), f"publish/{code}", *_LOOKERS)
+        wakes = (*(f"deliver/{target.id}" for target in municipality.targets), _PUBLISH, *_LOOKERS)
         settle, step = partial(bridge.settle, intake, teller), _intake_step(bridge, municipality, intake, teller)
         look = min(_LOOK, municipality.schedule.interval)
         found.append(Stage(f"decide/{code}", settle, timedelta(seconds=2), wakes))
@@ -241,12 +252,3 @@ def _compact(bridge: Bridge, code: str, go_on: GoOn) -> int:
     if found.floor > found.before:
         log.emit(LogEvent.HISTORY_COMPACTED, municipality=code, sequence=found.floor, count=found.removed)
     return found.removed
-
-
-def publisher(bridge: Bridge) -> PikaPublisher:
-    """What gives events to the broker; connects at first use. Raises `ConfigError` where none is configured."""
-    broker = bridge.settings.broker
-    if broker is None:
-        raise ConfigError(f"{bridge.settings.path}: broker: there is none, so there is nowhere to publish to")
-    with explained(bridge.settings.path, "broker", broker):
-        return PikaPublisher(secret_reader(broker)(broker.url_file), broker.exchange)

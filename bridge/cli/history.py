@@ -224,7 +224,7 @@ def _span(
 
 
 def _publish(bridge: Bridge, code: str, span: Span) -> Republished:
-    from bridge.app.serve import publisher  # web server and broker clients: no other verb needs them
+    from bridge.app.events import publisher  # the broker's client: no other verb needs it
 
     to = publisher(bridge)
     try:

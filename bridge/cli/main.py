@@ -90,6 +90,7 @@ app.command("disclosures")(print_disclosures)
 app.command("report")(print_report)
 
 Roles = Annotated[list[str] | None, typer.Option("--role", help="What this process does; may be given again.")]
+Monitor = Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Where health and metrics answer.")]
 Target = Annotated[str | None, typer.Option(help="A target's id, <municipality>/<name>.")]
 
 
@@ -120,11 +121,12 @@ def _code(error: BridgeError) -> int:
 
 
 @app.command()
-def run(config: Config = CONFIG, role: Roles = None) -> None:
+def run(config: Config = CONFIG, role: Roles = None, monitor: Monitor = None) -> None:
     """Run as a daemon until SIGTERM or Ctrl-C; a second signal ends it at once, which loses nothing.
 
     With a `database` in the configuration any number of processes may run on any number of machines, each in all
     roles or in those that are named: ingest (asks sources), publish (events to the broker), deliver, web.
+    With --monitor it answers /health/live, /health/ready and /metrics there, and nothing else.
     """
     from bridge.daemon import run_daemon  # web server and broker clients: no other verb needs them
 
@@ -132,7 +134,7 @@ def run(config: Config = CONFIG, role: Roles = None) -> None:
     unknown = sorted(wanted - ROLES)
     if unknown:
         raise ConfigError(f"--role {unknown[0]}: allowed are {', '.join(sorted(ROLES))}")
-    run_daemon(open_configured(config), wanted)
+    run_daemon(open_configured(config), wanted, monitor)
 
 
 @app.command()

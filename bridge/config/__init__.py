@@ -5,9 +5,11 @@ from bridge.config.notices import MailSection, NoticeSettings, WebhookSection
 from bridge.config.presets import package_presets
 from bridge.config.secrets import credential_reader, explained, read_credential, read_secret, secret_reader
 from bridge.config.sections import (
+    BrokerSection,
     FeedSection,
     GuardSection,
     MunicipalitySettings,
+    QueueSection,
     ScheduleSettings,
     Settings,
     SourceSettings,
@@ -17,11 +19,13 @@ from bridge.config.sections import (
 from bridge.config.vendors import VendorSection, VendorSettings, require_different, token_digest
 
 __all__ = [
+    "BrokerSection",
     "FeedSection",
     "GuardSection",
     "MailSection",
     "MunicipalitySettings",
     "NoticeSettings",
+    "QueueSection",
     "ScheduleSettings",
     "Settings",
     "SourceSettings",

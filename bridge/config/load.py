@@ -31,6 +31,7 @@ from bridge.config.sections import (
     LogSection,
     MunicipalitySection,
     MunicipalitySettings,
+    QueueSection,
     ReconcileSection,
     RetrySection,
     ScheduleSettings,
@@ -77,13 +78,13 @@ class _Loader:
         municipalities = tuple(self._municipality(code, value) for code, value in top.municipalities.items())
         return Settings(
             path=self._path,
-            state_folder=self._state_folder(top.state_folder),
+            state_folder=self._state_folder(top.state_folder, is_shared=top.database is not None),
             database=self._section(DatabaseSection, top.database, ("database",)) if top.database else None,
             web=self._section(WebSection, top.web or {}, ("web",)),
             log=self._section(LogSection, top.log or {}, ("log",)),
             retry=self._section(RetrySection, top.retry or {}, ("retry",)),
             breaker=self._section(BreakerSection, top.breaker or {}, ("breaker",)),
-            broker=self._section(BrokerSection, top.broker, ("broker",)) if top.broker else None,
+            broker=self._broker(top.broker) if top.broker else None,
             history=self._section(HistorySection, top.history or {}, ("history",)),
             municipalities=municipalities,
             notices=self._notices(top.notices, municipalities),
@@ -103,6 +104,16 @@ class _Loader:
             mapping=self._mapping(section.mapping, at),
             section=section,
         )
+
+    def _broker(self, raw: Any) -> BrokerSection:
+        queues = raw.get("queues") if isinstance(raw, dict) else None
+        if isinstance(queues, dict):  # each by itself, so that a mistake is told by its own line
+            raw = {**raw, "queues": {name: self._queue(str(name), value) for name, value in queues.items()}}
+        return self._section(BrokerSection, raw, ("broker",))
+
+    def _queue(self, name: str, raw: Any) -> QueueSection:
+        section = {"keys": raw} if isinstance(raw, list) else raw
+        return self._section(QueueSection, section, ("broker", "queues", name))
 
     def _notices(self, raw: Any, here: tuple[MunicipalitySettings, ...]) -> NoticeSettings | None:
         section = self._section(NoticesSection, raw, ("notices",)) if raw else None
@@ -207,8 +218,11 @@ class _Loader:
             raise self._error((*at, "mapping"), str(error)) from error
         return mapping
 
-    def _state_folder(self, folder: Path) -> Path:
+    def _state_folder(self, folder: Path, *, is_shared: bool) -> Path:
+        """Where the database is elsewhere there is only a key in it, which a platform may hand over to be read."""
         path = self._folder / folder
+        if is_shared and path.is_dir():
+            return path
         if not path.is_dir() and not path.parent.is_dir():
             raise self._error(("state_folder",), f"{path.parent} is no folder; create it or name another one")
         nearest = path if path.exists() else path.parent

@@ -184,9 +184,54 @@ class BreakerSection(_Section):
     person_ceiling: Duration = Field(default=timedelta(hours=1), gt=timedelta(0))
 
 
+def _short_name(name: str) -> str:
+    if not name or len(name.encode()) > 200 or name.startswith("amq."):
+        raise ValueError("a name has 1 to 200 bytes and does not begin with amq., which is the broker's own")
+    return name
+
+
+def _binding_keys(keys: list[str]) -> list[str]:
+    for key in keys:
+        if len(key.encode()) > 255 or not all(key.split(".")):
+            raise ValueError(f"{key!r} is no binding key; write one like 0101.person.* or 0101.#")
+    return keys
+
+
+class QueueSection(_Section):
+    """A queue that the bridge makes for one consumer, and what that consumer gets.
+
+    `delivery_limit`: an event that comes back so often goes to the queue `dead_letters` (default: the queue's name
+    and ".dead"). `kind` stream: nothing is taken out; who reads begins where it likes within `keep`.
+    """
+
+    keys: Annotated[list[str], Field(min_length=1), AfterValidator(_binding_keys)]
+    kind: Literal["quorum", "stream"] = "quorum"
+    delivery_limit: int | None = Field(default=None, ge=1, le=1_000_000)
+    dead_letters: Annotated[str, AfterValidator(_short_name)] | None = None
+    keep: Annotated[Duration, Field(ge=timedelta(minutes=1))] | None = None
+
+    @model_validator(mode="after")
+    def _check_kind(self) -> Self:
+        if self.kind == "stream" and (self.delivery_limit is not None or self.dead_letters is not None):
+            raise ValueError("kind: a stream has neither a delivery_limit nor dead_letters")
+        if self.kind == "quorum" and self.keep is not None:
+            raise ValueError("kind: only a stream has keep")
+        return self
+
+
 class BrokerSection(_Section):
     url_file: Path
-    exchange: str = "skolebro.events"
+    exchange: Annotated[str, AfterValidator(_short_name)] = "skolebro.events"
+    queues: dict[Annotated[str, AfterValidator(_short_name)], QueueSection] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        dead = {one.dead_letters or f"{name}.dead" for name, one in self.queues.items() if one.kind == "quorum"}
+        if both := sorted(dead & self.queues.keys()):
+            raise ValueError(f"queues: {both[0]} is named as a queue and as the dead letters of one")
+        if self.exchange in dead | {f"{name}.fill" for name in self.queues}:
+            raise ValueError("exchange: it has the name of the dead letters or of the .fill of a queue")
+        return self
 
 
 class HistorySection(_Section):

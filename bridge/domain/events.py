@@ -44,6 +44,12 @@ def event_subject(kind: Kind | str, identity: CanonicalId | str) -> str:
     return f"{kind}/{identity}"
 
 
+def routing_key(event: Event) -> str:
+    """``<municipality>.<entity>.<operation>``, by which a broker gives an event to whoever asked for such."""
+    _, entity, operation, _ = event.type.split(".")
+    return f"{event.municipality}.{entity}.{operation}"
+
+
 def attributes(event: Event) -> dict[str, Any]:
     """Return the CloudEvents 1.0 attributes of a logged event (extensions in lower case, as the spec asks)."""
     return {

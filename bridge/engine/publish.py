@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import msgspec
 
 from bridge.domain.entities import Kind
 from bridge.domain.errors import TargetError, TargetUnavailable
-from bridge.domain.events import Event
+from bridge.domain.events import Event, routing_key
+from bridge.domain.lazily import Lazily
 from bridge.engine.audit import AuditBook
 from bridge.engine.codec import identity_fields
+from bridge.engine.publish_standing import UNROUTABLE, note_trouble, read_standing, write_standing
 from bridge.engine.replay import Span, about, replay
 from bridge.observe import Metrics
-from bridge.ports import EventPublisher, Store
+from bridge.ports import EventPublisher, Sent, Store
 
 _WINDOW = 1_000
 
@@ -23,21 +25,70 @@ _WINDOW = 1_000
 def publish_step(
     store: Store, publisher: EventPublisher, municipality: str, limit: int, metrics: Metrics | None = None
 ) -> int:
-    """Publish the next events of a municipality's log, at most `limit`, and return how many are confirmed.
+    """Publish the next events of a municipality's log, about `limit`, and return how many are confirmed.
 
-    Fewer than there were: the rest is published again next time, under the same ids.
-    Raises `TargetError` when nothing could be confirmed, `StoreError` when the log cannot be read.
+    Fewer than there were: the rest is published again next time, under the same ids. What no queue takes is passed
+    once a later event is taken, and noted in the log's `Standing`; where nothing is taken to the log's end the
+    cursor stays, so that whoever binds a queue next gets all of it, in order.
+    Raises `TargetError` when nothing could be settled, `StoreError` when the log cannot be read.
     """
-    name = cursor_name(municipality)
+    name, passed = cursor_name(municipality), _Passed()
     _begin(store, name)
     with store.read() as reader:
-        events = reader.events(municipality, reader.cursor(name), limit)
-    confirmed = _published(publisher, events, metrics) if events else 0
-    if confirmed:
-        with store.write() as uow:
-            # A second publisher may have been faster; going back would only publish more twice.
-            uow.set_cursor(name, max(uow.cursor(name), events[confirmed - 1].sequence))
-    return confirmed
+        place = reader.cursor(name)
+    while events := _next(store, municipality, place, limit):
+        reached, taken = passed.offer(publisher, events, metrics)
+        if taken:
+            _advance(store, municipality, events[taken[-1]].sequence, passed, metrics)
+            return len(taken)
+        if reached < len(events):
+            return 0
+        place = events[-1].sequence
+    note_trouble(store, municipality, passed.why)
+    return 0
+
+
+def _next(store: Store, municipality: str, place: int, limit: int) -> Sequence[Event]:
+    with store.read() as reader:
+        return reader.events(municipality, place, limit)
+
+
+def _advance(store: Store, municipality: str, to: int, passed: _Passed, metrics: Metrics | None) -> None:
+    with store.write() as uow:
+        # A second publisher may have been faster; going back would only publish more twice.
+        uow.set_cursor(cursor_name(municipality), max(uow.cursor(cursor_name(municipality)), to))
+        before = read_standing(uow, municipality)
+        after = before.with_passed(passed.events).with_trouble("")
+        if after != before:
+            write_standing(uow, municipality, after)
+    if metrics is not None and passed.events:
+        metrics.published("unroutable", len(passed.events))
+
+
+@dataclass(slots=True)
+class _Passed:
+    """The events before the first that is taken: their numbers and routing keys; `nowhere` leads to no queue."""
+
+    events: list[tuple[int, str]] = field(default_factory=list)
+    nowhere: set[str] = field(default_factory=set)
+
+    def offer(
+        self, publisher: EventPublisher, events: Sequence[Event], metrics: Metrics | None
+    ) -> tuple[int, list[int]]:
+        """Publish what may be taken; return how many of the first are settled, and the places of those taken."""
+        keys = [routing_key(event) for event in events]
+        offered = [place for place, key in enumerate(keys) if key not in self.nowhere]
+        sent = _published(publisher, [events[place] for place in offered], metrics) if offered else Sent(0)
+        reached = len(events) if sent.settled == len(offered) else offered[sent.settled]
+        taken = [offered[n] for n in range(sent.settled) if n not in sent.unrouted]
+        self.nowhere |= {keys[offered[n]] for n in sent.unrouted}
+        left = set(range(taken[-1] if taken else reached)).difference(taken)
+        self.events += [(events[place].sequence, keys[place]) for place in sorted(left)]
+        return reached, taken
+
+    @property
+    def why(self) -> str:
+        return f"{UNROUTABLE}: {self.events[0][1]}" if self.events else ""
 
 
 def _begin(store: Store, name: str) -> None:
@@ -69,19 +120,22 @@ def publish_again(
 ) -> Republished:
     """Publish a span of the log once more, in order and under the same ids; the cursor stays where it is.
 
-    The audit chain is told before the first and after the last. Raises `Compacted`, and `TargetError` with how far
-    it came; to do it again from there, or from the beginning, is safe.
+    What no queue takes is left out. The audit chain is told before the first and after the last. Raises
+    `Compacted`, and `TargetError` with how far it came, also when nothing was taken; to do it again is safe.
     """
-    events, done = replay(store, municipality, span), Republished()
+    events, done, nobody = replay(store, municipality, span), Republished(), ""
     intent = new_id()
     _note(store, book, {"kind": "events.replay", "intent": intent, **about(municipality, span)})
     outcome = "interrupted"
     try:
         while batch := list(islice(events, _WINDOW)):
             while batch:
-                confirmed = _published(publisher, batch, metrics)
-                done = _grown(done, batch[:confirmed])
-                batch = batch[confirmed:]
+                sent = _published(publisher, batch, metrics)
+                done = _grown(done, [one for n, one in enumerate(batch[: sent.settled]) if n not in sent.unrouted])
+                nobody = nobody or next((routing_key(batch[n]) for n in sorted(sent.unrouted)), "")
+                batch = batch[sent.settled :]
+        if nobody and not done.count:
+            raise TargetUnavailable(f"{UNROUTABLE}: no queue is bound for {nobody}")
         outcome = "published"
     except TargetError as error:
         outcome = "broker_failed"
@@ -113,16 +167,16 @@ def _cut_short(done: Republished, error: TargetError) -> str:
     )
 
 
-def _published(publisher: EventPublisher, events: Sequence[Event], metrics: Metrics | None) -> int:
+def _published(publisher: EventPublisher, events: Sequence[Event], metrics: Metrics | None) -> Sent:
     try:
-        confirmed = publisher.publish([identifying(event) for event in events])
+        sent = publisher.publish(Lazily(events, identifying))
     except TargetUnavailable as error:
         if metrics is not None:
             metrics.published(error.reason)
         raise
-    if metrics is not None:
-        metrics.published("ack", confirmed)
-    return confirmed
+    if metrics is not None and sent.confirmed:
+        metrics.published("ack", sent.confirmed)
+    return sent
 
 
 def identifying(event: Event) -> Event:

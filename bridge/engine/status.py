@@ -13,6 +13,7 @@ from bridge.engine.attention import DAY, Expected, StaleAt, a_day_later, attenti
 from bridge.engine.expect import windows
 from bridge.engine.guard import GuardPolicy
 from bridge.engine.handover import waits_for
+from bridge.engine.publish_status import publish_status, taken_by_nobody, unpublished
 from bridge.engine.shelf import SERVED, STOPPED
 from bridge.observe import (
     HoldStatus,
@@ -55,13 +56,15 @@ def read_status(
     renderings: Mapping[TargetId, str] | None = None,
     expected: Expected | None = None,
     policies: Mapping[str, GuardPolicy] | None = None,
+    *,
+    publishes: bool = False,
 ) -> Status:
     """Return the state of the bridge, read in one transaction.
 
     `targets` are those of the configuration, `renderings` what each should be rendered by; an institution without
     fresh data after `stale_at` needs a person, and one that is `expected` and was never heard of. `policies` are
-    those of the municipalities: they say whether a roll that is expected passes by itself. Counts of quarantined
-    records stop at 10,000, and 50 of them are listed.
+    those of the municipalities: they say whether a roll that is expected passes by itself. `publishes`: there is a
+    broker. Counts of quarantined records stop at 10,000, and 50 of them are listed.
     Raises `StoreUnavailable`.
     """
     with store.read() as reader:
@@ -79,32 +82,37 @@ def read_status(
         retired = _retired(reader, targets, now)
         holds, approved = tuple(map(_hold, reader.holds(("open",)))), reader.holds(("approved",))
         size, head = reader.audit_head()
+        municipalities = tuple(
+            _municipality_row(reader, code, quarantined, subscriptions, publishes) for code in sorted(known)
+        )
         return Status(
             at=now,
             attention=(
                 *attention(institutions, rows, holds, quarantined.total(), now, stale_at, retired, approved),
+                *unpublished(municipalities, now),
                 *silence(institutions, expected or {}),
             ),
-            municipalities=tuple(
-                _municipality_row(reader, code, quarantined, subscriptions) for code in sorted(known)
-            ),
+            municipalities=municipalities,
             institutions=institutions,
             targets=rows,
             holds=holds,
             quarantined=quarantined.total(),
             audit_head=f"{size}:{head.hex()}",
             retired=retired,
-            notes=notes(
-                subscriptions,
-                {(row.municipality, row.institution) for row in institutions},
-                [hold for hold in reader.holds(("rejected",)) if hold.subject == "deletions"],
-                [
-                    window
-                    for code, policy in (policies or {}).items()
-                    for window in windows(reader.expected_rolls(code), policy, now)
-                ],
-                approved,
-                rows,
+            notes=(
+                *taken_by_nobody(municipalities),
+                *notes(
+                    subscriptions,
+                    {(row.municipality, row.institution) for row in institutions},
+                    [hold for hold in reader.holds(("rejected",)) if hold.subject == "deletions"],
+                    [
+                        window
+                        for code, policy in (policies or {}).items()
+                        for window in windows(reader.expected_rolls(code), policy, now)
+                    ],
+                    approved,
+                    rows,
+                ),
             ),
             set_aside=tuple(map(_set_aside, aside[:_LISTED])),
         )
@@ -265,7 +273,11 @@ def _school_year(years: Iterable[str]) -> str | None:
 
 
 def _municipality_row(
-    reader: Reader, code: str, quarantined: Counter[str], subscriptions: Sequence[Subscription]
+    reader: Reader,
+    code: str,
+    quarantined: Counter[str],
+    subscriptions: Sequence[Subscription],
+    publishes: bool,
 ) -> MunicipalityStatus:
     return MunicipalityStatus(
         municipality=code,
@@ -273,6 +285,7 @@ def _municipality_row(
         persons=reader.entity_counts(code).get(Kind.PERSON, 0),
         quarantined=quarantined[code],
         agreements=Counter(row.agreement for row in subscriptions if row.agreement and row.municipality == code),
+        publish=publish_status(reader, code) if publishes else None,
     )
 
 

@@ -55,6 +55,12 @@ class LogEvent(StrEnum):
     NOTICE_RECOVERED = "notice.recovered", "info", "A way of telling people that had failed works again."
     NOTICE_REFUSED = "notice.refused", "warning", "The mail server refused some recipients; the others were told."
 
+    QUEUE_MADE = (
+        "queue.made",
+        "warning",
+        "Configured queues were not there: they are made and filled from the log.",
+    )
+
     BUS_LOST = "bus.lost", "warning", "The broker for nudges is away; loops look for themselves meanwhile."
     BUS_RECOVERED = "bus.recovered", "info", "The broker for nudges is back."
 
@@ -63,11 +69,14 @@ class LogEvent(StrEnum):
     LOOP_FAILED = "loop.failed", "error", "A loop's step failed (first time); it goes on trying."
     LEASE_LOST = "lease.lost", "error", "Another process has taken over from this one; it ends."
     LEASE_UNSURE = "lease.unsure", "warning", "The database does not take our sign of life; we stop if that lasts."
+    LOOP_HUNG = "loop.hung", "error", "A loop does not come round; the service manager gets no sign of life."
     LOOP_LEFT = "loop.left", "warning", "A loop did not end in time; what it was at is done again after a start."
     LOOP_RECOVERED = "loop.recovered", "info", "A loop that had failed works again."
 
     WEB_STARTED = "web.started", "info", "The status page answers."
     WEB_STOPPED = "web.stopped", "info", "The status page is gone."
+    MONITOR_STARTED = "monitor.started", "info", "Health and metrics of this process answer."
+    MONITOR_STOPPED = "monitor.stopped", "info", "Health and metrics of this process are gone."
     THIRD_PARTY = "thirdparty.log", "warning", "A library's own warning: its template, never its values."
 
 

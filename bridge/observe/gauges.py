@@ -51,6 +51,12 @@ def _sources(status: Status) -> Iterator[GaugeMetricFamily]:
         [((m.municipality,), m.persons) for m in status.municipalities],
     )
     yield _gauge(
+        "events_unpublished",
+        "Events that are not published to the broker yet.",
+        ("municipality",),
+        [((m.municipality,), m.publish.waiting) for m in status.municipalities if m.publish],
+    )
+    yield _gauge(
         "quarantined_records",
         "Records set aside.",
         ("municipality",),

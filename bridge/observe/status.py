@@ -14,8 +14,28 @@ from bridge.ports import OFF
 
 
 @dataclass(frozen=True, slots=True)
+class PublishStatus:
+    """What goes to the broker: `waiting` events are not published yet, the oldest of them recorded at `since`.
+
+    `trouble` is why (None: nothing is wrong); `has_begun`: something was published before. `passed` events, from
+    number `first` to `last`, were taken by no queue while later ones were; `keys` are their routing keys.
+    """
+
+    waiting: int = 0
+    since: datetime | None = None
+    trouble: str | None = None
+    has_begun: bool = False
+    passed: int = 0
+    first: int = 0
+    last: int = 0
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class MunicipalityStatus:
     """`last_sequence` is the number of the newest event; `persons` and `quarantined` are counts.
+
+    `publish` is None where no broker is configured.
 
     `agreements`: how many institutions are agreed, missing, withdrawn and unused; empty where none is known.
     """
@@ -25,6 +45,7 @@ class MunicipalityStatus:
     persons: int
     quarantined: int
     agreements: Mapping[str, int] = field(default_factory=dict)
+    publish: PublishStatus | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ from bridge.ports.intake import (
     Subscription,
 )
 from bridge.ports.leases import Lease, LeaseStore
-from bridge.ports.news import FROM_FEED, Bus, EventPublisher, Feed, FeedMessage
+from bridge.ports.news import FROM_FEED, Bus, EventPublisher, EventQueues, Feed, FeedMessage, Sent
 from bridge.ports.notices import HoldFacts, Notice, NoticeFailed, Notifier, Reachable
 from bridge.ports.shelf import ShelfStore
 from bridge.ports.store import Reader, SharedStore, Store, UnitOfWork
@@ -82,6 +82,7 @@ __all__ = [
     "EntityStore",
     "EventLog",
     "EventPublisher",
+    "EventQueues",
     "ExpectedRoll",
     "Feed",
     "FeedMessage",
@@ -101,6 +102,7 @@ __all__ = [
     "Reachable",
     "Reader",
     "Run",
+    "Sent",
     "SharedStore",
     "ShelfStore",
     "Store",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from bridge.domain.events import Event
@@ -54,9 +55,43 @@ class Feed(Protocol):
     def close(self) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """How many of the first events are settled; those among them that nobody takes are not published.
+
+    `unrouted` are their places. All the others of the first `settled` are confirmed.
+    """
+
+    settled: int
+    unrouted: frozenset[int] = frozenset()
+
+    @property
+    def confirmed(self) -> int:
+        return self.settled - len(self.unrouted)
+
+
 class EventPublisher(Protocol):
-    def publish(self, events: Sequence[Event]) -> int:
-        """Publish in order and return how many of the first are confirmed. Raises `TargetUnavailable`."""
+    def publish(self, events: Sequence[Event]) -> Sent:
+        """Publish in order. Raises `TargetUnavailable` when not even the first is settled."""
         ...
 
     def close(self) -> None: ...
+
+
+class EventQueues(Protocol):
+    """The queues that the configuration names, where consumers find the events."""
+
+    @property
+    def names(self) -> frozenset[str]: ...
+
+    def missing(self) -> frozenset[str]:
+        """Return the names of those that are not there. Raises `TargetError`."""
+        ...
+
+    def declare(self) -> None:
+        """Make what is missing, as it is configured. Raises `ContractBroken` for what is there otherwise."""
+        ...
+
+    def filler(self, queue: str) -> EventPublisher:
+        """Return what publishes into this queue alone, as far as its binding keys ask for it."""
+        ...

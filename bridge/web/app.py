@@ -63,7 +63,23 @@ def create_app(deps: WebDeps, allowed_hosts: Sequence[str] = LOOPBACK_NAMES) -> 
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(Exception, _on_error)
     _add_pages(app, deps)
-    _add_probes(app, deps)
+    _add_metrics(app, deps.exposition)
+    _add_probes(app, deps.liveness, deps.readiness)
+    return app
+
+
+def create_monitor(
+    liveness: Callable[[], Health], readiness: Callable[[], Health], exposition: Callable[[], bytes]
+) -> FastAPI:
+    """Return the application of a process among others: its probes and its metrics, and nothing of any school's.
+
+    It answers under any name: a container's probes and collectors of metrics ask by address.
+    """
+    app = FastAPI(title="Skolebro", docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(Exception, _on_error)
+    _add_metrics(app, exposition)
+    _add_probes(app, liveness, readiness)
     return app
 
 
@@ -113,19 +129,21 @@ def _add_pages(app: FastAPI, deps: WebDeps) -> None:
         except BridgeError as error:
             return _json(_UNAVAILABLE, {"well": False, "attention": [str(error)]})
 
+
+def _add_metrics(app: FastAPI, exposition: Callable[[], bytes]) -> None:
     @app.get("/metrics")
     def metrics() -> Response:
-        return _respond(_OK, deps.exposition(), EXPOSITION_TYPE)
+        return _respond(_OK, exposition(), EXPOSITION_TYPE)
 
 
-def _add_probes(app: FastAPI, deps: WebDeps) -> None:
+def _add_probes(app: FastAPI, liveness: Callable[[], Health], readiness: Callable[[], Health]) -> None:
     @app.get("/health/live")
     def live() -> Response:
-        return _health(deps.liveness())
+        return _health(liveness())
 
     @app.get("/health/ready")
     def ready() -> Response:
-        return _health(deps.readiness())
+        return _health(readiness())
 
 
 def _health(health: Health) -> Response:

@@ -1,4 +1,4 @@
-"""The web application runs in a thread of its own, on loopback only, until it is told to stop."""
+"""A web application runs in a thread of its own until it is told to stop; the console on loopback only."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import errno
 import ipaddress
 import socket
 from threading import Thread
+from typing import Literal
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -15,14 +16,22 @@ from bridge.observe import LogEvent, log
 
 _BACKLOG = 128
 _GRACE = 2
+_EVENTS = {
+    "web": (LogEvent.WEB_STARTED, LogEvent.WEB_STOPPED),
+    "monitor": (LogEvent.MONITOR_STARTED, LogEvent.MONITOR_STOPPED),
+}
 
 
 class WebServer:
     """Serves one application; `start` returns when connections are taken, `stop` when the thread is gone."""
 
-    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
-        """`port` 0 takes any free one. Raises `ConfigError` for an address that is not on this machine only."""
-        if not _is_loopback(host):
+    def __init__(self, app: ASGIApp, host: str, port: int, kind: Literal["web", "monitor"] = "web") -> None:
+        """`port` 0 takes any free one.
+
+        Raises `ConfigError` for a console that other machines could reach; a monitor may be anywhere.
+        """
+        self._kind = kind
+        if kind == "web" and not _is_loopback(host):
             raise ConfigError(
                 f"web.listen: {host} can be reached from other machines, and there is no login yet; "
                 "use 127.0.0.1 and put a reverse proxy with a login before it"
@@ -50,11 +59,11 @@ class WebServer:
 
     def start(self) -> None:
         """Take the port and serve. Raises `ConfigError` when the port cannot be had."""
-        self._socket = listen(self._host, self._port)
+        self._socket = listen(self._host, self._port, "--monitor" if self._kind == "monitor" else "web.listen")
         self._port = self._socket.getsockname()[1]
-        self._thread = Thread(target=self._server.run, args=([self._socket],), name="web", daemon=True)
+        self._thread = Thread(target=self._server.run, args=([self._socket],), name=self._kind, daemon=True)
         self._thread.start()
-        log.emit(LogEvent.WEB_STARTED, host=self._host, port=self._port)
+        log.emit(_EVENTS[self._kind][0], host=self._host, port=self._port)
 
     def stop(self) -> None:
         """Finish what is being answered, for two seconds at most; may be called twice."""
@@ -66,10 +75,10 @@ class WebServer:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
-        log.emit(LogEvent.WEB_STOPPED)
+        log.emit(_EVENTS[self._kind][1])
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, key: str = "web.listen") -> socket.socket:
     """Take a port, for answers that leave at once. Raises `ConfigError` when it cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -80,7 +89,7 @@ def listen(host: str, port: int) -> socket.socket:
         return listening
     except OSError as error:
         why = "is taken by another program" if error.errno == errno.EADDRINUSE else "cannot be opened"
-        raise ConfigError(f"web.listen: port {port} on {host} {why}; choose another port") from error
+        raise ConfigError(f"{key}: port {port} on {host} {why}; choose another port") from error
 
 
 def _is_loopback(host: str) -> bool:

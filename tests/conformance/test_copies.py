@@ -116,4 +116,4 @@ def test_a_file_of_an_older_schema_is_refused(full: SqlStore, empty: SqlStore, t
 
 def test_every_table_is_copied_or_named_as_left_out(full: SqlStore, tmp_path: Path) -> None:
     copied = {one.table for one in backup(full, tmp_path / "backup.db")}
-    assert copied | {"leases"} == set(metadata.tables)
+    assert copied | {"leases", "properties"} == set(metadata.tables)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from bridge.testing.faulty_proxy import Fault, FaultyProxy
 from tests.support.reference import read_day
 from tests.support.scim import ScimServer
@@ -19,6 +21,7 @@ def _plain(resource: dict[str, Any], known: dict[str, str]) -> dict[str, Any]:
     )
 
 
+@pytest.mark.slow
 def test_the_server_holds_exactly_what_it_should(tmp_path: Path) -> None:
     world = World(tmp_path / "world", sections={"retry": {"base": "1s"}, "breaker": {"patience_base": "1s"}})
     with ScimServer() as server, FaultyProxy(server.url) as proxy:

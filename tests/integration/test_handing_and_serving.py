@@ -223,9 +223,10 @@ class Daemon:
     """The parts of the daemon, each step taken by hand."""
 
     def __init__(self, bridge: Bridge) -> None:
-        bus, lanes = serve.bus(), bridge.lanes()
+        bus, lanes = serve.bus(bridge), bridge.lanes()
         self.bridge = bridge
-        self.stages = {one.name: one.step for one in serve.stages(bridge, bridge.teller, bus, lanes)}
+        found = serve.stages(bridge, bridge.teller, bus, lanes)
+        self.stages = {one.name: one.step for of_role in found.values() for one in of_role}
         web = serve.web_server(bridge, bridge.teller, lanes)
         assert web is not None
         self.web = web

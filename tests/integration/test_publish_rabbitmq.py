@@ -19,7 +19,8 @@ from bridge.adapters.publish_pika import PikaPublisher
 from bridge.domain.errors import ConfigError, ContractBroken, TargetUnauthorised, TargetUnavailable
 from bridge.domain.events import Event
 from bridge.engine.publish import cursor_name, publish_step
-from bridge.ports import Store
+from bridge.engine.publish_standing import Standing, read_standing
+from bridge.ports import Sent, Store
 from bridge.testing.conformance_bus import NEVER, SOON
 from bridge.testing.memory import MemoryStore
 from bridge.testing.tcp_proxy import TcpProxy
@@ -85,6 +86,14 @@ def event(number: int, type_: str = "skolebro.person.created.v1", size: int = 10
     return Event(number, f"event{number}", type_, "101", "101001", "person/p", ("p",), 1, NOW, "run", data)
 
 
+GROUP = "skolebro.group.created.v1"
+
+
+def standing(store: Store) -> Standing:
+    with store.read() as reader:
+        return read_standing(reader, "101")
+
+
 def events(count: int, size: int = 10) -> list[Event]:
     return [event(number, size=size) for number in range(1, count + 1)]
 
@@ -108,13 +117,13 @@ def cursor(store: Store) -> int:
 class TestAWindow:
     def test_arrives_in_order_however_small_the_window(self, broker: Broker) -> None:
         broker.bind()
-        assert publisher(broker, window=7).publish(events(100)) == 100
+        assert publisher(broker, window=7).publish(events(100)) == Sent(100)
         assert broker.ids() == names(1, 100)
 
     def test_may_follow_another_on_the_same_connection(self, broker: Broker) -> None:
         broker.bind()
         ours = publisher(broker)
-        assert [ours.publish(events(3)), ours.publish([]), ours.publish(events(5))] == [3, 0, 5]
+        assert [ours.publish(events(n)) for n in (3, 0, 5)] == [Sent(3), Sent(0), Sent(5)]
         assert broker.ids() == names(1, 3) + names(1, 5)
         ours.close()
         ours.close()
@@ -138,38 +147,48 @@ class TestAWindow:
 
 
 class TestWhatNobodyTakes:
-    def test_is_not_published_and_the_reason_names_the_key(self, broker: Broker) -> None:
-        with pytest.raises(TargetUnavailable, match=r"unroutable: no queue is bound for 101\.person\.created"):
-            publisher(broker).publish(events(3))
+    def test_comes_back_and_is_not_published_though_the_broker_acknowledges_it(self, broker: Broker) -> None:
+        assert publisher(broker).publish(events(3)) == Sent(3, frozenset({0, 1, 2}))
 
-    def test_ends_the_window_at_the_first_of_it(self, broker: Broker) -> None:
+    def test_does_not_keep_what_comes_after_it(self, broker: Broker) -> None:
         broker.bind("101.person.*")
-        batch = [event(1), event(2), event(3, "skolebro.group.created.v1"), event(4)]
-        assert publisher(broker).publish(batch) == 2
+        batch = [event(1), event(2), event(3, GROUP), event(4)]
+        assert publisher(broker).publish(batch) == Sent(4, frozenset({2}))
+        assert broker.ids() == ["event1", "event2", "event4"]
 
     def test_is_published_where_nobody_has_to_listen(self, broker: Broker) -> None:
-        assert publisher(broker, mandatory=False).publish(events(3)) == 3
+        assert publisher(broker, mandatory=False).publish(events(3)) == Sent(3)
 
     def test_is_not_confirmed_by_a_full_queue(self, broker: Broker) -> None:
         limits = {"x-max-length": 2, "x-overflow": "reject-publish"}
         broker.channel.queue_declare(broker.queue, durable=True, arguments=limits)
         broker.channel.queue_bind(broker.queue, broker.exchange, "#")
         ours = publisher(broker, window=1)
-        assert ours.publish(events(5)) == 2
+        assert ours.publish(events(5)) == Sent(2)
         with pytest.raises(TargetUnavailable, match="nack"):
             ours.publish(events(5)[2:])
         assert broker.ids() == names(1, 2)
 
 
 class TestTheCursor:
-    def test_stays_before_what_is_not_routed_and_goes_on_once_it_is(self, broker: Broker) -> None:
+    def test_stays_where_nobody_listens_and_goes_on_in_order_once_somebody_does(self, broker: Broker) -> None:
         store, ours = logged(5), publisher(broker)
-        with pytest.raises(TargetUnavailable, match="unroutable"):
-            publish_step(store, ours, "101", 3)
-        assert cursor(store) == 0
+        assert publish_step(store, ours, "101", 3) == 0
+        assert cursor(store) == 0 and standing(store) == Standing(trouble="unroutable: 101.person.created")
         broker.bind()
         assert [publish_step(store, ours, "101", 3) for _ in range(3)] == [3, 2, 0]
-        assert cursor(store) == 5 and broker.ids() == names(1, 5)
+        assert cursor(store) == 5 and broker.ids() == names(1, 5) and standing(store) == Standing()
+
+    def test_passes_what_nobody_wants_once_a_later_event_is_taken(self, broker: Broker) -> None:
+        broker.bind("101.person.*")
+        store, ours = MemoryStore(), publisher(broker)
+        with store.write() as uow:
+            uow.append_events("101", [event(n, GROUP) for n in range(1, 8)] + [event(8), event(9, GROUP)])
+        assert publish_step(store, ours, "101", 3) == 1
+        assert cursor(store) == 8 and broker.ids() == ["event8"]
+        assert standing(store) == Standing(passed=7, first=1, last=7, keys=("101.group.created",))
+        assert publish_step(store, ours, "101", 3) == 0
+        assert cursor(store) == 8, "the last waits: whoever asks for it next may still have it in its place"
 
     def test_passes_only_what_was_confirmed_when_the_wire_is_cut_in_a_window(self, broker: Broker) -> None:
         broker.bind()
@@ -193,9 +212,9 @@ class TestTheConnection:
         broker.bind()
         with TcpProxy(HOST, PORT) as wire:
             ours = publisher(broker, wire.port)
-            assert ours.publish([event(1)]) == 1
+            assert ours.publish([event(1)]) == Sent(1)
             wire.cut()
-            assert ours.publish([event(2)]) == 1
+            assert ours.publish([event(2)]) == Sent(1)
             ours.close()
         assert broker.ids() == names(1, 2)
 
@@ -203,7 +222,7 @@ class TestTheConnection:
         broker.bind()
         with TcpProxy(HOST, PORT) as wire:
             ours = publisher(broker, wire.port, timeout=timedelta(seconds=3))
-            assert ours.publish([event(1)]) == 1
+            assert ours.publish([event(1)]) == Sent(1)
             wire.mute()
             with pytest.raises(TargetUnavailable, match="timeout"):
                 ours.publish([event(2)])

@@ -43,6 +43,7 @@ class Line:
 
     def ask_at(self, url: str, **options: object) -> None:
         """Ask there from now on, with the same state and the same target."""
+        self._asked = (url, options)
         told = {"base_url": url, "udbydersystem_id": SYSTEM_ID, "timeout": "1s", "calls_per_minute": 6000}
         assert connector.source is not None
         services = Services(TOWN, None, HttpEdge, Path.read_text, self.desk.clock.now, Path.read_bytes)
@@ -71,8 +72,11 @@ class Line:
         return {row.reason for row in self.status().institutions if row.reason}
 
     def settled(self) -> Calm:
-        """Bring everything to the target, and remember how things stand."""
+        """Bring everything to the target, whatever time that takes, and remember how things stand."""
+        url, options = self._asked
+        self.ask_at(url, **{**options, "timeout": "60s"})
         assert self.ask() is None
+        self.ask_at(url, **options)
         self.desk.drain()
         assert self.desk.entities(Kind.PERSON) and self.desk.target.documents
         return Calm(self.desk)

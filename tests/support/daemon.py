@@ -32,15 +32,15 @@ class Daemon:
         self._from = 0
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> Self:
-        """Start the process and return at once."""
+    def start(self, **extra: str) -> Self:
+        """Start the process and return at once; `extra` are further variables of its environment."""
         assert self._process is None, "it runs already"
         self._from = self._log.stat().st_size if self._log.exists() else 0
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [PROGRAM, "run", "--config", self._config, *self._arguments],
                 cwd=self._config.parent,
-                env=environment(),
+                env=environment(**extra),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

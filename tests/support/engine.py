@@ -342,7 +342,9 @@ class Bench:
         capabilities: Capabilities | None = None,
         institutions: frozenset[str] | None = None,
         policy: GuardPolicy | None = None,
+        member: str = "",
     ) -> None:
+        self.member = member
         self.store: Store = new_store()
         self.clock = Hands()
         self.source = FakeSource()
@@ -354,7 +356,7 @@ class Bench:
         self.institutions = institutions
         self.target_policy = AT_TARGETS
         self.leaving = Leaving()
-        self.book = AuditBook(b"key", "tests", self.clock.now)
+        self.book = AuditBook(b"key", "tests", self.clock.now, member=member)
         self._ids = count(1)
         self._seconds = count()
 
@@ -391,6 +393,7 @@ class Bench:
             self.new_id,
             policy=self.target_policy,
             leaving=replace(self.leaving, grace=self.policy.deletion_grace),
+            member=self.member,
         )
 
     # ------------------------------------------------------------ intake

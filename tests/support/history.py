@@ -16,7 +16,7 @@ from bridge.domain.errors import TargetUnavailable
 from bridge.domain.events import Event, event_subject, event_type
 from bridge.domain.ids import canonical_id
 from bridge.engine.history import Place, State, Told, as_of
-from bridge.ports import Store
+from bridge.ports import Sent, Store
 from tests.support.anything import STEADY
 from tests.support.engine import OTHER_SCHOOL, SCHOOL, TOWN
 from tests.support.stores import new_store
@@ -122,12 +122,12 @@ class Broker:
         self.room, self.patience = room, patience
         self.got: list[Event] = []
 
-    def publish(self, events: Sequence[Event]) -> int:
+    def publish(self, events: Sequence[Event]) -> Sent:
         if not self.patience:
             raise TargetUnavailable("unreachable")
         self.patience -= 1
         taken = events[: self.room]
         self.got += taken
-        return len(taken)
+        return Sent(len(taken))
 
     def close(self) -> None: ...

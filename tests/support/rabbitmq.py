@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -25,6 +26,7 @@ HOST, PORT = "127.0.0.1", 5672
 OTHER_HOST = "127.0.0.2"
 FEEDER = "feeder"
 _SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+_CONTROL = _SERVER.with_name("rabbitmqctl")
 _START = 90.0
 _POLL = 0.1
 
@@ -177,6 +179,18 @@ class Node:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
+    def kill(self) -> None:
+        """End it at once, as a power cut does."""
+        process, self._process = self._process, None
+        if process is not None and process.poll() is None:
+            os.kill(self._beam(process.pid), signal.SIGKILL)
+            process.wait(_START)
+
+    def control(self, *words: str) -> None:
+        """Tell it something by `rabbitmqctl`."""
+        name = f"test-{self.port}@localhost"
+        subprocess.run([_CONTROL, "-n", name, *words], env=self._environment(), check=True, capture_output=True)
+
     def _beam(self, fallback: int) -> int:
         """The process that is the node itself: what was started is a shell around it."""
         try:
@@ -241,11 +255,15 @@ def _definitions() -> dict[str, Any]:
 
 
 def _free_ports(count: int) -> list[int]:
+    """Below those that the system gives to clients: who asks a node that is away for one of these finds itself."""
+    found: list[int] = []
     with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind((HOST, 0))
-        return [one.getsockname()[1] for one in sockets]
+        while len(found) < count:
+            one = stack.enter_context(socket.socket())
+            with suppress(OSError):
+                one.bind((HOST, random.randrange(20_000, 32_000)))
+                found.append(one.getsockname()[1])
+    return found
 
 
 def _answers(port: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import weakref
 from collections.abc import Callable
@@ -43,12 +44,18 @@ class _Pool:
         self._free: list[Database] = []
 
     def store(self) -> Store:
+        if not self._free:
+            gc.collect()  # a store that a circle of objects holds is given back before another one is made
         database = self._free.pop() if self._free else self._make()
         with database.writing() as connection:
             self._empty(connection)
         store = SqlStore(database)
-        weakref.finalize(store, self._free.append, database)
+        weakref.finalize(store, self._take_back, database)
         return store
+
+    def _take_back(self, database: Database) -> None:
+        database.dispose()  # a server has connections for some dozens only
+        self._free.append(database)
 
 
 @cache

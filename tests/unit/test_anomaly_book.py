@@ -16,7 +16,6 @@ from bridge.engine.anomalies.numbers import Numbers, shared_numbers
 from bridge.engine.status import read_status
 from bridge.observe import Metrics
 from bridge.ports import Reader
-from bridge.testing.memory import MemoryStore
 from tests.support.engine import MORNING, OTHER_SCHOOL, SCHOOL, TOWN, Bench, group, header, parent, pupil, teacher
 
 TODAY = "2026-08-11"
@@ -212,8 +211,9 @@ class TestTheBook:
         at(bench, SCHOOL, group("1A"), with_number("ane", ONE))
         book.look(bench.store, TOWN, TODAY)
         opened: list[Reader] = []
-        read: Callable[..., Any] = MemoryStore.read
-        monkeypatch.setattr(MemoryStore, "read", lambda store: opened.append(read(store)) or read(store))
+        kind = type(bench.store)
+        read: Callable[..., Any] = kind.read
+        monkeypatch.setattr(kind, "read", lambda store: opened.append(read(store)) or read(store))
         book.look(bench.store, TOWN, TODAY)
         assert len(opened) == 1
 

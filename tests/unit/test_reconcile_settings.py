@@ -95,7 +95,8 @@ def test_what_cannot_be_meant_is_refused(folder: Path, section: str) -> None:
 
 def test_the_daemon_has_a_loop_for_each_such_target_and_no_other(folder: Path) -> None:
     bridge = open_bridge(load_settings(write(folder), Registry()))
-    names = [stage.name for stage in stages(bridge, bridge.teller, bus(), bridge.lanes())]
+    found = stages(bridge, bridge.teller, bus(bridge), bridge.lanes())
+    names = [stage.name for of_role in found.values() for stage in of_role]
     assert [name for name in names if name.startswith("reconcile/")] == [f"reconcile/{TARGET}"]
     bridge.store.close()
 

@@ -25,6 +25,7 @@ from bridge.ports import (
     InstitutionState,
     QuarantineRow,
     Run,
+    Sent,
     Store,
     TargetState,
 )
@@ -250,7 +251,14 @@ class TestWhatItIsFor:
         assert told["well"] is False and told["at"] == "2026-03-02T12:00:00Z"
         assert told["audit_head"] == "1:" + "0a" * 32
         assert told["municipalities"] == [
-            {"municipality": "101", "last_sequence": 2, "persons": 1, "quarantined": 0, "agreements": {}}
+            {
+                "municipality": "101",
+                "last_sequence": 2,
+                "persons": 1,
+                "quarantined": 0,
+                "agreements": {},
+                "publish": None,
+            }
         ]
         assert SECRET_NAME not in text
 
@@ -279,9 +287,9 @@ class Broker:
         self.room = room
         self.got: list[str] = []
 
-    def publish(self, events: Sequence[Event]) -> int:
+    def publish(self, events: Sequence[Event]) -> Sent:
         self.got += [one.id for one in events]
-        return min(self.room, len(events))
+        return Sent(min(self.room, len(events)))
 
     def close(self) -> None: ...
 

@@ -15,7 +15,7 @@ from bridge.domain.ids import TargetId
 from bridge.observe import HoldStatus, InstitutionStatus, Metrics, Status, TargetStatus
 from bridge.ports import Store, TargetState
 from bridge.testing.memory import MemoryStore
-from bridge.web.app import Health, WebDeps, create_app
+from bridge.web.app import Health, WebDeps, create_app, create_monitor
 from bridge.web.health import liveness, readiness
 from bridge.web.server import WebServer, listen
 from tests.support.stores import new_store
@@ -263,3 +263,35 @@ class TestTheServer:
     def test_refuses_to_be_seen_from_elsewhere(self, host: str) -> None:
         with pytest.raises(ConfigError, match=r"web\.listen: .*no login"):
             WebServer(create_app(deps()), host, 8080)
+
+
+class TestTheMonitor:
+    @pytest.fixture
+    def monitor(self) -> Iterator[WebServer]:
+        of = deps(live=Health(False, ("loop deliver/101/aula has not come round",)))
+        app = create_monitor(of.liveness, of.readiness, of.exposition)
+        server = WebServer(app, "127.0.0.1", 0, "monitor")
+        server.start()
+        yield server
+        server.stop()
+
+    def test_answers_probes_and_collectors_under_any_name(self, monitor: WebServer) -> None:
+        def ask(path: str) -> requests.Response:
+            return requests.get(monitor.url + path, headers={"Host": "10.1.2.3:8601"}, timeout=10)
+
+        assert ask("health/live").status_code == 503 and ask("health/ready").status_code == 200
+        assert "bridge_build_info" in ask("metrics").text
+
+    @pytest.mark.parametrize("path", ["", "status", "holds/1", "anomalies", "docs", "openapi.json"])
+    def test_shows_nothing_else(self, monitor: WebServer, path: str) -> None:
+        assert requests.get(monitor.url + path, timeout=10).status_code == 404
+
+    def test_names_the_option_when_the_port_is_taken(self, monitor: WebServer) -> None:
+        port = int(monitor.url.rstrip("/").rpartition(":")[2])
+        with pytest.raises(ConfigError, match=rf"--monitor: port {port} on 127\.0\.0\.1 is taken"):
+            WebServer(create_app(deps()), "127.0.0.1", port, "monitor").start()
+
+    def test_may_be_seen_from_elsewhere(self) -> None:
+        of = deps()
+        app = create_monitor(of.liveness, of.readiness, of.exposition)
+        assert WebServer(app, "0.0.0.0", 8601, "monitor").url == "http://0.0.0.0:8601/"  # noqa: S104
