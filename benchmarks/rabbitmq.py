@@ -1,4 +1,4 @@
-"""Events into a quorum queue with confirms, against a bare loop with the same window and bodies."""
+"""Events into a quorum queue with confirms, against a bare loop with the same window and bodies (at most 1.25)."""
 
 from __future__ import annotations
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.daemon import Daemon
 from tests.support.events import EventCorner
 from tests.support.exports import Export
 from tests.support.rabbitmq import require_rabbitmq, url
@@ -75,6 +77,35 @@ def test_a_mistake_in_a_queue_is_told_by_its_own_line(
     configure(world, corner, queue)
     said = world.run("check").ended(2)
     assert f"broker.queues.{corner.queue}" in said.stderr and told in " ".join(said.stderr.split())
+
+
+def test_the_daemon_makes_the_queue_fills_it_again_and_warns_of_nothing_else(
+    world: World, corner: EventCorner
+) -> None:
+    world.drop_bytes(SMALL, Export.of(DAYS[0] / SMALL).cut(3).bytes())
+    world.sync()
+
+    def last() -> int:
+        ((number,),) = world.rows("SELECT max(sequence) FROM events")
+        return int(number)
+
+    def is_full() -> bool:
+        return corner.is_there(corner.queue) and corner.count() == last()
+
+    world.settings["web"] = {"listen": "127.0.0.1:0"}
+    world.write()
+    with Daemon(world.config) as daemon:
+        daemon.start()
+        daemon.wait_until(is_full, "the queue has every event of the log")
+        corner.delete()
+        before = last()
+        world.drop_bytes(SMALL, Export.of(DAYS[1] / SMALL).cut(4).bytes())
+        daemon.wait_until(lambda: last() > before and is_full(), "the queue that was deleted has them all again")
+    made = [line for line in daemon.log_text().splitlines() if '"warning"' in line or '"error"' in line]
+    assert [json.loads(line)["event"] for line in made if "queue.made" in line] == ["queue.made", "queue.made"]
+    assert not [line for line in made if "queue.made" not in line]
+    (first, *_) = corner.drain()
+    assert first[0].routing_key.startswith("0751.") and first[1].delivery_mode == 2
 
 
 def test_status_counts_what_waits_for_the_broker(world: World) -> None:

@@ -121,6 +121,12 @@ class EventCorner:
                 channel.cancel()
         return got
 
+    def count(self, queue: str = "") -> int:
+        """How many events wait in a queue."""
+        with self.connected() as connection:
+            told = connection.channel().queue_declare(queue or self.queue, passive=True)
+            return int(told.method.message_count)
+
     def ids(self, queue: str = "") -> list[str]:
         return [properties.message_id for _, properties, _ in self.drain(queue)]
 
