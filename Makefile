@@ -35,10 +35,10 @@ test-stores: setup  ## the engine's tests on SQLite and on PostgreSQL
 	SKOLEBRO_TEST_STORE=postgresql $(BIN)/python -m pytest -n $(JOBS) -m "not slow" $(ON_STORES)
 
 crew: setup  ## five minutes in which processes that share a database are killed at random
-	SKOLEBRO_TEST_CREW_SECONDS=300 $(BIN)/python -m pytest -n 0 -s -m slow tests/e2e/test_many_processes.py
+	SKOLEBRO_TEST_CREW_SECONDS=300 $(BIN)/python -m pytest -n 0 -s -m crew tests/e2e/test_many_processes.py
 
 test-slow: setup  ## the long harnesses
-	$(BIN)/python -m pytest -n $(JOBS) -m "slow and not year"
+	$(BIN)/python -m pytest -n $(JOBS) -m "slow and not year and not crew"
 
 year: setup  ## a year of a large municipality in some minutes: rolls, moves, an empty night, a lost agreement
 	$(BIN)/python -m pytest -n 0 -s -m year

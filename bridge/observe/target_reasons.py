@@ -21,6 +21,8 @@ TARGET_WORDS: Mapping[str, str] = {
         "nobody out but through one has to let this machine through"
     ),
     "connection_lost": f"the connection broke; {_AGAIN}, and if it stays, see firewall, proxy and its log",
+    "closed": "the broker ended the connection: see its log for why (user, virtual host, permissions)",
+    "unreachable": f"no broker answers at that address; {_ADDRESS}, whether it runs, and the firewall",
     "disk_full": "the disk is full: make room there",
     "file_cut": f"a file there ends too early; {_AGAIN}",
     "file_too_large": "a file there is larger than is ever read: see what puts it there",

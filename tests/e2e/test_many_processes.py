@@ -50,6 +50,7 @@ def drain(rig: Rig, daemon: Daemon) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.crew
 def test_processes_that_are_killed_at_random_end_equal_to_the_model(rig: Rig) -> None:
     chance = random.Random(7)
     with ExitStack() as stack:
