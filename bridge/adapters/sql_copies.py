@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,7 +12,7 @@ from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 
-from sqlalchemy import Connection, Table, func, select, text
+from sqlalchemy import Connection, Table, delete, func, select, text
 
 from bridge.adapters.sql_database import Database
 from bridge.adapters.sql_errors import translated, translated_files
@@ -25,8 +25,10 @@ from bridge.domain.errors import StoreError, StoreUnavailable
 
 _CHUNK = 5_000
 _WAIT = timedelta(seconds=30)
-_UNCOPIED = frozenset({"leases", "properties"})
-"""Who works on a database, and with which key, says nothing of the other one."""
+_UNCOPIED = frozenset({"leases"})
+"""Who works on a database says nothing of the other one."""
+_NOTHING = frozenset({*_UNCOPIED, "properties"})
+"""What a database may hold in which nothing is stored yet: who looked at it, and with which key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,25 +87,25 @@ def copy(source: Database, target: Database) -> list[Copied]:
                 "with the configuration that it belongs to"
             )
         with translated(target.name), target.writing() as there:
-            filled = next((table.name for table in _tables() if _count(there, table)), None)
+            tables = [table for table in metadata.sorted_tables if table.name not in _UNCOPIED]
+            filled = next((table.name for table in tables if _is_filled(there, table)), None)
             if filled is not None:
                 raise StoreUnavailable(
                     f"the database {target.name} is not empty ({filled}); nothing was changed: a copy goes into "
                     "an empty one only"
                 )
-            for table in _tables():
-                _copy_table(here, Transaction(there, target.name, is_writer=True), table)
+            for name in _NOTHING:
+                there.execute(delete(metadata.tables[name]))
+            into = Transaction(there, target.name, is_writer=True)
+            found = [_copied(here, into, table) for table in tables]
             _count_on(there)
-            found = [_compared(here, there, table) for table in _tables()]
+            for one in found:
+                _require_same(there, one)
     return found
 
 
-def _tables() -> list[Table]:
-    return [table for table in metadata.sorted_tables if table.name not in _UNCOPIED]
-
-
-def _count(connection: Connection, table: Table) -> int:
-    return int(connection.execute(select(func.count()).select_from(table)).scalar_one())
+def _is_filled(connection: Connection, table: Table) -> bool:
+    return table.name not in _NOTHING and connection.execute(select(table).limit(1)).first() is not None
 
 
 def _rows(connection: Connection, table: Table) -> Iterator[tuple[object, ...]]:
@@ -114,10 +116,13 @@ def _rows(connection: Connection, table: Table) -> Iterator[tuple[object, ...]]:
     return (tuple(row) for row in streamed)
 
 
-def _copy_table(source: Connection, target: Transaction, table: Table) -> None:
-    rows = _rows(source, table)
+def _copied(source: Connection, target: Transaction, table: Table) -> Copied:
+    """Copy a table; what was read of it is what the copy has to be."""
+    rows, seen = _rows(source, table), _Seen()
     while chunk := list(islice(rows, _CHUNK)):
         target.add(table, chunk)
+        seen.add(chunk)
+    return Copied(f"{table.name}", seen.number, seen.digest)
 
 
 def _count_on(connection: Connection) -> None:
@@ -135,22 +140,32 @@ def _count_on(connection: Connection) -> None:
                     )
 
 
-def _compared(source: Connection, target: Connection, table: Table) -> Copied:
-    (rows, digest), other = _digest(source, table), _digest(target, table)
-    if (rows, digest) != other:
+def _require_same(target: Connection, told: Copied) -> None:
+    seen = _Seen()
+    seen.add(_rows(target, metadata.tables[told.table]))
+    if (seen.number, seen.digest) != (told.rows, told.digest):
         raise StoreError(
-            f"{table.name} is not the same in the copy ({rows} and {other[0]} rows); nothing was kept: report it"
+            f"{told.table} is not the same in the copy ({told.rows} and {seen.number} rows); nothing was kept: "
+            "report it"
         )
-    return Copied(f"{table.name}", rows, digest)
 
 
-def _digest(connection: Connection, table: Table) -> tuple[int, str]:
-    seen, number = sha256(), 0
-    for row in _rows(connection, table):
-        number += 1
-        seen.update(json.dumps([one.hex() if isinstance(one, bytes) else one for one in row]).encode())
-        seen.update(b"\n")
-    return number, seen.hexdigest()
+class _Seen:
+    """How many rows, and the SHA-256 over all of them."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._hash = sha256()
+
+    @property
+    def digest(self) -> str:
+        return self._hash.hexdigest()
+
+    def add(self, rows: Iterable[tuple[object, ...]]) -> None:
+        for row in rows:
+            self.number += 1
+            self._hash.update(json.dumps([one.hex() if isinstance(one, bytes) else one for one in row]).encode())
+            self._hash.update(b"\n")
 
 
 def _fold(file: Path) -> None:
