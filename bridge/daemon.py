@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from threading import Event
 from time import monotonic
 
 from bridge import __version__
@@ -48,10 +49,10 @@ def run_daemon(bridge: Bridge, roles: Collection[str] = ROLES, monitor: str | No
     stopping = until_signal(bridge.stopping)
     bus = serve.bus(bridge)
     heart = _Heart(bridge)
-    lost: list[None] = []
+    lost = Event()
 
     def lose() -> None:
-        lost.append(None)
+        lost.set()
         stopping.set()
 
     with at_work(bridge, roles, lost=lose) as crew:
@@ -77,7 +78,7 @@ def run_daemon(bridge: Bridge, roles: Collection[str] = ROLES, monitor: str | No
     bus.close()
     bridge.store.close()
     log.emit(LogEvent.APP_STOPPED)
-    if lost:
+    if lost.is_set():
         raise StaleLease("another process has taken over from this one; it may be started again")
 
 

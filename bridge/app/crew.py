@@ -36,7 +36,6 @@ class Watch:
 
     def start(self) -> None:
         self.crew.beat()
-        self.crew.tend()
         every = self.crew.ttl / _BEATS
         for name, step, pause in (("beat", self.crew.beat, every), ("tend", self.crew.tend, _TEND)):
             thread = threading.Thread(target=self._repeat, args=(step, pause), name=name, daemon=True)
@@ -101,10 +100,9 @@ def _among_others(
 
 def _require_nobody(store: Store) -> None:
     with store.read() as reader:
-        now = reader.store_time()
-        there = [lease for lease in reader.leases("member/") if lease.until >= now]
-        if there:
-            raise AlreadyRunning(
-                f"{len(members(reader))} other skolebro processes work on this state; nothing was changed. "
-                "Stop them first, or use the verbs that only look: status, plan, holds, events"
-            )
+        there = members(reader)
+    if there:
+        raise AlreadyRunning(
+            f"{len(there)} other skolebro processes work on this state; nothing was changed. "
+            "Stop them first, or use the verbs that only look: status, plan, holds, events"
+        )

@@ -48,8 +48,13 @@ class Member:
 
 
 def members(reader: Reader) -> list[Member]:
-    """Those who are there, or have not been missed yet."""
-    return [Member.read(lease) for lease in reader.leases(_MEMBER)]
+    """Those who are there: their leases are not over."""
+    return _members(reader, is_silent=False)
+
+
+def _members(reader: Reader, *, is_silent: bool) -> list[Member]:
+    now = reader.store_time()
+    return [Member.read(lease) for lease in reader.leases(_MEMBER) if (lease.until < now) is is_silent]
 
 
 def join(store: Store, identity: str, roles: Collection[str], ttl: timedelta, book: AuditBook) -> Member:
@@ -65,8 +70,7 @@ def join(store: Store, identity: str, roles: Collection[str], ttl: timedelta, bo
 
 def put_out(uow: UnitOfWork, book: AuditBook) -> int:
     """Free what those had who have been silent for too long; return how many these are."""
-    now = uow.store_time()
-    gone = [Member.read(lease) for lease in uow.leases(_MEMBER) if lease.until < now]
+    gone = _members(uow, is_silent=True)
     for member in gone:
         dismiss(uow, member, book)
     return len(gone)
@@ -76,15 +80,17 @@ def dismiss(uow: UnitOfWork, member: Member, book: AuditBook) -> None:
     """Free what a member had. What it had begun at a target has an unknown outcome, and is tried again."""
     uow.drop_lease(member.lease)
     uow.release_claims(member.id)
-    uow.put_leases([_handed(one, "") for one in uow.leases(_SINGLE) if one.holder == member.id])
+    uow.put_leases([_handed(uow, one.name, "") for one in uow.leases(_SINGLE) if one.holder == member.id])
     for one in uow.leases(_PASS):
         if one.holder == member.id:
             uow.drop_lease(one.name)
     book.close_open(uow, member.id)
 
 
-def _handed(lease: Lease, holder: str) -> Lease:
-    return Lease(lease.name, holder, lease.number + 1, lease.until)
+def _handed(reader: Reader, name: str, holder: str) -> Lease:
+    """What must be single in another hand, or in none; it belongs to a member, so it has no time of its own."""
+    before = reader.lease(name)
+    return Lease(name, holder, before.number + 1 if before is not None else 1, reader.store_time())
 
 
 class Fenced:
@@ -147,32 +153,37 @@ class Crew:
             )
 
     def tend(self) -> int:
-        """Put out who is gone, and take a fair share of what must be single; return how much is new here."""
+        """Put out who is gone, and take a fair share of what must be single; return how much is new here.
+
+        Writes only where there is something to do: it is asked for every few seconds, by every process.
+        """
+        with self.store.read() as reader:
+            require(reader, self.member)
+            if not (_members(reader, is_silent=True) or any(self._shares(reader))):
+                return 0
         with self.store.write() as uow:
             require(uow, self.member)
             put_out(uow, self.book)
-            taken, given = self._balance(uow)
-            uow.put_leases([*taken, *given])
+            free, surplus = self._shares(uow)
+            hands = dict.fromkeys(free, self.member.id) | dict.fromkeys(self._let_go(surplus), "")
+            uow.put_leases([_handed(uow, _SINGLE + name, holder) for name, holder in hands.items()])
         with self._lock:
-            self._mine |= {one.name.removeprefix(_SINGLE) for one in taken}
-        return len(taken)
+            self._mine |= set(free)
+        return len(free)
 
-    def _balance(self, uow: UnitOfWork) -> tuple[list[Lease], list[Lease]]:
-        there, known = members(uow), {one.name.removeprefix(_SINGLE): one for one in uow.leases(_SINGLE)}
-        taken: list[Lease] = []
-        given: list[Lease] = []
+    def _shares(self, reader: Reader) -> tuple[list[str], list[str]]:
+        """What is nobody's and would make this process's share whole, and what it has above its share."""
+        there = members(reader)
+        holders = {one.name.removeprefix(_SINGLE): one.holder for one in reader.leases(_SINGLE)}
+        free: list[str] = []
+        surplus: list[str] = []
         for role in sorted(self.member.roles):
             names = sorted(name for name, of in self.singles.items() if of == role)
             share = ceil(len(names) / max(1, sum(role in one.roles for one in there)))
-            mine = [name for name in names if name in known and known[name].holder == self.member.id]
-            free = [name for name in names if name not in known or not known[name].holder]
-            taken += [self._taken(uow, name, known.get(name)) for name in free[: max(0, share - len(mine))]]
-            given += [_handed(known[name], "") for name in self._let_go(mine[share:])]
-        return taken, given
-
-    def _taken(self, uow: UnitOfWork, name: str, before: Lease | None) -> Lease:
-        number = before.number + 1 if before is not None else 1
-        return Lease(_SINGLE + name, self.member.id, number, uow.store_time())
+            mine = [name for name in names if holders.get(name) == self.member.id]
+            free += [name for name in names if not holders.get(name)][: max(0, share - len(mine))]
+            surplus += mine[share:]
+        return free, surplus
 
     def _let_go(self, names: Iterable[str]) -> list[str]:
         """Those of these that nothing is being done for now; from here on nothing will be."""
