@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 
 from sqlalchemy import select
 
 from bridge.adapters.sql_schema import from_stored, target_states, to_stored
 from bridge.adapters.sql_transaction import SqlPart, StoredRow
 from bridge.domain.ids import TargetId
+from bridge.domain.privacy import Told
 from bridge.ports import TargetState
-
-Told = Mapping[tuple[str, str], frozenset[str]]
 
 
 class SqlTargets(SqlPart):

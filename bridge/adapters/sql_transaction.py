@@ -50,21 +50,11 @@ class Transaction:
 
     def add(self, table: Table, rows: Iterable[tuple[object, ...]]) -> None:
         """Insert rows with their values in the order of `writable(table)`."""
-        told = list(rows)
-        if self._is_worth_copying(told):
-            with translated(self._database):
-                sql_copy.copy(self._writing(), table, writable(table), told)
-        else:
-            self._many(_insert_sql(table, self._connection.dialect), told)
+        self._bulk(table, list(rows), _insert_sql, sql_copy.copy)
 
     def put(self, table: Table, rows: Iterable[tuple[object, ...]]) -> None:
         """Insert or replace by primary key, values in the order of `writable(table)`."""
-        told = list(rows)
-        if self._is_worth_copying(told):
-            with translated(self._database):
-                sql_copy.merge(self._writing(), table, writable(table), told)
-        else:
-            self._many(_upsert_sql(table, self._connection.dialect), told)
+        self._bulk(table, list(rows), _upsert_sql, sql_copy.merge)
 
     def change(self, statement: Update, names: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
         """Run an update for many rows; `names` says which bound parameter each place of a row fills."""
@@ -76,8 +66,19 @@ class Transaction:
         with translated(self._database):
             self._connection.rollback()
 
-    def _is_worth_copying(self, rows: list[tuple[object, ...]]) -> bool:
-        return self.dialect == "postgresql" and len(rows) >= sql_copy.WORTH_IT
+    def _bulk(
+        self,
+        table: Table,
+        rows: list[tuple[object, ...]],
+        spelt: Callable[[Table, Dialect], str],
+        copied: Callable[[Connection, Table, tuple[str, ...], sql_copy.Rows], None],
+    ) -> None:
+        """Write rows by COPY where the database has it and it pays, else by a statement for each."""
+        if self.dialect == "postgresql" and len(rows) >= sql_copy.WORTH_IT:
+            with translated(self._database):
+                copied(self._writing(), table, writable(table), rows)
+        else:
+            self._many(spelt(table, self._connection.dialect), rows)
 
     def _many(self, sql: str, rows: list[tuple[object, ...]]) -> None:
         connection = self._writing()

@@ -6,7 +6,7 @@ STIL knows one protection, of name and address together (stil.md §4); the alias
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -18,6 +18,9 @@ WITHHELD_NAME = ("Navn", "Beskyttet")
 _WITHHELD = ("address", *PHONES, "email", "photo_id")
 INITIALS = ("short_name", "affiliations.short_name")
 """Made of the name: a field of an affiliation, and of a person's affiliations."""
+
+Told = Mapping[tuple[str, str], frozenset[str]]
+"""What may show in the fields of bodies, by resource and field: fields of views, parts by dotted path."""
 
 
 @dataclass(frozen=True, slots=True)

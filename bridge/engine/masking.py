@@ -8,13 +8,13 @@ from typing import Any
 
 from bridge.domain.entities import Kind
 from bridge.domain.ids import CanonicalId, Key
-from bridge.domain.privacy import WITHHELD_NAME, Protection
+from bridge.domain.privacy import WITHHELD_NAME, Protection, Told
 from bridge.engine.codec import decode_body, encode_body, hash_bytes
 from bridge.engine.desire import Rendering
 from bridge.engine.leavers import Leaving
 from bridge.engine.views import views
 from bridge.engine.words import protected_users, protection, words
-from bridge.mapping import Told, resolve
+from bridge.mapping import resolve
 from bridge.ports import URGENT, Delivery, Desired, Reader, UnitOfWork
 
 _NOBODY = dict(zip(("given_name", "family_name"), WITHHELD_NAME, strict=True))

@@ -7,16 +7,10 @@ from datetime import datetime, timedelta
 
 from bridge.engine.publish import cursor_name
 from bridge.engine.publish_standing import MISMADE, UNROUTABLE, read_standing
-from bridge.observe import MunicipalityStatus, PublishStatus
+from bridge.observe import BROKER_WORDS, MunicipalityStatus, PublishStatus
 from bridge.ports import Reader
 
 _PATIENCE = timedelta(hours=1)
-_WHY = {
-    "closed": "the connection breaks; see the broker's log",
-    "nack": "the broker refuses to keep them; see whether a queue is full",
-    "timeout": "the broker does not answer in time; see whether it is short of memory or disk",
-    "unreachable": "the broker cannot be reached; see network and firewall",
-}
 
 
 def publish_status(reader: Reader, code: str) -> PublishStatus:
@@ -52,7 +46,7 @@ def unpublished(rows: Iterable[MunicipalityStatus], now: datetime) -> Iterator[s
             )
         elif now - state.since > _PATIENCE and code != UNROUTABLE:
             since = f"{state.since:%Y-%m-%d %H:%M} UTC"
-            yield f"{told}, since {since}: {_WHY.get(code, code)}. They go out in order afterwards."
+            yield f"{told}, since {since}: {BROKER_WORDS.get(code, code)}. They go out in order afterwards."
 
 
 def taken_by_nobody(rows: Iterable[MunicipalityStatus]) -> Iterator[str]:

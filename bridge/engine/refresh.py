@@ -9,7 +9,7 @@ from datetime import datetime
 
 from bridge.domain.entities import Kind
 from bridge.domain.ids import Key, TargetId
-from bridge.domain.privacy import Protection
+from bridge.domain.privacy import Protection, Told
 from bridge.engine.audit import AuditBook
 from bridge.engine.breaker import is_new, resume, switch_off
 from bridge.engine.desire import (
@@ -28,7 +28,6 @@ from bridge.engine.masking import TELLING, protect, user_of
 from bridge.engine.scan import living_rows
 from bridge.engine.shelf import SERVED
 from bridge.engine.words import protected_users
-from bridge.mapping import Told
 from bridge.ports import GONE, HELD, SHADOW, Delivery, Desired, Hold, Reader, Store, TargetState, UnitOfWork
 
 _UNSETTLED = ("open", "approved")

@@ -24,7 +24,7 @@ verbs that it names. `institutions: {"101001": {resources: ...}}` does the same 
 
 from bridge.mapping.load import load_mapping, require_purposes
 from bridge.mapping.references import field_names, narrow, references, resolve
-from bridge.mapping.rules import Choice, Ref, Resource, Rule, TargetMapping, Told, look_up
+from bridge.mapping.rules import Choice, Ref, Resource, Rule, TargetMapping, look_up
 from bridge.mapping.schools import of_strangers, strangers
 from bridge.mapping.source import presets
 from bridge.mapping.view import is_personal
@@ -35,7 +35,6 @@ __all__ = [
     "Resource",
     "Rule",
     "TargetMapping",
-    "Told",
     "field_names",
     "is_personal",
     "load_mapping",

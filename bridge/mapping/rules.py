@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bridge.domain.entities import Kind
+from bridge.domain.privacy import Told
 from bridge.mapping.view import is_personal
 
 _PLACES = re.compile(r"\{([^{}]*)\}")
@@ -62,8 +63,6 @@ class Rule:
 
 
 Node = Rule | dict[str, "Node"] | list["Node"]
-Told = Mapping[tuple[str, str], frozenset[str]]
-"""What fields of bodies may show, by resource and field: fields of views, parts by dotted path."""
 
 
 @dataclass(frozen=True, slots=True)

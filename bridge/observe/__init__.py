@@ -16,11 +16,12 @@ from bridge.observe.status import (
     TargetStatus,
     as_json,
 )
-from bridge.observe.target_reasons import explained_target
+from bridge.observe.target_reasons import BROKER_WORDS, explained_target
 
 __all__ = [
     "AGREEMENT_MISSING",
     "AGREEMENT_WITHDRAWN",
+    "BROKER_WORDS",
     "EXPOSITION_TYPE",
     "KEY_TEXTS",
     "AnomalyStatus",

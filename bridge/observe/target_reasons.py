@@ -10,6 +10,14 @@ from bridge.domain.errors import TargetError, TargetUnavailable
 _ADDRESS = "see address and port in the configuration (base_url, url or sftp_url)"
 _AGAIN = "it is tried again"
 
+BROKER_WORDS: Mapping[str, str] = {
+    "closed": "the connection breaks; see the broker's log",
+    "nack": "the broker refuses to keep them; see whether a queue is full",
+    "timeout": "the broker does not answer in time; see whether it is short of memory or disk",
+    "unreachable": "the broker cannot be reached; see network and firewall",
+}
+"""Every code with which the broker takes no events."""
+
 TARGET_WORDS: Mapping[str, str] = {
     "answer_cut": f"the answer was cut off; {_AGAIN}, and if it stays, see the proxy or load balancer in between",
     "answer_malformed": f"the answer is not HTTP; {_ADDRESS}, and what listens there",
@@ -21,8 +29,8 @@ TARGET_WORDS: Mapping[str, str] = {
         "nobody out but through one has to let this machine through"
     ),
     "connection_lost": f"the connection broke; {_AGAIN}, and if it stays, see firewall, proxy and its log",
-    "closed": "the broker ended the connection: see its log for why (user, virtual host, permissions)",
-    "unreachable": f"no broker answers at that address; {_ADDRESS}, whether it runs, and the firewall",
+    "closed": BROKER_WORDS["closed"],
+    "unreachable": BROKER_WORDS["unreachable"],
     "disk_full": "the disk is full: make room there",
     "file_cut": f"a file there ends too early; {_AGAIN}",
     "file_too_large": "a file there is larger than is ever read: see what puts it there",

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from bridge.domain.entities import Kind
 from bridge.domain.ids import CanonicalId, Key, TargetId
+from bridge.domain.privacy import Told
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ class TargetState:
     drifted: int = 0
     foreign: int = 0
     announced_at: datetime | None = None
-    told: Mapping[tuple[str, str], frozenset[str]] | None = None
+    told: Told | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,7 +129,8 @@ class TestWhileAMappingWaits:
         protect(bench, gender="F")
         assert documents(bench.drain()) == [MASKED]
 
-    def test_a_name_goes_that_a_mapping_before_the_last_one_left_with_somebody_who_leaves(self) -> None:
+    def left_by_an_earlier_mapping(self) -> Bench:
+        """Somebody who leaves has what the mapping before this one made of the name."""
         bench = bench_of(
             mapping=mapping_of(PLATFORM.replace(EMAIL, "nick: {from: given_name, purpose: x}")),
             policy=GuardPolicy(deletion_grace=timedelta(days=30)),
@@ -137,19 +138,17 @@ class TestWhileAMappingWaits:
         bench.leaving = Leaving(inactive={"User": {"active": False}})
         say(bench, group("1A"), *map(pupil, OTHERS))
         assert bench.refresh(mapping_of(PLATFORM.replace(EMAIL, "nick: {from: user_id, purpose: x}")))
+        return bench
+
+    def test_a_name_goes_that_a_mapping_before_the_last_one_left_with_somebody_who_leaves(self) -> None:
+        bench = self.left_by_an_earlier_mapping()
         bench.drain()
         say(bench, external("ane", protected=True, **ALIAS), school=OTHER_SCHOOL)
         bench.drain()
         assert bench.target.documents[ANE]["nick"] == "ane"
 
     def test_what_a_database_of_before_does_not_say_of_earlier_mappings_is_taken_for_a_name(self) -> None:
-        bench = bench_of(
-            mapping=mapping_of(PLATFORM.replace(EMAIL, "nick: {from: given_name, purpose: x}")),
-            policy=GuardPolicy(deletion_grace=timedelta(days=30)),
-        )
-        bench.leaving = Leaving(inactive={"User": {"active": False}})
-        say(bench, group("1A"), *map(pupil, OTHERS))
-        assert bench.refresh(mapping_of(PLATFORM.replace(EMAIL, "nick: {from: user_id, purpose: x}")))
+        bench = self.left_by_an_earlier_mapping()
         with bench.store.write() as uow:
             uow.put_target_state(replace(uow.target_state(TARGET), told=None))
         assert bench.refresh()

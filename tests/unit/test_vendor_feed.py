@@ -256,11 +256,11 @@ class TestRetention:
         at = feed.events(AtFeed(), 100).at
         assert isinstance(at, AtFeed)
         bench.take(pupil("bo"))
-        feed.events(at, 100)
+        feed.snapshot(None, 100)
         for number in range(days):
             bench.clock.forward(days=1)
             bench.take(pupil("bo", given_name=f"Bo {number}"))
-            feed.events(at, 1)
+            feed.snapshot(None, 100)
         return bench, feed, at
 
     def test_within_it_what_is_gone_is_told(self) -> None:
@@ -268,17 +268,7 @@ class TestRetention:
         assert any(event["type"] == "skolebro.person.deleted.v1" for event in body_of(feed.events(at, 100)))
 
     def test_past_it_only_the_snapshot_helps(self) -> None:
-        bench = Bench()
-        feed = vendor_feed(bench, retention=timedelta(days=3))
-        bench.take(pupil("anna"), pupil("bo"))
-        at = feed.events(AtFeed(), 100).at
-        assert isinstance(at, AtFeed)
-        bench.take(pupil("bo"))
-        feed.snapshot(None, 100)
-        for number in range(8):
-            bench.clock.forward(days=1)
-            bench.take(pupil("bo", given_name=f"Bo {number}"))
-            feed.snapshot(None, 100)
+        bench, feed, at = self.lived(8)
         with pytest.raises(CursorPast):
             feed.events(at, 100)
         one = Consumer(feed, limit=100)
