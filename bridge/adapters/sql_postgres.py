@@ -22,11 +22,13 @@ class PostgresDatabase:
     """A `Database` on a server, shared by any number of processes.
 
     A writer waits for its turn as long as `busy_timeout`. Since what it has read is what it changes, two writers
-    never run side by side; requests to targets are made between transactions, so that this costs little.
+    never run side by side; requests to targets are made between transactions, so that this costs little. Without
+    `is_durable` it may forget.
     """
 
-    def __init__(self, url: URL, busy_timeout: timedelta) -> None:
+    def __init__(self, url: URL, busy_timeout: timedelta, *, is_durable: bool = True) -> None:
         self.name = f"{url.database} on {url.host or 'the local server'}"
+        self._is_durable = is_durable
         self._engine = create_engine(
             url.set(drivername="postgresql+psycopg"),
             hide_parameters=True,
@@ -65,6 +67,8 @@ class PostgresDatabase:
         """Nothing: the server has been set up by whoever runs it."""
 
     def require_durable(self, connection: Connection) -> None:
+        if not self._is_durable:
+            return
         off = [name for name in _NEVER_OFF if connection.exec_driver_sql(f"SHOW {name}").scalar_one() == "off"]
         if off:
             raise StoreUnavailable(

@@ -87,4 +87,5 @@ def _postgres() -> Database:
     url = made.__enter__()
     weakref.finalize(_pool(), made.__exit__, None, None, None)
     open_postgres(url).close()
-    return PostgresDatabase(postgres_url(f"{url}%20-csynchronous_commit%3Doff"), _PATIENCE)
+    fast = postgres_url(f"{url}%20-csynchronous_commit%3Doff")
+    return PostgresDatabase(fast, _PATIENCE, is_durable=False)
