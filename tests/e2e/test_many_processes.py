@@ -36,6 +36,10 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
         yield rig
 
 
+def members(rig: Rig) -> list[tuple[str]]:
+    return rows_of(rig.database, "SELECT name FROM leases WHERE name LIKE 'member/%'")
+
+
 def drain(rig: Rig, daemon: Daemon) -> None:
     try:
         rig.let_it_drain(daemon)
@@ -80,11 +84,12 @@ def test_processes_that_are_killed_at_random_end_equal_to_the_model(rig: Rig) ->
         for one in crew:
             one.wait_until_started()
         drain(rig, crew[0])
+        crew[0].wait_until(lambda: len(members(rig)) == len(crew), "those who were killed have been put out")
         assert [one.stop() for one in crew] == [0] * len(crew)
         rig.assert_scim_is_right()
         rig.assert_aula_is_right()
         assert_nothing_is_open(rig.database)
-        assert not rows_of(rig.database, "SELECT name FROM leases WHERE name LIKE 'member/%'")
+        assert not members(rig)
         assert not rows_of(rig.database, "SELECT id FROM deliveries WHERE claimed_by <> ''")
         assert kills >= SECONDS / 10
         figures = {
