@@ -13,8 +13,7 @@ from bridge.adapters.bus_kombu import KombuBus
 from bridge.ports import Bus
 from bridge.testing.conformance_bus import SOON, BusConformance
 from bridge.testing.memory_bus import MemoryBus
-
-RABBITMQ = ("127.0.0.1", 5672)
+from tests.support.rabbitmq import HOST, PORT, require_rabbitmq, url
 
 
 class TestMemoryBus(BusConformance):
@@ -36,12 +35,12 @@ class TestKombuInMemory(BusConformance):
 class TestKombuOnRabbitMq(BusConformance):
     @pytest.fixture
     def bus(self) -> Iterator[Bus]:
-        _require_rabbitmq()
+        require_rabbitmq()
         exchange = f"test.{uuid4()}"
-        bus = KombuBus("amqp://guest:guest@127.0.0.1:5672//", exchange)
+        bus = KombuBus(url(), exchange)
         yield bus
         bus.close()
-        with pika.BlockingConnection(pika.ConnectionParameters(*RABBITMQ)) as connection:
+        with pika.BlockingConnection(pika.ConnectionParameters(HOST, PORT)) as connection:
             connection.channel().exchange_delete(exchange)
 
 
@@ -58,13 +57,3 @@ class TestKombuWithoutItsBroker:
         for _ in range(3):
             bus.nudge("work")
             assert bus.wait("work", SOON) is False
-
-
-def _require_rabbitmq() -> None:
-    try:
-        socket.create_connection(RABBITMQ, timeout=2).close()
-    except OSError:
-        pytest.fail(
-            "RabbitMQ does not answer at 127.0.0.1:5672. Start it, for instance with "
-            "`docker run --rm -p 127.0.0.1:5672:5672 rabbitmq:4` or `systemctl start rabbitmq-server`."
-        )

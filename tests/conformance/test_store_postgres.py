@@ -18,6 +18,7 @@ from bridge.domain.errors import ConfigError, StoreError, StoreUnavailable
 from bridge.ports import Store
 from bridge.testing.store_samples import TOWN, event, person
 from tests.conformance.test_store import Everything, people, put_person
+from tests.support.needs import require
 from tests.support.postgres import APPLICATION, SERVER, columns, database, make_all, shared_store
 
 AT_ONCE = timedelta(milliseconds=1)
@@ -213,6 +214,7 @@ def test_a_server_that_may_lose_a_commit_fails_the_check(url: str) -> None:
     ],
 )
 def test_a_server_that_cannot_be_used_says_why_and_tells_no_password(url: str, told: str) -> None:
+    require("postgresql")
     with pytest.raises(StoreUnavailable, match=told) as caught:
         open_postgres(url)
     assert "canary" not in str(caught.value)

@@ -306,7 +306,7 @@ class TestTheConnection:
             taken.bind((HOST, 0))
             assert code(lambda: corner.open(url(taken.getsockname()[1])).receive(SOON)) == "broker_unreachable"
 
-    @pytest.mark.parametrize("what", ["guest:canary@127.0.0.1:5672//", "guest:guest@127.0.0.1:5672/canary"])
+    @pytest.mark.parametrize("what", [f"guest:canary@{HOST}:{PORT}//", f"guest:guest@{HOST}:{PORT}/canary"])
     def test_is_refused_to_a_wrong_password_or_place_and_shows_neither(self, corner: Corner, what: str) -> None:
         with pytest.raises(SourceUnavailable, match=r"^broker_refused: ") as caught:
             corner.open(f"amqp://{what}").receive(SOON)

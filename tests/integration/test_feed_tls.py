@@ -13,7 +13,8 @@ from bridge.ports import FeedMessage
 from bridge.testing.conformance_feed import NEVER, SOON
 from tests.support.certificates import Authority, authority
 from tests.support.feed import NoJitter, code, taken, taken_and_done
-from tests.support.rabbitmq import FEEDER, HOST, OTHER_HOST, Corner, Node
+from tests.support.rabbitmq import HOST, Corner
+from tests.support.rabbitmq_node import FEEDER, OTHER_HOST, Node
 
 
 @pytest.fixture(scope="module")

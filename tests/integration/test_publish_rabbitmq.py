@@ -24,13 +24,9 @@ from bridge.ports import Sent, Store
 from bridge.testing.conformance_bus import NEVER, SOON
 from bridge.testing.memory import MemoryStore
 from bridge.testing.tcp_proxy import TcpProxy
+from tests.support.rabbitmq import HOST, PORT, require_rabbitmq, url
 
-HOST, PORT = "127.0.0.1", 5672
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
-
-
-def url(port: int = PORT, credential: str = "guest:guest") -> str:
-    return f"amqp://{credential}@{HOST}:{port}//"
 
 
 @dataclass
@@ -58,13 +54,7 @@ class Broker:
 
 @pytest.fixture
 def broker() -> Iterator[Broker]:
-    try:
-        socket.create_connection((HOST, PORT), timeout=2).close()
-    except OSError:
-        pytest.fail(
-            "RabbitMQ does not answer at 127.0.0.1:5672. Start it, for instance with "
-            "`docker run --rm -p 127.0.0.1:5672:5672 rabbitmq:4` or `systemctl start rabbitmq-server`."
-        )
+    require_rabbitmq()
     connection = pika.BlockingConnection(pika.ConnectionParameters(HOST, PORT))
     name = f"test.{uuid4()}"
     broker = Broker(connection.channel(), name, f"{name}.queue")

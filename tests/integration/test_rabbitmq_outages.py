@@ -18,7 +18,7 @@ from bridge.engine.publishing import Publishing
 from bridge.ports import Store
 from bridge.testing.memory import MemoryStore
 from tests.support.events import EventCorner, append, ids, place, standing
-from tests.support.rabbitmq import Node
+from tests.support.rabbitmq_node import Node
 
 RESTARTS = 20
 ALARM, DELETION = 7, 13

@@ -16,8 +16,9 @@ from sqlalchemy import create_engine
 
 from bridge.adapters.sql_schema import metadata
 from bridge.adapters.store_sql import SqlStore, open_postgres
+from tests.support.needs import postgres_url, require
 
-SERVER = os.environ.get("SKOLEBRO_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432")
+SERVER = postgres_url()
 APPLICATION = f"skolebro_test_{os.getpid()}"
 _DATABASE = f"{SERVER}/postgres"
 _OURS = "skolebro_test_"
@@ -36,7 +37,8 @@ EMPTY = "; ".join(
 @contextmanager
 def database() -> Iterator[str]:
     """The URL of a database that nothing is in yet, dropped at the end."""
-    _require_server()
+    require("postgresql")
+    _drop_leftovers()
     name = f"{_OURS}{os.getpid()}_{next(_numbers)}"
     _at_server(f"CREATE SCHEMA {name}")
     try:
@@ -68,18 +70,11 @@ def _at_server(statement: str) -> None:
 
 
 @cache
-def _require_server() -> None:
-    """Say what is missing, once; drop what test processes left that were killed."""
-    try:
-        with psycopg.connect(_DATABASE, autocommit=True, connect_timeout=5) as connection:
-            named = "SELECT nspname FROM pg_namespace WHERE nspname LIKE %s"
-            left = [name for (name,) in connection.execute(named, [f"{_OURS}%"]).fetchall()]
-    except psycopg.OperationalError as error:
-        raise AssertionError(
-            f"PostgreSQL does not answer at {SERVER}. Start it, for instance with `docker run --rm -p "
-            "127.0.0.1:5432:5432 -e POSTGRES_HOST_AUTH_METHOD=trust postgres:16` or `systemctl start postgresql`, "
-            "or name another one in SKOLEBRO_TEST_POSTGRES."
-        ) from error
+def _drop_leftovers() -> None:
+    """Drop what test processes left that were killed, once."""
+    with psycopg.connect(_DATABASE, autocommit=True, connect_timeout=5) as connection:
+        named = "SELECT nspname FROM pg_namespace WHERE nspname LIKE %s"
+        left = [name for (name,) in connection.execute(named, [f"{_OURS}%"]).fetchall()]
     for name in left:
         if not os.path.exists(f"/proc/{name.removeprefix(_OURS).partition('_')[0]}"):
             _at_server(f"DROP SCHEMA IF EXISTS {name} CASCADE")

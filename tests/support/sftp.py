@@ -12,19 +12,15 @@ from threading import Thread
 from typing import Any, Self
 
 import paramiko
-import pytest
 from paramiko.common import AUTH_FAILED, AUTH_SUCCESSFUL, OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED, OPEN_SUCCEEDED
 
-OPENSSH = Path("/usr/lib/openssh/sftp-server")
+from tests.support.needs import OPENSSH, require
+
 USER, PASSWORD = "skolebro", "et hemmeligt kodeord"
 
 
 def require_openssh() -> None:
-    """Fail with a plain sentence when OpenSSH's part is not there."""
-    if not OPENSSH.exists():
-        pytest.fail(
-            f"{OPENSSH} is not there. Install it, for instance with `apt-get install openssh-sftp-server`."
-        )
+    require("sftp-server")
 
 
 class SftpServer:

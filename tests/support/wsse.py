@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
@@ -29,6 +28,7 @@ from bridge.testing.stil_soap import read_call, write_answer
 from connectors.stil.envelope import write_request
 from connectors.stil.services import agreements
 from connectors.stil.wsse import OcesSecurity, Trust, load_identity
+from tests.support.needs import require
 
 NOW = datetime(2026, 11, 24, 6, 0, tzinfo=UTC)
 SYSTEM = "AB123456"
@@ -175,9 +175,8 @@ def verify_by_xmlsec1(message: bytes, signer: Issued, folder: Path) -> str:
 
 
 def _xmlsec1(*arguments: str) -> str:
-    program = shutil.which("xmlsec1")
-    assert program is not None, "xmlsec1 is missing: apt-get install xmlsec1 (.ci/run does it)"
-    done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    require("xmlsec1")
+    done = subprocess.run(["xmlsec1", *arguments], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
 

@@ -12,6 +12,7 @@ from bridge.app import Checked, check, open_bridge
 from bridge.config import load_settings
 from bridge.connector import Connector, ConnectorConfig, Record, Snapshot, SourceFailure
 from bridge.domain.errors import SnapshotInvalid, SourceUnauthorised, SourceUnavailable
+from tests.support.rabbitmq import require_rabbitmq, url
 
 CONFIG = """
 state_folder: state
@@ -95,13 +96,14 @@ def agreed(*institutions: str) -> AskedSource:
 @pytest.mark.parametrize(
     ("address", "is_offline", "ok", "text"),
     [
-        ("amqp://guest:guest@127.0.0.1:5672/", False, True, "works"),
-        ("amqp://guest:wrong@127.0.0.1:5672/", False, False, "(broker_refused"),
+        (url(), False, True, "works"),
+        (url(credential="guest:wrong"), False, False, "(broker_refused"),
         ("amqp://guest:guest@127.0.0.1:1/", False, False, "the broker cannot be reached"),
         ("amqp://guest:guest@127.0.0.1:1/", True, True, "works"),
     ],
 )
 def test_a_feed_is_greeted(ask: Ask, address: str, is_offline: bool, ok: bool, text: str) -> None:
+    require_rabbitmq()
     found = ask(PlainSource(), is_offline=is_offline, feed=address)
     assert found.ok is ok and text in found.text.replace("broker_refused:", "(broker_refused")
     assert "wrong" not in found.text
