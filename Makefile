@@ -8,7 +8,7 @@ JOBS   ?= 4
 ON_STORES = $(shell grep -lE "support[.](engine|stores)" tests/unit/test_*.py tests/matrix/test_*.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-stores crew test-slow year lint deploy-check deploy-manifests bench reference lock clean
+.PHONY: help setup run test test-stores crew test-slow year lint deploy-check deploy-manifests bench reference contracts lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 18
@@ -66,6 +66,9 @@ bench: setup  ## speed, as ratios against the bare work in the same run
 
 reference: setup  ## write docs/reference anew from the code
 	$(BIN)/python -m bridge.engine.asyncapi > docs/reference/asyncapi.json
+
+contracts: reference  ## with a release only: what is promised from now on (a test refuses what would break it)
+	cp docs/reference/*.json docs/reference/released/
 
 lock: setup  ## write the lock files anew from requirements/*.in (needs uv on the PATH)
 	for name in build runtime dev deploy; do uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
