@@ -1,4 +1,4 @@
-"""Two municipalities with different platforms in one daemon: nothing of one ever reaches the other's target."""
+"""Two municipalities with different platforms in one daemon: neither's data nor its trouble reaches the other."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import yaml
 
 from bridge.adapters.sql_schema import to_stored
 from bridge.testing.aula_receiver import AulaReceiver
-from bridge.testing.faulty_proxy import FaultyProxy, SeenRequest
+from bridge.testing.faulty_proxy import Fault, FaultyProxy, SeenRequest
 from bridge.testing.stil_export import write_export
 from bridge.testing.stil_municipality import Makeup, Municipality
 from tests.support.daemon import Daemon
@@ -123,8 +123,12 @@ class Scene:
             for town in (self.alfa, self.beta)
             for number in town.institutions
         }
-        is_due = rows_of(self.database, "SELECT id FROM deliveries WHERE is_due = 1")
-        return set(stored) == today and not is_due
+        return set(stored) == today and not self.due_at("")
+
+    def due_at(self, town: str) -> int:
+        """How much is due at the targets of a town, or of all."""
+        targets = rows_of(self.database, "SELECT target FROM deliveries WHERE is_due = 1")
+        return sum(target.startswith(town) for (target,) in targets)
 
     def ids_of(self, town: Town) -> set[str]:
         """The canonical id of everything that was ever stored of a town."""
@@ -242,3 +246,20 @@ def test_nothing_of_one_municipality_ever_reaches_the_target_of_the_other(scene:
     assert users[SHARED_USER] != people[SHARED_USER]
     assert users.keys() == scene.alfa.here
     assert people.keys() == scene.beta.here | scene.beta.contacts
+
+
+def test_a_platform_that_never_answers_keeps_no_other_municipality_waiting(scene: Scene) -> None:
+    scene.to_scim.fault = Fault("hang")
+    scene.alfa.export()
+    with Daemon(scene.folder / "skolebro.yaml") as daemon:
+        daemon.start().wait_until_ready()
+        daemon.wait_until(lambda: scene.due_at(scene.alfa.code) > 0, "much is due where nobody answers")
+        for _ in range(DAYS):
+            told = len(scene.to_aula.requests)
+            scene.beta.made_up.advance()
+            scene.beta.export()
+            daemon.wait_until(
+                lambda told=told: len(scene.to_aula.requests) > told and not scene.due_at(scene.beta.code),
+                "the other's day is delivered",
+            )
+        assert scene.scim.resources("/Users") == [] and scene.due_at(scene.alfa.code) > 0

@@ -26,7 +26,7 @@ KIND = os.environ.get("SKOLEBRO_TEST_STORE", "memory")
 """Which store the engine is tested with; `make test-stores` goes through all."""
 
 _FEW = 6
-"""So many databases are made before one is looked for among what is forgotten: looking goes through all objects."""
+"""So many are made before one is looked for among what is forgotten: that goes through all objects there are."""
 _PATIENCE = timedelta(seconds=30)
 
 
