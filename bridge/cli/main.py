@@ -15,6 +15,7 @@ from bridge.app.crew import ROLES, at_work
 from bridge.app.notices import make_notices, untold
 from bridge.cli import foresee, show
 from bridge.cli.anomalies import anomalies
+from bridge.cli.certify import certify_receiver
 from bridge.cli.common import (
     BAD_CONFIG,
     BROKEN_AUDIT,
@@ -88,6 +89,7 @@ app.command("replay")(replay_events)
 app.command("snapshot")(snapshot)
 app.command("disclosures")(print_disclosures)
 app.command("report")(print_report)
+app.command("certify")(certify_receiver)
 
 Roles = Annotated[list[str] | None, typer.Option("--role", help="What this process does; may be given again.")]
 Monitor = Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Where health and metrics answer.")]

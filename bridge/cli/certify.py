@@ -1,0 +1,77 @@
+"""`skolebro certify`: whether a vendor's receiver of events does what it must, check by check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bridge.cli.common import UNAVAILABLE, UNFINISHED, Json, fail
+from bridge.cli.printing import line, print_json
+from bridge.domain.errors import TargetError
+from bridge.registry import Registry
+
+if TYPE_CHECKING:
+    from bridge.testing.certify import Certificate, Verdict
+
+
+def certify_receiver(
+    url: Annotated[str, typer.Argument(metavar="URL", help="Where the receiver takes events.")],
+    secret_file: Annotated[Path, typer.Option(help="A file with the Standard Webhooks secret; mode 0600.")],
+    held: Annotated[
+        str | None, typer.Option(help="Where the receiver tells what it holds, for this test.")
+    ] = None,
+    pupils: Annotated[int, typer.Option(min=10, max=5_000, help="The size of the made-up school.")] = 40,
+    seed: Annotated[int, typer.Option(help="Another number, other people.")] = 1,
+    mapping: Annotated[str, typer.Option(help="A preset or file: what events show.")] = "webhook/events",
+    ca_file: Annotated[
+        Path | None, typer.Option(help="Certificate authorities in place of the public ones.")
+    ] = None,
+    client_certificate_file: Annotated[Path | None, typer.Option(help="For a receiver that asks for one.")] = None,
+    client_key_file: Annotated[Path | None, typer.Option(help="The key of that certificate.")] = None,
+    json: Json = False,
+) -> None:
+    """Put a receiver of events through all it will meet: repeats, wrong order, forgeries, a school year.
+
+    Everybody in it is made up, and deleted at the end. It needs no configuration and no bridge.
+    """
+    from bridge.app.certify import Order, certify  # no other verb needs a made-up school
+    from bridge.testing.certify import HeldUnreadable
+
+    files = (ca_file, client_certificate_file, client_key_file)
+    order = Order(url, secret_file, held, pupils, seed, mapping, *files)
+    try:
+        found = certify(order, Registry(), (lambda _: None) if json else _tell)
+    except HeldUnreadable as error:
+        fail(f"--held {held}: {error}; docs/how-to/certify.md has the form", UNAVAILABLE)
+    except TargetError as error:
+        fail(
+            f"{url} cannot be certified: {error}. Nothing was told to it that counts; see that it runs, that the "
+            "address is right and that it takes signed OPTIONS, then try again",
+            UNAVAILABLE,
+        )
+    if json:
+        print_json(found.as_json())
+    else:
+        _sum_up(found)
+    if not found.is_passed:
+        raise typer.Exit(UNFINISHED)
+
+
+def _tell(one: Verdict) -> None:
+    mark = "ok    " if one.is_passed else "FAILED"
+    line(f"{mark}  {one.name}: {one.sent}; answers {one.counted or 'none'}; held: {one.held}")
+    for problem in one.problems:
+        line(f"          {problem}")
+    if not one.is_passed:
+        line(f"          {one.advice}.")
+
+
+def _sum_up(found: Certificate) -> None:
+    failed = sum(not one.is_passed for one in found.verdicts)
+    number = len(found.verdicts)
+    told = f"{failed} of {number} checks failed" if failed else f"All {number} checks passed"
+    line(f"{told}, by {found.events} events (--seed {found.seed}).")
+    if not found.is_held_judged:
+        line("Only its answers were judged: what it does with an event is judged with --held.")

@@ -1,0 +1,78 @@
+"""Days of a made-up school by the bridge's own way: what was sent of each, and what must be held after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bridge.connector import Capabilities, Command, Outcome, Rejected, Target, TargetUnavailable
+from bridge.testing.stil_municipality import Calendar, Churn, Makeup, Municipality
+
+_START = datetime(2027, 7, 27, 3, tzinfo=UTC)
+_ROLL = (8, 1)
+_BUSY = Churn(joiners=4, leavers=3, class_moves=6, contact_details=10, protection=3, staff_roles=10)
+_SMALL = Makeup(tracks="AB", teaching_groups=2, protected_percent=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """One day: what is sent, and how often the calendar goes on before it."""
+
+    name: str
+    sent: str
+    advance: int
+    advice: str
+
+
+DAYS: Sequence[Day] = (
+    Day("first load", "a whole school", 0, "Take groups before who is in them, each event once it is stored"),
+    Day("school days", "three days of joiners, leavers, new classes, protection", 3, "Put what each event says"),
+    Day("school year", "a school year begins: classes end and begin, everybody moves up", 2, "Bear some hundreds"),
+)
+
+
+def school(seed: int, pupils: int) -> Municipality:
+    """A school shortly before its summer holidays end."""
+    calendar = Calendar(first_roll=_ROLL, last_roll=_ROLL)
+    return Municipality(
+        seed, schools=1, pupils=pupils, makeup=_SMALL, churn=_BUSY, calendar=calendar, start=_START
+    )
+
+
+@dataclass(slots=True)
+class Recording:
+    """`Target` that notes each command, and what became of it, on its way through the real one."""
+
+    inner: Target
+    told: Callable[[Command], None]
+    answers: list[str] = field(default_factory=list)
+    wait: timedelta = timedelta(seconds=1)
+    capabilities: Capabilities = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.capabilities = self.inner.capabilities
+
+    def apply(self, batch: Sequence[Command]) -> Iterator[Outcome]:
+        """Yield the outcomes of the real target. Raises `TargetError` as that does."""
+        outcomes: Iterator[Any] = iter(self.inner.apply(batch))
+        for command in batch:
+            self.told(command)
+            try:
+                outcome: Outcome = next(outcomes)
+            except TargetUnavailable as error:
+                self.wait = max(error.retry_after or self.wait, self.wait)
+                raise
+            self.answers.append(_answer(outcome))
+            yield outcome
+
+    def probe(self) -> None:
+        self.inner.probe()
+
+
+def _answer(outcome: Outcome) -> str:
+    status = getattr(outcome, "status", None)
+    if isinstance(outcome, Rejected) and status is None:
+        return outcome.reason
+    return str(status) if status is not None else "204"
