@@ -163,6 +163,8 @@ def cloud_event(command: Command) -> CloudEvent:
         data=b"",
     )
     told = {**attributes(event), "time": command.time}
+    if command.traceparent:  # made for this attempt, and not handed on by anybody: it is the header's own
+        told["traceparent"] = command.traceparent
     if not command.institution:
         del told["partitionkey"]  # it must not be empty (CloudEvents, extension partitioning)
     return CloudEvent(told, _data(command))
