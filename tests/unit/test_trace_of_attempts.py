@@ -14,6 +14,7 @@ from bridge.engine.guard import GuardPolicy
 from bridge.engine.reconcile_mend import resync, retry
 from tests.support.deliveries import ANE, AWAY
 from tests.support.engine import PLATFORM, TARGET, group, mapping_of, pupil
+from tests.support.reconcile import BO, small_school
 from tests.support.traced import TracedBench, first_day, second_day
 
 
@@ -184,3 +185,21 @@ def test_a_snapshot_that_was_held_and_approved_is_a_run_of_its_own() -> None:
     bench.clock.forward(days=30)
     assert traces([one for one in bench.drain() if one.resource == "User"]) == {bench.trace}
     assert bench.trace != opened["trace"]
+
+
+def test_what_is_set_right_at_a_platform_is_a_trace_of_its_own_with_what_refers_to_it() -> None:
+    town = small_school()
+    before = len(town.target.commands)
+    town.platform.lose(BO)
+    town.read("restore")
+    sent = town.target.commands[before:]
+    assert {command.resource for command in sent} == {"User", "Group"}
+    (restored,) = [one for one in town.audit() if one["kind"] == "target.restored"]
+    assert traces(sent) == {restored["trace"]}
+
+
+def test_a_protection_that_is_raised_goes_out_in_the_trace_of_the_run_that_raised_it() -> None:
+    bench = delivered()
+    bench.clock.forward(hours=1)
+    bench.take(group("1A"), pupil("ane", protected=True, alias_given_name="Alva"), pupil("bo"))
+    assert traces(bench.drain()) == {bench.trace}
