@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from bridge.connector import Command
 from bridge.domain.ids import CanonicalId
 from bridge.domain.outcomes import Rejected
+from bridge.domain.records import Record
 from bridge.domain.tracing import SpanId, TraceId, read_trace, span_id
 from bridge.engine.audit import verify
 from bridge.engine.guard import GuardPolicy
 from bridge.engine.reconcile_mend import resync, retry
+from bridge.engine.views import Scope
 from tests.support.deliveries import ANE, AWAY
-from tests.support.engine import PLATFORM, TARGET, group, mapping_of, pupil
+from tests.support.engine import (
+    OTHER_SCHOOL,
+    PLATFORM,
+    SCHOOL,
+    TARGET,
+    TOWN,
+    group,
+    header,
+    mapping_of,
+    pupil,
+)
 from tests.support.reconcile import BO, small_school
 from tests.support.traced import TracedBench, first_day, second_day
 
@@ -203,3 +216,24 @@ def test_a_protection_that_is_raised_goes_out_in_the_trace_of_the_run_that_raise
     bench.clock.forward(hours=1)
     bench.take(group("1A"), pupil("ane", protected=True, alias_given_name="Alva"), pupil("bo"))
     assert traces(bench.drain()) == {bench.trace}
+
+
+def test_so_does_the_mask_of_an_account_that_only_waits_for_its_deletion() -> None:
+    bench = TracedBench(policy=GuardPolicy(max_deleted_percent=100.0, deletion_grace=timedelta(days=7)))
+    bench.rendering = replace(bench.rendering, scope=Scope(TOWN, frozenset({SCHOOL})))
+    bench.take(group("1A"), pupil("ane"), pupil("bo"))
+    elsewhere(bench, pupil("ane"))
+    bench.drain()
+    bench.clock.forward(hours=1)
+    bench.take(group("1A"), pupil("bo"))
+    bench.drain()
+    elsewhere(bench, pupil("ane", protected=True, alias_given_name="Alva"))
+    (mask,) = bench.drain()
+    assert (mask.id, named(mask)[0]) == (ANE, bench.trace)
+
+
+def elsewhere(bench: TracedBench, *records: Record) -> None:
+    """Another school, which the target does not see, says something."""
+    bench.clock.forward(hours=1)
+    head = header(OTHER_SCHOOL, at=bench.clock.at)
+    assert bench.take(*records, head=head, expected=OTHER_SCHOOL) == ("recorded", None)
