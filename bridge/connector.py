@@ -36,6 +36,7 @@ from bridge.domain.records import Record, Snapshot
 from bridge.domain.reports import Document, Reported, Reports
 from bridge.domain.sameness import differing_fields
 from bridge.domain.shelf import Drop, Entry, Shelf, Shelved
+from bridge.domain.tracing import common_trace
 
 __all__ = [
     "AgreementMissing",
@@ -84,6 +85,7 @@ __all__ = [
     "TargetUnavailable",
     "Unchanged",
     "differing_fields",
+    "trace_headers",
     "unencodable_field",
 ]
 
@@ -334,11 +336,12 @@ class Command:
     `document` is the rendered, allow-listed body (None for a delete); `previous` is the document that
     the target last confirmed. `identity` are the canonical keys by field name. `in_doubt` says that an
     earlier attempt ended without a known outcome. `version` grows with every step that this target may
-    see; `sequence` is the place in the event log up to which the document is told; `cause` and
-    `time` are the run that told it and when that was recorded; `delivery_key` is the same for every retry
-    of the same step. `may_create` is False where the entity must not come into being, as when it is only put to
-    sleep: one that is gone stays gone, and the outcome is `Unchanged(is_gone=True)`. `is_resent`: what the target
-    has may be anything, so it is told all of it, not what differs from `previous`.
+    see; `sequence` is the place in the event log up to which the document is told; `cause` is the run, or the
+    decision, for which it is sent, and `time` when its institution was last recorded; `delivery_key` is the same
+    for every retry of the same step, `traceparent` another one for each attempt (see `trace_headers`).
+    `may_create` is False where the entity must not come into being, as when it is only put to sleep: one that is
+    gone stays gone, and the outcome is `Unchanged(is_gone=True)`. `is_resent`: what the target has may be
+    anything, so it is told all of it, not what differs from `previous`.
     """
 
     operation: Operation
@@ -361,6 +364,15 @@ class Command:
     delivery_key: str
     may_create: bool = True
     is_resent: bool = False
+    traceparent: str = ""
+
+
+def trace_headers(commands: Iterable[Command]) -> dict[str, str]:
+    """Return the header by which whoever gets a request that is of these commands alone can name it to us.
+
+    It is the first one's traceparent (W3C Trace Context §3.2); none where they are of several traces.
+    """
+    return common_trace(command.traceparent for command in commands)
 
 
 class Target(Protocol):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -30,6 +30,7 @@ from bridge.connector import (
     TargetGone,
     TargetUnauthorised,
     TargetUnavailable,
+    trace_headers,
 )
 from bridge.domain.changes import Operation
 from bridge.domain.events import Event, attributes, event_subject, event_type, step_data
@@ -122,7 +123,7 @@ class EventTarget:
             if self._is_too_large(body):
                 yield Rejected("event_too_large")
             else:
-                yield _outcome(self._send("POST", command.delivery_key, body))
+                yield _outcome(self._send("POST", command.delivery_key, body, trace_headers([command])))
 
     def probe(self) -> None:
         """Ask for the endpoint's options, signed: who refuses that would refuse events too.
@@ -137,8 +138,10 @@ class EventTarget:
     def _is_too_large(self, body: bytes) -> bool:
         return self._max_bytes is not None and len(body) > self._max_bytes
 
-    def _send(self, method: str, message_id: str, body: bytes) -> HttpResponse:
-        headers = self._signer.headers(message_id, body)
+    def _send(
+        self, method: str, message_id: str, body: bytes, trace: Mapping[str, str] | None = None
+    ) -> HttpResponse:
+        headers = {**self._signer.headers(message_id, body), **(trace or {})}
         headers |= {"Content-Type": CONTENT_TYPE} if body else {}
         # The receiver knows a repeat by its webhook-id.
         return self._http.request(method, self._path, headers=headers, body=body or None, repeatable=True)
@@ -160,6 +163,8 @@ def cloud_event(command: Command) -> CloudEvent:
         data=b"",
     )
     told = {**attributes(event), "time": command.time}
+    if command.traceparent:  # made for this attempt, and not handed on by anybody: it is the header's own
+        told["traceparent"] = command.traceparent
     if not command.institution:
         del told["partitionkey"]  # it must not be empty (CloudEvents, extension partitioning)
     return CloudEvent(told, _data(command))

@@ -33,6 +33,7 @@ class Message:
     type: str
     routing_key: str
     content_type: str
+    traceparent: str
     body: bytes = field(repr=False)
 
     @property
@@ -43,6 +44,7 @@ class Message:
             message_id=self.id,
             type=self.type,
             app_id="skolebro",
+            headers={"traceparent": self.traceparent},
         )
 
 

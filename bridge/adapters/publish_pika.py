@@ -98,8 +98,9 @@ class PikaPublisher:
 
 
 def _message(event: Event) -> Message:
-    body = msgspec.json.encode({**attributes(event), "data": msgspec.Raw(event.data)})
-    return Message(event.id, event.type, routing_key(event), CONTENT_TYPE, body)
+    told = attributes(event)
+    body = msgspec.json.encode({**told, "data": msgspec.Raw(event.data)})
+    return Message(event.id, event.type, routing_key(event), CONTENT_TYPE, told["traceparent"], body)
 
 
 def parameters_of(url: str, timeout: timedelta) -> URLParameters:

@@ -27,13 +27,17 @@ class SqlAudit(SqlPart):
         for expected, row in enumerate(rows, start=head + 1):
             if row.seq != expected:
                 raise StoreError(f"audit row {row.seq} was refused: the next one is {expected}")
-        self._tx.add(audit, [(r.seq, r.record, r.prev, r.hash, r.intent, r.closes, r.subject) for r in rows])
+        self._tx.add(audit, [_stored(row) for row in rows])
         self._tx.add(open_intents, [(row.seq, row.intent) for row in rows if row.intent is not None])
         for chunk in chunks(row.closes for row in rows if row.closes is not None):
             self._tx.run(_CLOSED, **{CHUNK: chunk})
 
     def audit_rows(self, after: int, limit: int) -> list[AuditRow]:
         page = select(audit).where(audit.c.seq > after).order_by(audit.c.seq).limit(limit)
+        return [_audit_row(row) for row in self._tx.rows(page)]
+
+    def audit_of(self, trace: str, after: int, limit: int) -> list[AuditRow]:
+        page = select(audit).where(audit.c.trace == trace, audit.c.seq > after).order_by(audit.c.seq).limit(limit)
         return [_audit_row(row) for row in self._tx.rows(page)]
 
     def audit_about(self, subject: str) -> list[AuditRow]:
@@ -46,6 +50,10 @@ class SqlAudit(SqlPart):
         return [_audit_row(row) for row in rows]
 
 
+def _stored(row: AuditRow) -> tuple[object, ...]:
+    return (row.seq, row.record, row.prev, row.hash, row.intent, row.closes, row.subject, row.trace)
+
+
 def _audit_row(row: StoredRow) -> AuditRow:
     return AuditRow(
         seq=row.seq,
@@ -55,4 +63,5 @@ def _audit_row(row: StoredRow) -> AuditRow:
         intent=row.intent,
         closes=row.closes,
         subject=row.subject,
+        trace=row.trace,
     )

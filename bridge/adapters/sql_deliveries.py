@@ -72,6 +72,7 @@ _CHANGED = (
     "b_due_at",
     "b_carried",
     "b_cleared",
+    "b_cause",
 )
 _CHANGE = (
     update(deliveries)
@@ -91,6 +92,7 @@ _CHANGE = (
         updated_at=bindparam("b_now"),
         carried=bindparam("b_carried"),
         cleared=bindparam("b_cleared"),
+        cause=func.coalesce(func.nullif(bindparam("b_cause"), literal_column("''")), _C.cause),
     )
 )
 _MOVED = ("b_target", "b_id", "b_rank", "b_resource")
@@ -154,7 +156,7 @@ class SqlDeliveries(SqlPart):
                 carried, overtaken = _carried(before, row)
                 superseded[row.target] += overtaken
                 due_at = to_stored(row.not_before) if row.not_before is not None else moment
-                told = (row.institution, moment, row.reason, due_at, carried, int(row.is_cleared))
+                told = (row.institution, moment, row.reason, due_at, carried, int(row.is_cleared), row.cause)
                 changed.append((*key, row.hash, rank, row.resource, *told))
             elif (before.rank, before.resource) != (rank, row.resource):
                 moved.append((*key, rank, row.resource))
@@ -310,6 +312,11 @@ class SqlDeliveries(SqlPart):
         rows = self._tx.rows(counted.group_by(_C.institution, _C.kind))
         return {(institution, Kind(kind)): number for institution, kind, number in rows}
 
+    def set_cause(self, target: TargetId, ids: Iterable[CanonicalId], cause: str) -> None:
+        these = update(deliveries).where(_C.target == target, _IS_IN_CHUNK).values(cause=cause)
+        for chunk in chunks(ids):
+            self._tx.run(these, **{CHUNK: chunk})
+
     # ------------------------------------------------------------ the ledger
 
     def carry(self, target: TargetId, numbers: Mapping[CanonicalId, int]) -> None:
@@ -400,6 +407,7 @@ def _new(row: Desired, moment: int) -> tuple[object, ...]:
         row.carried or 0,
         int(row.is_cleared),
         "",  # claimed_by
+        row.cause,
     )
 
 
@@ -447,4 +455,5 @@ def _delivery(row: StoredRow) -> Delivery:
         updated_at=from_stored(row.updated_at),
         carried=row.carried,
         is_cleared=bool(row.cleared),
+        cause=row.cause,
     )

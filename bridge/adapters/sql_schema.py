@@ -153,6 +153,7 @@ runs = Table(
     _number("export_time", nullable=True),
     Column("sources", TEXT, nullable=False, server_default="[]"),
     _json("gone", "{}"),
+    Index("ix_runs_id", "id"),
     _where("runs", "last", ("municipality", "institution"), "is_last = 1"),
 )
 
@@ -254,6 +255,7 @@ deliveries = Table(
     _number("carried", default="0"),
     Column("cleared", SmallInteger, nullable=False, server_default="0"),
     Column("claimed_by", TEXT, nullable=False, server_default=""),
+    Column("cause", TEXT, nullable=False, server_default=""),
     _where("deliveries", "due", ("target", "lane", "next_attempt_at", "id"), "is_due = 1"),
     _where("deliveries", "rejected", ("target", "id"), "state = 'rejected'"),
     _where("deliveries", "carried", ("target", "state"), "carried > 0"),
@@ -356,8 +358,10 @@ audit = Table(
     Column("intent", TEXT),
     Column("closes", TEXT),
     Column("subject", TEXT),
+    Column("trace", TEXT),
     _where("audit", "subject", ("subject", "seq"), "subject IS NOT NULL"),
     _where("audit", "closes", ("closes",), "closes IS NOT NULL"),
+    _where("audit", "trace", ("trace", "seq"), "trace IS NOT NULL"),
 )
 
 open_intents = Table(

@@ -48,11 +48,13 @@ from bridge.cli.target import target_app
 from bridge.cli.trace import trace_person
 from bridge.domain.errors import BridgeError, ConfigError, MappingError, SourceError, StoreError
 from bridge.domain.ids import CanonicalId
+from bridge.domain.tracing import decision_id
 from bridge.engine.audit import verify
 from bridge.engine.breaker import hurry
 from bridge.engine.guard import REJECTED
 from bridge.engine.history import Compacted
 from bridge.engine.notices import tell_holds
+from bridge.engine.reconcile_mend import retry
 from bridge.observe import install_excepthook
 from bridge.registry import Registry
 
@@ -266,15 +268,16 @@ def deliveries_retry(
     bridge = open_configured(config)
     now = bridge.clock.now()
     wanted = [CanonicalId(identity) for identity in ids] if ids else None
+    cause = decision_id("deliveries.retried", target or "all", who(), now.isoformat())
     with bridge.store.write() as uow:
         number = 0
         for name in bridge.settings.named(target):
-            number += uow.retry_rejected(name, wanted, now)
+            number += retry(uow, name, wanted, now, cause)
             if wanted is None:
                 number += uow.wake(name, None, now)
                 hurry(uow, name)
         told = {"kind": "deliveries.retried", "target": target or "all", "count": number}
-        bridge.book(who()).write(uow, [told])
+        bridge.book(who()).on(cause).write(uow, [told])
     show.retried(number, json)
 
 

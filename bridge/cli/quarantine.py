@@ -10,6 +10,7 @@ import typer
 from bridge.cli.common import CONFIG, Config, Json, Limit, open_configured
 from bridge.cli.printing import add_row, console, line, new_table, print_json
 from bridge.domain.errors import ConfigError
+from bridge.domain.tracing import trace_id
 from bridge.observe import meaning_of
 from bridge.ports import InstitutionState, QuarantineRow, Reader, Run
 
@@ -106,5 +107,6 @@ def _record(row: QuarantineRow, runs: dict[str, Run]) -> dict[str, Any]:
         "what": meaning.what,
         "remedy": meaning.remedy,
         "run": row.run,
+        "trace_id": trace_id(row.run),
         "since": _since(row, runs),
     }

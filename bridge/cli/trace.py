@@ -14,6 +14,7 @@ import typer
 from bridge.app import Bridge
 from bridge.cli.common import CONFIG, Config, Json, open_configured, who
 from bridge.cli.printing import line, print_json
+from bridge.cli.trace_id import follow
 from bridge.domain.errors import ConfigError
 from bridge.engine.desire import Rendering
 from bridge.engine.find import as_id, user_id_of
@@ -41,12 +42,23 @@ def trace_person(
     cpr_stdin: Annotated[
         bool, typer.Option("--cpr-stdin", help="Look up by the CPR number on standard input.")
     ] = False,
+    trace_id: Annotated[
+        str | None,
+        typer.Option("--id", metavar="TRACE", help="No person, but what a trace id or a traceparent stands for."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Show why a person is, or is not, at each platform, and all that happened so far; names nobody.
 
-    Every look-up is written into the audit chain. Exit code 1 when nobody is found.
+    With --id it shows which run it was, what it changed, and every attempt at a target. Every look-up is written
+    into the audit chain. Exit code 1 when nothing is found.
     """
+    if trace_id is not None:
+        if cpr_stdin or any(one is not None for one in (user_id, municipality, target, since)):
+            raise ConfigError(
+                "--id goes with --json and --config only: give no user id and no other option with it"
+            )
+        raise SystemExit(0 if follow(config, trace_id, json) else _NOT_FOUND)
     begin = _moment(since)
     wanted = _wanted(user_id, is_number=cpr_stdin)
     bridge = open_configured(config)

@@ -10,6 +10,7 @@ from typing import Any
 from bridge.domain.changes import Operation
 from bridge.domain.entities import Kind
 from bridge.domain.ids import CanonicalId, Key
+from bridge.domain.tracing import span_id, trace_id, traceparent
 
 NEVER_LOGGED = frozenset({"civil_registration_number"})
 """Fields whose values are in no event: a subscriber's mapping must name them (events.md, "Events")."""
@@ -51,7 +52,11 @@ def routing_key(event: Event) -> str:
 
 
 def attributes(event: Event) -> dict[str, Any]:
-    """Return the CloudEvents 1.0 attributes of a logged event (extensions in lower case, as the spec asks)."""
+    """Return the CloudEvents 1.0 attributes of a logged event (extensions in lower case, as the spec asks).
+
+    `traceparent` is that of the change (CloudEvents, extension Distributed Tracing), the same in every copy and at
+    every repeat; what no run brought has a trace of its own.
+    """
     return {
         "specversion": "1.0",
         "id": event.id,
@@ -64,6 +69,7 @@ def attributes(event: Event) -> dict[str, Any]:
         "partitionkey": event.institution,
         "entityversion": event.version,
         "causeid": event.cause,
+        "traceparent": traceparent(trace_id(event.cause or event.id), span_id(event.id)),
     }
 
 

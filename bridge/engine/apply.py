@@ -79,6 +79,7 @@ def _take_approved(intake: Intake, hold: Hold, witness: Witness) -> Run:
 
 
 def _delete_approved(intake: Intake, hold: Hold, witness: Witness) -> Run:
+    intake = intake.begun()
     remove_all = partial(_remove, intake=intake, number=hold.id)
     return in_one(intake, hold.institution, f"hold {hold.id}", witness, remove_all)
 

@@ -25,6 +25,11 @@ _PROMISE = (
     "`subject`, else drop it. Fields may be added at any time, so ignore what you do not know; what is here keeps "
     "its meaning within a version. Events hold identifiers and the names of changed fields, never a value."
 )
+_TRACEPARENT = {
+    "type": "string",
+    "pattern": "^00-[0-9a-f]{32}-[0-9a-f]{16}-01$",
+    "description": "W3C Trace Context; its trace id is one for all that the pass recorded. Quote it when you ask.",
+}
 _TOLD = {
     Operation.CREATED: "is there now, or again",
     Operation.UPDATED: "has other values in the fields that `changed` names",
@@ -81,6 +86,7 @@ def schema(kind: Kind, operation: Operation) -> dict[str, Any]:
         "partitionkey": {"type": "string", "description": "The institution whose snapshot brought the change."},
         "entityversion": {"type": "integer", "minimum": 1},
         "causeid": {"type": "string", "description": "The pass that recorded it, or the decision of a person."},
+        "traceparent": _TRACEPARENT,
         "data": _data(kind, operation),
     }
     told = f"The {kind} {_TOLD[operation]}."
@@ -140,6 +146,7 @@ def _message(kind: Kind, operation: Operation) -> dict[str, Any]:
         "name": event_type(kind, operation),
         "title": f"{kind} {operation}",
         "contentType": _CONTENT_TYPE,
+        "headers": {"type": "object", **_all_of({"traceparent": _TRACEPARENT})},
         "payload": {"$ref": f"#/components/schemas/{kind}.{operation}"},
         "bindings": {"amqp": {"messageType": event_type(kind, operation), "bindingVersion": "0.3.0"}},
     }

@@ -13,11 +13,12 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from bridge.domain.errors import ConfigError
+from bridge.domain.tracing import TraceId, trace_id
 from bridge.ports import AuditRow, Reader, UnitOfWork
 
 GENESIS = bytes(32)
@@ -36,6 +37,11 @@ class AuditBook:
     now: Callable[[], datetime]
     count: Callable[[str, int], None] = lambda _kind, _number: None
     member: str = ""  # the process, where several write into one chain
+    trace: TraceId | None = None  # what all records belong to that do not name their own
+
+    def on(self, cause: str) -> AuditBook:
+        """Return the book for what one run, or one decision, writes."""
+        return replace(self, trace=trace_id(cause))
 
     def reference(self, identity: str) -> str:
         """Return the keyed reference that stands for an entity in the chain."""
@@ -48,12 +54,13 @@ class AuditBook:
         kinds: Counter[str] = Counter()
         at = self.now().isoformat()
         by = {"member": self.member} if self.member else {}
+        by |= {"trace": self.trace} if self.trace else {}
         for record in records:
             size += 1
             text = canonical({"seq": size, "ts": at, "actor": self.actor, **by, **record})
             digest = link_hash(head, text)
             ties = (record.get("intent"), record.get("closes"), record.get("subject"))
-            rows.append(AuditRow(size, text, head, digest, *ties))
+            rows.append(AuditRow(size, text, head, digest, *ties, record.get("trace", self.trace)))
             kinds[record["kind"]] += 1
             head = digest
         if rows:
@@ -70,7 +77,13 @@ class AuditBook:
         self.write(
             uow,
             [
-                {"kind": "disclosure.outcome", "closes": row.intent, "outcome": "unknown", "reason": "interrupted"}
+                {
+                    "kind": "disclosure.outcome",
+                    "closes": row.intent,
+                    "outcome": "unknown",
+                    "reason": "interrupted",
+                    **({"trace": row.trace} if row.trace else {}),
+                }
                 for row in rows
             ],
         )
@@ -133,8 +146,8 @@ def _wrong(row: AuditRow, size: int, head: bytes) -> str | None:
     if row.hash != link_hash(row.prev, row.record):
         return f"link {row.seq} was changed after it was written"
     told = json.loads(row.record)
-    ties = ("seq", "intent", "closes", "subject")
-    if tuple(map(told.get, ties)) != (row.seq, row.intent, row.closes, row.subject):
+    ties = ("seq", "intent", "closes", "subject", "trace")
+    if tuple(map(told.get, ties)) != (row.seq, row.intent, row.closes, row.subject, row.trace):
         return f"link {row.seq} was changed after it was written"
     return None
 

@@ -11,6 +11,7 @@ from hashlib import sha256
 from bridge.domain.changes import Operation
 from bridge.domain.entities import Kind
 from bridge.domain.ids import CanonicalId, TargetId
+from bridge.domain.tracing import decision_id
 from bridge.engine.audit import AuditBook
 from bridge.engine.decide import agreed_part
 from bridge.engine.desire import Rendering
@@ -236,6 +237,11 @@ def release(store: Store, rendering: Rendering, policy: GuardPolicy, book: Audit
             asked = _still(hold, _due(uow, name))  # what is another operation by now was not asked about
             ids = [row.id for row in asked if _subject(row) in agreed]
             uow.clear(name, ids, HELD, now)
+            if ids:
+                cause = decision_id("hold.released", name, str(hold.id), now.isoformat())
+                uow.set_cause(name, ids, cause)
+                told = {"hold": hold.id, "target": name, "number": len(ids)}
+                book.on(cause).write(uow, [{"kind": "hold.released", **told}])
             left = tuple(subject for subject in hold.withheld if not _is_agreed(hold, subject))
             keep_the_rest(uow, hold, left, now)
             freed += len(ids)

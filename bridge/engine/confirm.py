@@ -127,12 +127,19 @@ def _tell_referrers(
     forget_referrers(uow, rendering, moved)
 
 
-def forget_referrers(uow: UnitOfWork, rendering: Rendering, subjects: Mapping[Kind, Collection[Key]]) -> None:
-    """Let what refers to these be sent again: they are, or will be, known by another id."""
+def forget_referrers(
+    uow: UnitOfWork, rendering: Rendering, subjects: Mapping[Kind, Collection[Key]], cause: str = ""
+) -> None:
+    """Let what refers to these be sent again: they are, or will be, known by another id.
+
+    `cause` is the decision that makes it so; without one each keeps the run that it was last due for.
+    """
     home, mapping = rendering.scope.municipality, rendering.mapping
     found = [referrers(uow, home, mapping, kind, keys) for kind, keys in subjects.items()]
     ids = [rendering.scope.id(kind, key) for there in found for kind, keys in there.items() for key in keys]
     uow.forget_confirmed(rendering.target, ids)
+    if cause:
+        uow.set_cause(rendering.target, ids, cause)
 
 
 def undo(uow: UnitOfWork, attempts: Sequence[Attempt]) -> None:

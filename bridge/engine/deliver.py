@@ -8,6 +8,7 @@ from datetime import datetime
 from bridge.connector import Command, HandsOver
 from bridge.domain.errors import ContractBroken, StoreError, TargetError, TargetGone, TargetUnavailable
 from bridge.domain.outcomes import Deferred, Outcome, Rejected, status_in
+from bridge.domain.tracing import trace_id
 from bridge.engine.breaker import MANY_DEFERRED, is_paused, reason_of
 from bridge.engine.confirm import Attempt, confirm, undo
 from bridge.engine.desire import system_of
@@ -163,6 +164,7 @@ def _intent(lane: Lane, attempt: Attempt) -> dict[str, object]:
         "municipality": command.municipality,
         "institution": command.institution,
         "target": lane.rendering.target,
+        "trace": trace_id(command.cause),
         "subject": lane.book.reference(command.id),
         "resource": command.resource,
         "operation": command.operation.value,
@@ -196,6 +198,7 @@ def _outcome_records(
                 "kind": "disclosure.outcome",
                 "closes": attempt.intent,
                 "outcome": told,
+                "trace": trace_id(attempt.command.cause),
                 **({"reason": reason} if reason else {}),
                 **({"status": status} if status is not None else {}),
             }

@@ -101,7 +101,8 @@ class Occasion:
 
     `changed` is what a source changed, None where it is not the source. `urgent` are persons of whom something is
     protected now, or no longer. A person who goes stays for `grace`, but not one whose protection never arrived.
-    `is_cleared`: a person has allowed all of it; `cleared` is what else needs nobody's leave.
+    `is_cleared`: a person has allowed all of it; `cleared` is what else needs nobody's leave. `cause`: the
+    run or the decision.
     """
 
     changed: frozenset[Subject] | None = None
@@ -109,6 +110,7 @@ class Occasion:
     grace: timedelta = timedelta(0)
     is_cleared: bool = False
     cleared: frozenset[Subject] = frozenset()
+    cause: str = ""
 
     def step(self, row: Desired, now: datetime) -> Desired:
         """Return the row with what this occasion says of it."""
@@ -119,6 +121,7 @@ class Occasion:
             carried=carried,
             is_cleared=self.is_cleared or (row.kind, row.key) in self.cleared,
             is_urgent=is_person and row.hash is not None and row.key in self.urgent,
+            cause=self.cause,
         )
         if is_person and row.hash is None and row.rank != URGENT and self.grace > timedelta(0):
             return replace(row, not_before=now + self.grace, reason=GRACE)

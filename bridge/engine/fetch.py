@@ -15,10 +15,9 @@ from bridge.engine.guard import (
 from bridge.engine.holding import (
     settle,
 )
-from bridge.engine.intake import READER_ERROR, Intake, Witness, in_one, new_run, note_failure
+from bridge.engine.intake import READER_ERROR, Intake, Witness, in_one, new_run, note_bug, note_failure
 from bridge.engine.judge import DECIDED, held_again, is_same, judge
 from bridge.engine.normalise import normalise
-from bridge.observe import LogEvent, log
 from bridge.ports import Hold, InstitutionState, Run, UnitOfWork
 
 _SOON = timedelta(days=1)
@@ -60,6 +59,7 @@ def take(intake: Intake, snapshot: Snapshot, witness: Witness, approved: Hold | 
 
     Raises `NotOpen` for an approved hold that is not approved any more.
     """
+    intake = intake.begun()
     if approved is None and (short := _seen_before(intake, snapshot)) is not None:
         witness.run_ended(short, None)
         return short
@@ -68,7 +68,7 @@ def take(intake: Intake, snapshot: Snapshot, witness: Witness, approved: Hold | 
     except SnapshotInvalid as error:
         return note_failure(intake, snapshot.expected_institution, error, snapshot.origin, witness)
     except Exception as error:  # a bug of the reader, which may be anybody's, stops this document only
-        log.emit(LogEvent.LOOP_FAILED, loop=f"intake/{intake.municipality}", error=error)
+        note_bug(intake, error)
         unread = SnapshotInvalid(READER_ERROR)
         return note_failure(intake, snapshot.expected_institution, unread, snapshot.origin, witness)
     institution = snapshot.expected_institution or found.header.institution_number

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from bridge.connector import SnapshotSource
 from bridge.domain.errors import AgreementMissing, SnapshotInvalid, SourceError, SourceUnavailable, StoreError
+from bridge.domain.tracing import trace_id
 from bridge.engine.audit import AuditBook
 from bridge.engine.decide import NotOpen
 from bridge.engine.desire import Rendering
@@ -40,6 +41,11 @@ class Intake:
     book: AuditBook
     now: Callable[[], datetime]
     new_id: Callable[[], str]
+
+    def begun(self) -> Intake:
+        """Return the intake for one snapshot: whatever is written of it is of one run, and so of one trace."""
+        run = self.new_id()
+        return replace(self, new_id=lambda: run, book=self.book.on(run))
 
     def place(self, institution: str) -> Place:
         return Place(self.municipality, institution, self.book, self.now())
@@ -76,17 +82,23 @@ def in_one(
     witness: Witness,
     step: Callable[[UnitOfWork], tuple[Run, Detection]],
 ) -> Run:
-    """Take a step in one transaction; a bug of ours undoes it, and stops nothing else."""
+    """Take a step in one transaction; a bug of ours undoes it, and stops nothing else. The intake has `begun`."""
     try:
         with intake.store.write() as uow:
             run, detection = step(uow)
     except (StoreError, NotOpen):
         raise
     except Exception as error:
-        log.emit(LogEvent.LOOP_FAILED, loop=f"intake/{intake.municipality}", error=error)
+        note_bug(intake, error)
         return note_failure(intake, institution, SourceUnavailable(ENGINE_ERROR), origin, witness, ENGINE_ERROR)
     witness.run_ended(run, detection)
     return run
+
+
+def note_bug(intake: Intake, error: Exception) -> None:
+    """Tell of an error that nobody expected; of an intake that has `begun`."""
+    trace = trace_id(intake.new_id())
+    log.emit(LogEvent.LOOP_FAILED, loop=f"intake/{intake.municipality}", error=error, trace_id=trace)
 
 
 def note_failure(

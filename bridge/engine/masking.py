@@ -98,11 +98,17 @@ def _masked(
 
 
 def protect(
-    uow: UnitOfWork, rendering: Rendering, people: Iterable[Key], now: datetime, leaving: Leaving | None = None
+    uow: UnitOfWork,
+    rendering: Rendering,
+    people: Iterable[Key],
+    now: datetime,
+    leaving: Leaving | None = None,
+    cause: str = "",
 ) -> None:
     """Let a target whose mapping waits for a person have of these people what it has, without what is protected.
 
-    When the mapping is applied, or taken back, everything is rendered anew.
+    When the mapping is applied, or taken back, everything is rendered anew. `cause` is the run that says so; none
+    leaves the one that is known.
     """
     name, scope = rendering.target, rendering.scope
     users = [user for (user,) in people]
@@ -115,7 +121,7 @@ def protect(
         for row in rows
         if row.id in found or (row.rank == URGENT and row.confirmed is not None)
     ]
-    uow.put_desired([_urgent(row, digest) for row, digest in wanted], now)
+    uow.put_desired([_urgent(row, digest, cause) for row, digest in wanted], now)
 
 
 def _with_initials(reader: Reader, rendering: Rendering, users: Collection[str]) -> list[Key]:
@@ -127,7 +133,7 @@ def _with_initials(reader: Reader, rendering: Rendering, users: Collection[str])
     return [row.key for row in worn]
 
 
-def _urgent(row: Delivery, wanted: bytes | None) -> Desired:
+def _urgent(row: Delivery, wanted: bytes | None, cause: str) -> Desired:
     return Desired(
         target=row.target,
         id=row.id,
@@ -138,4 +144,5 @@ def _urgent(row: Delivery, wanted: bytes | None) -> Desired:
         rank=row.rank,
         hash=wanted,
         is_urgent=True,
+        cause=cause,
     )

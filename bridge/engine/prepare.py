@@ -11,6 +11,7 @@ from uuid import UUID
 from bridge.connector import Command
 from bridge.domain.entities import Kind
 from bridge.domain.ids import CanonicalId, name_uuid
+from bridge.domain.tracing import span_id, trace_id, traceparent
 from bridge.engine.brake import brake, operation_of
 from bridge.engine.codec import decode_body, encode_body, hash_bytes, identity_fields
 from bridge.engine.confirm import WAITING, Attempt
@@ -257,7 +258,8 @@ def attempts_of(reader: Reader, lane: Lane, steps: Sequence[Step]) -> list[Attem
 
 
 def _attempt(lane: Lane, step: Step, told_by: InstitutionState | None, sequence: int) -> Attempt:
-    row = step.row
+    cause = step.row.cause or (told_by.run if told_by else lane.rendering.mapping.name)
+    row, intent = replace(step.row, cause=cause), lane.new_id()
     confirmed = None if step.is_masked else row.confirmed_body
     command = Command(
         operation=operation_of(row, step.document is not None),
@@ -275,13 +277,14 @@ def _attempt(lane: Lane, step: Step, told_by: InstitutionState | None, sequence:
         institution=row.institution,
         version=row.version,
         sequence=sequence,
-        cause=told_by.run if told_by else lane.rendering.mapping.name,
+        cause=cause,
         time=told_by.recorded_at if told_by else row.updated_at,
         delivery_key=_delivery_key(row, step.sent),
         may_create=step.again is None,
         is_resent=row.confirmed is None and row.confirmed_body is not None,
+        traceparent=traceparent(trace_id(cause), span_id(intent)),
     )
-    return Attempt(row, command, step.sent, lane.new_id(), step.again)
+    return Attempt(row, command, step.sent, intent, step.again)
 
 
 def _delivery_key(row: Delivery, sent: bytes | None) -> str:

@@ -11,6 +11,7 @@ import msgspec
 
 from bridge.domain.entities import Kind
 from bridge.domain.ids import CanonicalId, Key, TargetId
+from bridge.domain.tracing import decision_id
 from bridge.engine.audit import AuditBook
 from bridge.engine.codec import hash_bytes
 from bridge.engine.confirm import forget_referrers
@@ -33,18 +34,20 @@ def mend(
 ) -> None:
     """Make these due again, and what refers to those that will be known by another id."""
     name = lane.rendering.target
+    cause = decision_id("target.restored", name, now.isoformat())
     for page in each(findings):
         rows = [(one, row) for one in page if (row := uow.delivery(name, one.id)) is not None]
         uow.put_deliveries([_mended(row, one, now) for one, row in rows])
+        uow.set_cause(name, [row.id for _, row in rows], cause)
     uow.clear(name, approved, HELD, now)
     moved: dict[Kind, set[Key]] = {}
     for one in findings:
         if one.what in (MISSING, MOVED):
             moved.setdefault(one.kind, set()).add(one.key)
-    forget_referrers(uow, lane.rendering, moved)
+    forget_referrers(uow, lane.rendering, moved, cause)
     if findings:
         counts = Counter(one.what for one in findings)
-        lane.book.write(uow, [{"kind": "target.restored", "target": name, **counts}])
+        lane.book.on(cause).write(uow, [{"kind": "target.restored", "target": name, **counts}])
 
 
 def _mended(row: Delivery, one: Finding, now: datetime) -> Delivery:
@@ -92,12 +95,23 @@ def to_resync(reader: Reader, target: TargetId) -> list[CanonicalId]:
 
 def resync(store: Store, book: AuditBook, target: TargetId, by: str, now: datetime) -> int:
     """Let all that a target should have be sent again, rejected ones too; return how many these are."""
+    cause = decision_id("target.resync", target, by, now.isoformat())
     with store.write() as uow:
         ids = to_resync(uow, target)
         uow.forget_confirmed(target, ids)
-        uow.retry_rejected(target, None, now)
-        book.write(uow, [{"kind": "target.resync", "target": target, "by": by, "number": len(ids)}])
+        uow.set_cause(target, ids, cause)
+        retry(uow, target, None, now, cause)
+        book.on(cause).write(uow, [{"kind": "target.resync", "target": target, "by": by, "number": len(ids)}])
     return len(ids)
+
+
+def retry(
+    uow: UnitOfWork, target: TargetId, ids: Collection[CanonicalId] | None, now: datetime, cause: str
+) -> int:
+    """Let what a target rejected, all of it or these, be tried again for this decision; return how many it is."""
+    rejected = [row.id for row in deliveries_of(uow, target, "rejected") if ids is None or row.id in ids]
+    uow.set_cause(target, rejected, cause)
+    return uow.retry_rejected(target, rejected, now)
 
 
 def unpark(store: Store, book: AuditBook, targets: Sequence[TargetId], by: str) -> int:

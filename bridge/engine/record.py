@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 import msgspec
@@ -15,6 +15,7 @@ from bridge.domain.entities import KIND_RANK, MAPPED_KINDS, Kind
 from bridge.domain.events import NEVER_LOGGED, Event, event_subject, event_type
 from bridge.domain.ids import CanonicalId, Key, canonical_id, name_uuid
 from bridge.domain.records import Header
+from bridge.domain.tracing import trace_id
 from bridge.engine.aside import put_aside
 from bridge.engine.audit import AuditBook
 from bridge.engine.codec import identity_fields, public_fields
@@ -57,13 +58,13 @@ def record(
     institution = found.header.institution_number
     is_first = uow.institution_state(municipality, institution) is None
     cleared = frozenset((c.kind, c.key) for c in detection.changes if _is_clear(c, is_first, is_roll))
-    occasion = Occasion(grace=grace, is_cleared=is_cleared, cleared=cleared)
+    occasion = Occasion(grace=grace, is_cleared=is_cleared, cleared=cleared, cause=run.id)
     # First, for where a target sees a part of the institutions, the source times rank what they say.
     uow.put_institution_state(_state(municipality, found.header, run))
     recorded = _record(uow, municipality, institution, detection, renderings, run, occasion)
     put_aside(uow, municipality, institution, quarantine_rows(municipality, found, run.id))
     uow.add_run(run)
-    book.write(uow, [_audit_record("snapshot.recorded", municipality, institution, detection.changes, run)])
+    book.write(uow, [_audit_record("snapshot.recorded", municipality, institution, recorded, run)])
     return recorded
 
 
@@ -82,10 +83,10 @@ def record_part(
 
     `told` names it in the audit.
     """
-    occasion = Occasion(grace=grace, is_cleared=True)
+    occasion = Occasion(grace=grace, is_cleared=True, cause=run.id)
     recorded = _record(uow, municipality, institution, detection, renderings, run, occasion)
     uow.add_run(run)
-    book.write(uow, [_audit_record(told, municipality, institution, detection.changes, run)])
+    book.write(uow, [_audit_record(told, municipality, institution, recorded, run)])
     return recorded
 
 
@@ -108,12 +109,13 @@ def _record(
         if uow.target_state(rendering.target).rendering != rendering.digest:
             # Refresh renders everything, or holds it: until then these wait with the mapping.
             uow.count_changes(rendering.target, accepted=len(changed), unapplied=len(changed))
-            protect(uow, rendering, hiding | {key for kind, key in changed if kind is Kind.PERSON}, run.at)
+            shown = hiding | {key for kind, key in changed if kind is Kind.PERSON}
+            protect(uow, rendering, shown, run.at, cause=run.id)
             continue
         urgent = (hiding - new) | _known(uow, rendering, hiding & new)
         here = replace(occasion, changed=changed, urgent=urgent)
         stepped = desire(uow, rendering, subjects, run.at, here)
-        _hasten(uow, rendering, ((user_id,) for user_id, is_any in detection.hiding.items() if is_any), run.at)
+        _hasten(uow, rendering, ((user_id,) for user_id, is_any in detection.hiding.items() if is_any), run)
         account(uow, rendering, detection.changes, subjects, stepped)
     _owe(uow, municipality, renderings, len(changed))
     return Recorded(detection.changes, last)
@@ -128,13 +130,15 @@ def _owe(uow: UnitOfWork, municipality: str, renderings: Sequence[Rendering], nu
             uow.count_changes(state.target, accepted=number, unapplied=number)
 
 
-def _hasten(uow: UnitOfWork, rendering: Rendering, urgent: Iterable[Key], now: datetime) -> None:
+def _hasten(uow: UnitOfWork, rendering: Rendering, urgent: Iterable[Key], run: Run) -> None:
     """Who is protected now and rests at a target that shows them is looked at at once, and rests on after that."""
     rows = (uow.delivery(rendering.target, rendering.scope.id(Kind.PERSON, key)) for key in urgent)
     waiting = [row for row in rows if row is not None and (row.is_due or row.state == "rejected")]
     resting = [row for row in waiting if row.desired is None or row.reason in RESTING]
     shown = masks(uow, rendering, Leaving(), resting)
-    uow.put_deliveries([replace(row, next_attempt_at=now, state="pending") for row in resting if row.id in shown])
+    woken = [row for row in resting if row.id in shown]
+    uow.put_deliveries([replace(row, next_attempt_at=run.at, state="pending") for row in woken])
+    uow.set_cause(rendering.target, [row.id for row in woken], run.id)
 
 
 def _is_clear(step: Change, is_first: bool, is_roll: bool) -> bool:
@@ -203,14 +207,21 @@ def _state(municipality: str, header: Header, run: Run) -> InstitutionState:
 
 
 def _audit_record(
-    kind: str, municipality: str, institution: str, changes: Collection[Change], run: Run
+    kind: str, municipality: str, institution: str, recorded: Recorded, run: Run
 ) -> dict[str, object]:
+    """What was changed by number and kind, and which events tell it: the log may be compacted one day."""
+    changes = recorded.changes
+    counted = Counter(f"{change.kind}.{change.operation}" for change in changes)
+    numbers = {"first_event": recorded.last_sequence - len(changes) + 1, "last_event": recorded.last_sequence}
     return {
         "kind": kind,
         "municipality": municipality,
         "institution": institution,
         "cause": run.id,
+        "trace": trace_id(run.id),
         "changes": len(changes),
+        "counted": [f"{label} {number}" for label, number in sorted(counted.items())],
+        **(numbers if changes else {}),
         "quarantined": run.quarantined,
     }
 

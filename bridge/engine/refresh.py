@@ -8,8 +8,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from bridge.domain.entities import Kind
-from bridge.domain.ids import Key, TargetId
+from bridge.domain.ids import CanonicalId, Key, TargetId
 from bridge.domain.privacy import Protection, Told
+from bridge.domain.tracing import decision_id
 from bridge.engine.audit import AuditBook
 from bridge.engine.breaker import is_new, resume, switch_off
 from bridge.engine.desire import (
@@ -30,6 +31,7 @@ from bridge.engine.shelf import SERVED
 from bridge.engine.words import protected_users
 from bridge.ports import GONE, HELD, SHADOW, Delivery, Desired, Hold, Reader, Store, TargetState, UnitOfWork
 
+RENDERED = "target.rendered"
 _UNSETTLED = ("open", "approved")
 _PAGE = 500
 
@@ -68,13 +70,18 @@ def refresh(
             return False
         if last is not None and system_of(last) != rendering.system:
             _forget_shelf(uow, rendering.target)
+        cause = decision_id(RENDERED, rendering.target, rendering.digest, now().isoformat())
         if is_moved:
             _forget(uow, rows, now())
+            uow.set_cause(rendering.target, [row.id for row in rows], cause)
         if last is None or is_moved:
             uow.clear(rendering.target, [row.id for row in rows], HELD, now())
-        is_allowed = Occasion(is_cleared=last is None or bool(reasons))
-        desire(uow, rendering, everything(uow, rendering), now(), is_allowed)
-        _drop_unmapped(uow, rendering, known, now(), is_cleared=bool(reasons))
+        is_allowed = Occasion(is_cleared=last is None or bool(reasons), cause=cause)
+        stepped = desire(uow, rendering, everything(uow, rendering), now(), is_allowed)
+        stepped |= _drop_unmapped(uow, rendering, known, now(), cause, is_cleared=bool(reasons))
+        if stepped or is_moved:
+            told = {"target": rendering.target, "mapping": rendering.mapping.digest, "number": len(stepped)}
+            book.on(cause).write(uow, [{"kind": RENDERED, **told}])
         uow.supersede_unapplied(rendering.target)
         _settle(uow, rendering, now())
     return True
@@ -102,7 +109,8 @@ def announce(store: Store, rendering: Rendering, now: Callable[[], datetime]) ->
     with store.write() as uow:
         uow.put_target_state(replace(uow.target_state(rendering.target), announced_at=at))
         groups = _begun(uow, rendering)
-        desire(uow, rendering, {Kind.GROUP: groups}, now())
+        cause = decision_id("groups.announced", rendering.target, at.isoformat())
+        desire(uow, rendering, {Kind.GROUP: groups}, now(), Occasion(cause=cause))
     return len(groups)
 
 
@@ -174,11 +182,11 @@ def _gone(reader: Reader, rendering: Rendering, known: list[Delivery]) -> list[D
 
 
 def _drop_unmapped(
-    uow: UnitOfWork, rendering: Rendering, known: list[Delivery], now: datetime, *, is_cleared: bool
-) -> None:
-    """What the mapping no longer names at all goes from the target too."""
+    uow: UnitOfWork, rendering: Rendering, known: list[Delivery], now: datetime, cause: str, *, is_cleared: bool
+) -> set[CanonicalId]:
+    """What the mapping no longer names at all goes from the target too; return the ids of which that is new."""
     kinds = rendering.mapping.kinds()
-    uow.put_desired(
+    return uow.put_desired(
         [
             Desired(
                 row.target,
@@ -190,6 +198,7 @@ def _drop_unmapped(
                 row.rank,
                 None,
                 is_cleared=is_cleared,
+                cause=cause,
             )
             for row in known
             if row.kind not in kinds

@@ -10,6 +10,7 @@ from threading import Lock
 from bridge.connector import HandedOver
 from bridge.domain.errors import StoreError
 from bridge.domain.outcomes import Outcome, Rejected
+from bridge.domain.tracing import trace_id
 from bridge.engine.detect import Detection
 from bridge.engine.reconcile import Report
 from bridge.observe import AGREEMENT_MISSING, AGREEMENT_WITHDRAWN, LogEvent, Metrics, log
@@ -69,12 +70,18 @@ class Teller:
         if before == end and run.result in ("held", "refused", "failed"):
             return
         if before[0] == "failed" != run.result:
-            log.emit(LogEvent.SOURCE_RECOVERED, municipality=run.municipality, institution=run.institution)
+            log.emit(
+                LogEvent.SOURCE_RECOVERED,
+                municipality=run.municipality,
+                institution=run.institution,
+                trace_id=trace_id(run.id),
+            )
         log.emit(
             _AGREEMENT_EVENTS.get(run.reason or "", _RUN_EVENTS[run.result]),
             municipality=run.municipality,
             institution=run.institution,
             run=run.id,
+            trace_id=trace_id(run.id),
             reason=run.reason,
             changes=run.changes,
             quarantined=run.quarantined,
@@ -95,6 +102,7 @@ class Teller:
                 id=delivery.id,
                 reason=outcome.reason,
                 field=outcome.field,
+                trace_id=trace_id(delivery.cause),
             )
         elif delivery.desired is not None:
             self._metrics.confirmed_after(target, at - delivery.updated_at)

@@ -11,6 +11,7 @@ import msgspec
 from bridge.domain.entities import Kind, Role
 from bridge.domain.events import Event, event_subject
 from bridge.domain.ids import CanonicalId, canonical_id
+from bridge.domain.tracing import trace_id
 from bridge.engine.audit import AuditBook
 from bridge.engine.guard import REASON_TEXTS
 from bridge.engine.trace_now import Held, Now
@@ -55,6 +56,7 @@ class Attempted:
     outcome: str | None = None
     reason: str | None = None
     status: int | None = None
+    trace: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +169,7 @@ def _change(event: Event, runs: Mapping[str, Run], user_id: str) -> Moment:
             "version": event.version,
             "changed": changed,
             "run": event.cause,
+            "trace": trace_id(event.cause),
             "result": run.result if run else None,
             "origin": run.origin if run else None,
         },
@@ -219,7 +222,8 @@ def _attempts(identity: CanonicalId, what: str, records: Iterable[Mapping[str, o
 
 def _begun(identity: CanonicalId, what: str, intent: Mapping[str, object]) -> dict[str, object]:
     copied = {name: intent.get(name, "") for name in ("target", "operation", "resource", "mapping")}
-    return {"at": intent["ts"], "id": identity, "what": what, "fields": intent.get("fields", ()), **copied}
+    told = {"at": intent["ts"], "id": identity, "what": what, "trace": intent.get("trace")}
+    return {**told, "fields": intent.get("fields", ()), **copied}
 
 
 def _ended(outcome: Mapping[str, object] | None) -> dict[str, object]:
@@ -249,6 +253,7 @@ def _attempt(one: Attempted) -> Moment:
             "reason": shown_code(one.reason),
             "status": one.status,
             "ended_at": one.ended_at,
+            "trace": one.trace,
         },
     )
 

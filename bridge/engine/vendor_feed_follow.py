@@ -20,7 +20,7 @@ from bridge.engine.codec import identity_fields
 from bridge.engine.desire import REFERRERS_LAST, Rendered, Rendering, pages, render
 from bridge.engine.referrers import referrers
 from bridge.engine.scan import living_rows
-from bridge.engine.vendor_feed_touched import Touched, touched, words_of
+from bridge.engine.vendor_feed_touched import Touched, note_causes, touched, words_of
 from bridge.mapping import Ref
 from bridge.ports import Reader, UnitOfWork
 
@@ -60,6 +60,7 @@ def follow(uow: UnitOfWork, rendering: Rendering, retention: timedelta, now: dat
     spoken = words_of(uow, home, here.runs, seen.runs if seen else {}, seen.words if seen else {})
     if seen is None or seen.digest != here.digest or seen.sequence < uow.log_floor(home):
         found = _everything(uow, rendering)
+        note_causes(uow, home, found)
     else:
         changed = {number for number, sign in spoken.items() if seen.words.get(number) != sign}
         found = touched(uow, home, seen.sequence, changed, _of_people(uow, rendering, changed))

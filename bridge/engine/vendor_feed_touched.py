@@ -58,6 +58,15 @@ def touched(reader: Reader, home: str, after: int, spoken: Collection[str], know
     return found
 
 
+def note_causes(reader: Reader, home: str, found: Touched) -> None:
+    """Write down which run changed each entity last: the log has one event at least of all that lives."""
+    for event in _events(reader, home, 0):
+        kind = event.subject.partition("/")[0]
+        found.last = event.cause
+        if kind in PUBLISHED_KINDS:
+            found.causes[Kind(kind), event.key] = event.cause
+
+
 def words_of(
     reader: Reader, home: str, runs: Mapping[str, str], before: Mapping[str, str], known: Mapping[str, str]
 ) -> dict[str, str]:

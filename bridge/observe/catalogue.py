@@ -88,6 +88,7 @@ class Keys(TypedDict, total=False):
     target: str | None
     source: str
     run: str
+    trace_id: str
     entity: str
     id: str
     hold: int
@@ -128,6 +129,7 @@ KEY_TEXTS: Mapping[str, str] = {
     "target": "target id, <municipality>/<name>",
     "source": "what beside its institutions a source is asked: register",
     "run": "id of the snapshot run",
+    "trace_id": "W3C trace id of the run or decision; `skolebro trace --id` tells all of it",
     "entity": "entity kind",
     "id": "canonical id of an entity",
     "hold": "number of a hold",

@@ -19,7 +19,10 @@ _OURS = ("bridge", "connectors")
 _DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _REPLACEMENT_DAY = 60  # replacement numbers (erstatnings-CPR) add 60 to the day
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-_CPR_SHAPED = re.compile(rf"({_UUID})|(?<!\d)(\d\d)(\d\d)\d\d(?:[-\s.]|%2D|%20)?\d{{4}}(?!\d)", re.IGNORECASE)
+_TRACE_ID = r"\b(?=[0-9]*[a-f])[0-9a-f]{32}\b"
+_CPR_SHAPED = re.compile(
+    rf"({_UUID}|{_TRACE_ID})|(?<!\d)(\d\d)(\d\d)\d\d(?:[-\s.]|%2D|%20)?\d{{4}}(?!\d)", re.IGNORECASE
+)
 _EMAIL = re.compile(r"[^\s@/<>\"']+(?:@|%40)[^\s@/<>\"']+")
 _MASKED_CPR = "******-****"
 _MASKED_EMAIL = "***@***"

@@ -18,6 +18,7 @@ class AuditRow:
     intent: str | None = None  # set on an intent: the id that its outcome repeats
     closes: str | None = None  # set on an outcome
     subject: str | None = None  # the keyed reference that a disclosure is about; not part of the hash by itself
+    trace: str | None = None  # the trace id of the run or decision that it belongs to
 
 
 class AuditStore(Protocol):
@@ -33,6 +34,10 @@ class AuditStore(Protocol):
 
     def open_intents(self) -> list[AuditRow]:
         """Intent rows that no row closes."""
+        ...
+
+    def audit_of(self, trace: str, after: int, limit: int) -> list[AuditRow]:
+        """A page of the rows of one trace, in the chain's order."""
         ...
 
     def audit_about(self, subject: str) -> list[AuditRow]:

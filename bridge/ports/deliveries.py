@@ -19,7 +19,7 @@ class Desired:
     `carried` is how many changes of the source come with this step (None: it is no change of the source's).
     `not_before` puts a change off, told by `reason`. `is_cleared`: a person has allowed it, so no limit of the
     target stops it. `is_urgent` puts an entity that does not go away before
-    everything else at its target.
+    everything else at its target. `cause` is the run, or the decision, that says so.
     """
 
     target: TargetId
@@ -35,6 +35,7 @@ class Desired:
     reason: str | None = None
     is_urgent: bool = False
     is_cleared: bool = False
+    cause: str = ""
 
 
 GRACE, DEACTIVATED, KEPT, HELD = "grace", "deactivated", "kept_alive", "held"
@@ -83,6 +84,7 @@ class Delivery:
     updated_at: datetime
     carried: int = 0
     is_cleared: bool = False
+    cause: str = ""
 
     @property
     def is_due(self) -> bool:
@@ -164,7 +166,8 @@ class DeliveryStore(Protocol):
 
         Unknown with hash None: nothing is stored. Same hash: nothing is written (but a changed rank or
         resource is). Else: version + 1, attempts 0, state pending, the row's reason, due at `not_before` or `now`.
-        Of several rows for one entity the last counts. An empty institution leaves the stored one.
+        Of several rows for one entity the last counts. An empty institution leaves the stored one, and so does an
+        empty cause; the last cause of a step that has not arrived counts for all of it.
         An urgent row that is not confirmed yet stays urgent, as long as it does not go away.
         The changes that a step carried, and did not bring to the target, are superseded by the next one that
         carries some, and by one that leaves nothing to be done.
@@ -195,6 +198,10 @@ class DeliveryStore(Protocol):
         `state`, `attempts` and `next_attempt_at` stay as stored too (pending and due at once). Else, where
         nothing is due any more, the changes that the step carried are delivered.
         """
+        ...
+
+    def set_cause(self, target: TargetId, ids: Iterable[CanonicalId], cause: str) -> None:
+        """Write down for which decision these are due; whatever they wait for stays."""
         ...
 
     def carry(self, target: TargetId, numbers: Mapping[CanonicalId, int]) -> None:

@@ -64,6 +64,7 @@ _CHANGES: dict[str, Callable[[UnitOfWork], object]] = {
     "wake": lambda uow: uow.wake(TARGET, None, NOW),
     "retry_rejected": lambda uow: uow.retry_rejected(None, None, NOW),
     "forget_confirmed": lambda uow: uow.forget_confirmed(TARGET, [identity_of("a")]),
+    "set_cause": lambda uow: uow.set_cause(TARGET, [identity_of("a")], "decision"),
     "take_off_shelf": lambda uow: uow.take_off_shelf(TARGET, "users", ["a"]),
     "forget_gone": lambda uow: uow.forget_gone(TARGET, later(60)),
     "forget_shelf": lambda uow: uow.forget_shelf(TARGET),

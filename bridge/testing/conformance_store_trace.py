@@ -5,12 +5,30 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bridge.domain.entities import Kind
-from bridge.ports import AuditRow, Drift, KeptPerson, Store
-from bridge.testing.store_samples import NOW, OTHER_SCHOOL, OTHER_TARGET, TARGET, TOWN, event, identity_of, later
+from bridge.ports import AuditRow, Drift, KeptPerson, Reader, Store
+from bridge.testing.store_samples import (
+    NOW,
+    OTHER_SCHOOL,
+    OTHER_TARGET,
+    TARGET,
+    TOWN,
+    desired,
+    event,
+    identity_of,
+    later,
+)
+
+
+def _traced(seq: int, trace: str | None) -> AuditRow:
+    return replace(_about(seq, None), trace=trace)
 
 
 def _about(seq: int, subject: str | None, *, intent: str | None = None, closes: str | None = None) -> AuditRow:
     return AuditRow(seq, f'{{"seq":{seq}}}', bytes([seq - 1]) * 32, bytes([seq]) * 32, intent, closes, subject)
+
+
+def _causes(reader: Reader) -> dict[str, str]:
+    return {row.id: row.cause for row in reader.deliveries(TARGET, None, None, 10)}
 
 
 class TraceConformance:
@@ -44,6 +62,39 @@ class TraceConformance:
             assert [row.seq for row in reader.audit_about("anna")] == [1, 4, 5, 7]
             assert reader.audit_about("bo") == rows[1:3]
             assert reader.audit_about("nobody") == []
+
+    def test_the_audit_of_a_trace_is_read_alone_and_in_pages(self, store: Store) -> None:
+        traces = ("a" * 32, "b" * 32, None, "a" * 32, "a" * 32)
+        rows = [_traced(seq, trace) for seq, trace in enumerate(traces, start=1)]
+        with store.write() as uow:
+            uow.append_audit(rows)
+        with store.read() as reader:
+            assert reader.audit_of("a" * 32, 0, 10) == [rows[0], rows[3], rows[4]]
+            assert reader.audit_of("a" * 32, 1, 1) == [rows[3]]
+            assert reader.audit_of("a" * 32, 5, 10) == reader.audit_of("c" * 32, 0, 10) == []
+
+    def test_the_cause_of_a_delivery_is_the_last_that_changed_what_is_desired(self, store: Store) -> None:
+        first, again = replace(desired("anna"), cause="run-1"), replace(desired("anna", b"hash-2"), cause="run-2")
+        with store.write() as uow:
+            uow.put_desired([first, replace(desired("bo"), cause="run-1")], NOW)
+            assert _causes(uow) == {"id-anna": "run-1", "id-bo": "run-1"}
+            uow.put_desired([again, replace(desired("bo"), cause="run-2")], later(1))
+            assert _causes(uow) == {"id-anna": "run-2", "id-bo": "run-1"}
+            uow.put_desired([desired("anna", b"hash-3")], later(2))
+            assert _causes(uow)["id-anna"] == "run-2"
+
+    def test_the_cause_of_a_delivery_can_be_a_decision_and_no_attempt_changes_it(self, store: Store) -> None:
+        with store.write() as uow:
+            uow.put_desired([replace(desired(name), cause="run-1") for name in ("anna", "bo")], NOW)
+            before = uow.delivery(TARGET, identity_of("anna"))
+            assert before is not None
+            uow.set_cause(TARGET, map(identity_of, ("anna", "never")), "decision")
+            uow.set_cause(OTHER_TARGET, [identity_of("bo")], "decision")
+            after = uow.delivery(TARGET, identity_of("anna"))
+            assert after == replace(before, cause="decision")
+            uow.put_deliveries([replace(before, attempts=3)])
+        with store.read() as reader:
+            assert _causes(reader) == {"id-anna": "decision", "id-bo": "run-1"}
 
     def test_who_is_kept_is_remembered_until_it_is_taken_back(self, store: Store) -> None:
         anna = KeptPerson(TOWN, "anna", None, "eva", NOW)

@@ -27,6 +27,10 @@ class MemoryAudit(MemoryPart):
     def audit_rows(self, after: int, limit: int) -> list[AuditRow]:
         return list(islice((row for row in self._tables.audit.values() if row.seq > after), limit))
 
+    def audit_of(self, trace: str, after: int, limit: int) -> list[AuditRow]:
+        rows = self._tables.audit.values()
+        return list(islice((row for row in rows if row.trace == trace and row.seq > after), limit))
+
     def audit_about(self, subject: str) -> list[AuditRow]:
         rows = self._tables.audit.values()
         intents = {row.intent for row in rows if row.subject == subject and row.intent is not None}

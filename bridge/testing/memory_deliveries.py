@@ -94,6 +94,9 @@ class MemoryDeliveries(MemoryPart):
         living = [row for row in self._some(target, ids) if row.desired is not None]
         self._change(replace(row, confirmed=None, version=row.version + 1) for row in living)
 
+    def set_cause(self, target: TargetId, ids: Iterable[CanonicalId], cause: str) -> None:
+        self._change(replace(row, cause=cause) for row in self._some(target, ids))
+
     def forget_deliveries(self, target: TargetId) -> int:
         tables = self._writing()
         before = len(tables.deliveries)
@@ -212,6 +215,7 @@ def _desired(before: Delivery | None, row: Desired, now: datetime) -> Delivery |
         updated_at=now,
         carried=0 if is_done else before.carried if row.carried is None else row.carried,
         is_cleared=row.is_cleared,
+        cause=row.cause or before.cause,
     )
 
 
@@ -238,6 +242,7 @@ def _first(row: Desired, now: datetime) -> Delivery:
         updated_at=now,
         carried=row.carried or 0,
         is_cleared=row.is_cleared,
+        cause=row.cause,
     )
 
 

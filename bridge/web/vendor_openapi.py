@@ -52,6 +52,11 @@ _EVENT: _Schema = {
         "partitionkey": _TEXT,
         "entityversion": _VERSION,
         "causeid": _TEXT,
+        "traceparent": {
+            "type": "string",
+            "pattern": "^00-[0-9a-f]{32}-[0-9a-f]{16}-01$",
+            "description": "W3C Trace Context: one trace for all that one snapshot changed; quote it when you ask",
+        },
         "data": {"type": "object", "properties": {"object": {"$ref": "#/components/schemas/Object"}}},
     },
     "required": ["specversion", "id", "source", "type", "subject", "time", "sequence", "entityversion", "data"],

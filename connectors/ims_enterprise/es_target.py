@@ -16,6 +16,7 @@ from bridge.connector import (
     Rejected,
     TargetUnavailable,
     Unchanged,
+    trace_headers,
 )
 from bridge.domain.changes import Operation
 from bridge.shelving import text
@@ -90,12 +91,14 @@ class ImsEsTarget:
         return [_outcome(one, status) for one, status in zip(commands, statuses, strict=True)]
 
     def _call(self, service: ServiceNames, commands: list[Command], *, is_deletion: bool) -> list[Status]:
+        trace = trace_headers(commands)
         message = sha256(" ".join(one.delivery_key for one in commands).encode()).hexdigest()[:32]
         if is_deletion:
             body = deletion(service, [_identifier(one) for one in commands])
-            return self._wire.call(service, service.operation("delete"), message, body)
+            return self._wire.call(service, service.operation("delete"), message, body, trace)
         records = [(_identifier(one), one.resource, one.document or {}) for one in commands]
-        return self._wire.call(service, service.operation("replace"), message, replacement(service, records))
+        body = replacement(service, records)
+        return self._wire.call(service, service.operation("replace"), message, body, trace)
 
 
 def _kind(command: Command) -> tuple[ServiceNames | None, bool]:

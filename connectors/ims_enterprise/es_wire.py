@@ -57,8 +57,17 @@ class Wire:
     paths: Mapping[str, str]
     credentials: Credentials
 
-    def call(self, service: ServiceNames, operation: str, message: str, body: str) -> list[Status]:
+    def call(
+        self,
+        service: ServiceNames,
+        operation: str,
+        message: str,
+        body: str,
+        trace: Mapping[str, str] | None = None,
+    ) -> list[Status]:
         """Return the statuses of an answer, in its order; `message` is the identifier of this call.
+
+        `trace` are the headers by which it can be named to us.
 
         Raises `Failed` for a fault or a status that speaks of this call, `TargetError` for one that speaks of all.
         """
@@ -66,6 +75,7 @@ class Wire:
             "Content-Type": "text/xml; charset=utf-8",
             "SOAPAction": f'"{service.action(operation)}"',
             "Accept": "text/xml",
+            **(trace or {}),
         }
         sent = self._envelope(service, message, body).encode()
         # Replacing and deleting twice ends as once does.

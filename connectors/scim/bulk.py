@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from bridge.connector import ContractBroken, Deferred, HttpResponse, Outcome
 from connectors.scim.discover import BulkLimits
-from connectors.scim.wire import Json, Request, Steps, Wire, content, encode
+from connectors.scim.wire import Json, Request, Steps, Wire, content, encode, trace_of
 
 BULK_REQUEST = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
 UNANSWERED = Deferred("bulk_unanswered")
@@ -87,7 +87,8 @@ def _bulk(wire: Wire, requests: list[Request]) -> HttpResponse:
     """Send these requests in one."""
     told = requests if wire.uses_etags() else [replace(request, etag=None) for request in requests]
     operations = [_operation(number, request) for number, request in enumerate(told)]
-    return wire.ask(Request("POST", "/Bulk", {"schemas": [BULK_REQUEST], "Operations": operations}))
+    body = {"schemas": [BULK_REQUEST], "Operations": operations}
+    return wire.ask(Request("POST", "/Bulk", body, traceparent=trace_of(requests)))
 
 
 def _answers(answer: HttpResponse, requests: list[Request]) -> list[HttpResponse | None]:

@@ -23,7 +23,7 @@ from connectors.scim.discover import Discovery, Mode
 from connectors.scim.find import ByFilter, ByList, ByPath, Finder
 from connectors.scim.members import Blocks
 from connectors.scim.read import differing, read_all, read_resources
-from connectors.scim.wire import Json, Resource, Steps, Wire
+from connectors.scim.wire import Json, Resource, Steps, Wire, traced
 
 __all__ = ["Adoption", "Resource", "ScimTarget", "Ways"]
 
@@ -90,7 +90,7 @@ class ScimTarget:
         announced = self._discovery.announced
         can_patch = announced.patch
         bringing = Bringing(self._finder, self._adoption, self._ways.blocks, can_patch)
-        many = (self._steps(bringing, command) for command in batch)
+        many = (traced(self._steps(bringing, command), command.traceparent) for command in batch)
         if self._ways.uses_bulk and announced.bulk is not None:
             yield from deliver_in_bulks(self._wire, announced.bulk, many)
         else:

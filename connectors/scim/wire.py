@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import quote
 
@@ -22,6 +22,7 @@ from bridge.connector import (
     TargetUnauthorised,
     TargetUnavailable,
 )
+from bridge.domain.tracing import common_trace
 
 AWAY = frozenset({408, 429, 502, 503, 504})
 GONE = (404, 410)
@@ -60,12 +61,30 @@ class Request:
     body: Json | None = field(default=None, repr=False)
     etag: str | None = None
     query: Mapping[str, str] = field(default_factory=dict, repr=False)
+    traceparent: str = ""
 
 
 _T = TypeVar("_T")
 Asking = Generator[Request, HttpResponse, _T]
 """What yields the requests that it needs one after the other, is sent the answers, and returns what it found."""
 Steps = Asking[Outcome]
+
+
+def traced(steps: Steps, traceparent: str) -> Steps:
+    """The same steps, each request of which names the attempt that it belongs to."""
+    try:
+        request = next(steps)
+        while True:
+            answer = yield replace(request, traceparent=traceparent)
+            request = steps.send(answer)
+    except StopIteration as end:
+        outcome: Outcome = end.value
+        return outcome
+
+
+def trace_of(requests: Iterable[Request]) -> str:
+    """What names all of these at once: the first one's attempt, nothing where they are of several traces."""
+    return common_trace(request.traceparent for request in requests).get("traceparent", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +104,7 @@ class Wire:
         headers = {"Accept": "application/scim+json, application/json"}
         headers |= {} if body is None else {"Content-Type": "application/scim+json"}
         headers |= {"If-Match": request.etag} if request.etag is not None and self.uses_etags() else {}
+        headers |= {"traceparent": request.traceparent} if request.traceparent else {}
         data = None if body is None else encode(body)
         params = dict(request.query) or None
         return self.http.request(request.method, request.path, headers=headers, params=params, body=data)

@@ -188,12 +188,32 @@ def test_a_cpr_number_among_the_words_is_refused_and_not_repeated(desk: Desk, nu
         (("x", "--since", "yesterday"), "--since: allowed is"),
         (("x", "--target", "0751/none"), "no target '0751/none'; there are"),
         (("x", "--municipality", "0101"), "no municipality '0101'; there are 0751"),
+        (("--id", "abcd1234"), "--id: allowed is a traceparent"),
+        (("--id", f"00-{'0' * 32}-{'0' * 16}-01"), "--id: allowed is a traceparent"),
+        (("x", "--id", "a" * 32), "--id goes with --json and --config only"),
     ],
 )
 def test_a_mistake_is_one_sentence(desk: Desk, words: tuple[str, ...], said: str) -> None:
     answer = desk.world.run("trace", *words).ended(2)
     assert said in answer.stderr
     assert answer.stderr.count("\n") == 1
+
+
+def test_what_a_vendor_reads_out_leads_to_the_run_and_the_attempt_and_names_nobody(desk: Desk) -> None:
+    (found,) = desk.world.run("trace", desk.pupil, "--json").ended(0).json["traces"]
+    attempt = next(one["facts"] for one in found["timeline"] if one["what"] == "delivery.attempted")
+    told = desk.world.run("trace", "--id", attempt["trace"], "--json").ended(0).json["trace"]
+    assert (told["run"]["institution"], told["run"]["result"]) == ("280555", "recorded")
+    (mine,) = [one for one in told["tried"] if one["id"] == attempt["id"]]
+    assert (mine["outcome"], mine["status"]) == ("delivered", 201)
+    read_out = f"00-{attempt['trace']}-{mine['span']}-01"
+    said = desk.world.run("trace", "--id", read_out).ended(0).stdout
+    assert f"Span {mine['span']} is the attempt at {PLATFORM}" in said
+    assert f"Run {told['run']['id']} of institution 280555" in said
+    everything = said + desk.world.run("trace", "--id", read_out, "--json").ended(0).stdout
+    assert not [canary for canary in (*CANARIES, desk.pupil, desk.hidden) if canary in everything]
+    assert desk.looked_up()[-1]["trace"] == attempt["trace"]
+    assert desk.world.run("trace", "--id", "a" * 32).ended(1).stdout.startswith(f"Trace {'a' * 32}\nNothing is")
 
 
 def test_every_look_up_is_audited_and_the_chain_holds(desk: Desk) -> None:

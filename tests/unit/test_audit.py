@@ -127,6 +127,24 @@ class TestAWholeChain:
         assert rows_of(store_of([])) == []
 
 
+class TestATrace:
+    def test_is_in_all_that_is_written_of_one_run_but_what_names_its_own(self) -> None:
+        store = new_store()
+        with store.write() as uow:
+            book = BOOK.on("4bf92f35-77b3-4da6-a3ce-929d0e0e4736")
+            book.write(uow, [RECORDS[0], {**RECORDS[3], "trace": "f" * 32}])
+            BOOK.write(uow, [RECORDS[0]])
+        rows = rows_of(store)
+        assert [row.trace for row in rows] == ["4bf92f3577b34da6a3ce929d0e0e4736", "f" * 32, None]
+        assert [msgspec.json.decode(row.record).get("trace") for row in rows] == [row.trace for row in rows]
+        with store.read() as reader:
+            assert verify(reader).ok
+
+    def test_that_is_written_over_is_found(self) -> None:
+        verdict = tampered(lambda rows: [*rows[:3], replace(rows[3], trace="f" * 32)])
+        assert verdict.problem == "link 4 was changed after it was written"
+
+
 class TestTampering:
     @pytest.mark.parametrize(
         ("tamper", "problem"),

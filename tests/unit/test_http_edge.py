@@ -320,6 +320,14 @@ def test_a_lost_connection_is_made_again_where_a_repeat_does_no_harm() -> None:
         assert edge.request("POST", "/events", body=b"{}", repeatable=True).body == b"ok"
 
 
+def test_a_request_that_is_made_again_is_the_same_attempt_in_the_same_trace() -> None:
+    told = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-a3ce929d0e0e4736-01"}
+    with failing_first(2) as server, edge_to(server.url) as edge:
+        edge.request("PUT", "/Users/1", headers=told, body=b"{}")
+        assert len(server.requests) == 3
+        assert all(f"traceparent: {told['traceparent']}".encode() in request for request in server.requests)
+
+
 def test_a_lost_connection_is_not_made_again_where_a_repeat_might_do_harm() -> None:
     with failing_first(9) as server, edge_to(server.url) as edge:
         assert reason_of(edge, "POST") == "connection_lost"

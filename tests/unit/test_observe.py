@@ -189,6 +189,12 @@ class TestValues:
     def test_a_uuid_that_happens_to_look_like_one_stays(self) -> None:
         assert clean_text("ab010190-1234-5a0e-9a3c-6f1f0a4d6b11") == "ab010190-1234-5a0e-9a3c-6f1f0a4d6b11"
 
+    def test_a_trace_id_that_happens_to_look_like_one_stays_and_other_hex_digits_do_not(self) -> None:
+        trace = "ab0101901234da6a3ce929d0e0e4736f"
+        assert clean_text(f"of {trace}") == f"of {trace}"
+        assert clean_text(trace[1:]) == "b******-****da6a3ce929d0e0e4736f"
+        assert clean_text(f"{trace}0") == "ab******-****da6a3ce929d0e0e4736f0"
+
     def test_a_cpr_given_as_a_number_is_masked(self) -> None:
         assert clean_value(101901234) == "******-****"
         assert clean_value(4_000_000) == 4_000_000

@@ -8,6 +8,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from uuid import UUID
 
 import pytest
 import structlog
@@ -63,6 +64,18 @@ def test_a_message_of_the_feed_that_is_refused_says_nothing_of_the_source(stream
     teller.run_ended(Run("3", "101", None, NOW, "refused", "unknown_message", "amqp:q", None), None)
     events = [json.loads(line)["event"] for line in stream.getvalue().splitlines()]
     assert events == ["source.failed", "snapshot.refused"]
+
+
+def test_every_line_of_a_run_names_its_trace(stream: io.StringIO) -> None:
+    teller = Teller(Metrics("0"), lambda: NOW)
+    for run, result in (("4bf92f35-77b3-4da6-a3ce-929d0e0e4736", "failed"), (str(UUID(int=1)), "recorded")):
+        teller.run_ended(Run(run, "101", "101001", NOW, result, None, None, None), None)
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [(line["event"], line["trace_id"]) for line in lines] == [
+        ("source.failed", "4bf92f3577b34da6a3ce929d0e0e4736"),
+        ("source.recovered", f"{1:032x}"),
+        ("snapshot.recorded", f"{1:032x}"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from bridge.connector import (
     TargetUnauthorised,
     TargetUnavailable,
     Unchanged,
+    trace_headers,
 )
 from bridge.domain.ids import CanonicalId
 
@@ -44,12 +45,12 @@ class KlasselogTarget:
             yield Remote("Pupil", pupil["id"], CanonicalId(pupil["id"]), pupil)
 
     def _one(self, command: Command) -> Outcome:
-        path = f"/pupils/{command.id}"
+        path, headers = f"/pupils/{command.id}", trace_headers([command])
         if command.document is None:
-            answer = _usable(self._http.request("DELETE", path))
+            answer = _usable(self._http.request("DELETE", path, headers=headers))
             return Unchanged() if answer.status == 404 else _outcome(command, answer)
         body = json.dumps(command.document).encode()
-        return _outcome(command, _usable(self._http.request("PUT", path, body=body)))
+        return _outcome(command, _usable(self._http.request("PUT", path, headers=headers, body=body)))
 
 
 def _outcome(command: Command, answer: HttpResponse) -> Outcome:
