@@ -12,6 +12,7 @@ from bridge.connector import Command
 from bridge.domain.changes import Operation
 from bridge.domain.entities import Kind
 from bridge.domain.ids import Key, canonical_id
+from bridge.domain.tracing import span_id, trace_id, traceparent
 from bridge.engine.codec import identity_fields
 
 SCHOOL = "999001"
@@ -25,7 +26,11 @@ class Cast:
     town: str
     now: Callable[[], datetime]
     new_id: Callable[[], str]
+    cause: str = field(init=False)
     _numbers: count[int] = field(default_factory=lambda: count(1))
+
+    def __post_init__(self) -> None:
+        self.cause = self.new_id()
 
     def institution(self) -> Command:
         return self._create(Kind.INSTITUTION, (SCHOOL,), {"institution_number": SCHOOL, "name": "Testskolen"})
@@ -71,6 +76,7 @@ class Cast:
     def _step(
         self, before: Command, operation: Operation, document: Mapping[str, Any] | None, version: int
     ) -> Command:
+        message = self.new_id()
         return replace(
             before,
             operation=operation,
@@ -79,10 +85,12 @@ class Cast:
             version=version,
             sequence=next(self._numbers),
             time=self.now(),
-            delivery_key=self.new_id(),
+            delivery_key=message,
+            traceparent=self._traceparent(message),
         )
 
     def _create(self, kind: Kind, key: Key, document: Mapping[str, Any]) -> Command:
+        message = self.new_id()
         return Command(
             operation=Operation.CREATED,
             resource=str(kind),
@@ -99,7 +107,11 @@ class Cast:
             institution=SCHOOL,
             version=1,
             sequence=next(self._numbers),
-            cause=self.new_id(),
+            cause=self.cause,
             time=self.now(),
-            delivery_key=self.new_id(),
+            delivery_key=message,
+            traceparent=self._traceparent(message),
         )
+
+    def _traceparent(self, message: str) -> str:
+        return traceparent(trace_id(self.cause), span_id(message))
