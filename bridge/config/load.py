@@ -43,7 +43,7 @@ from bridge.config.sections import (
     Top,
     WebSection,
 )
-from bridge.config.vendors import VendorSection, VendorSettings, vendor_problem
+from bridge.config.vendors import VendorSection, VendorSettings, targets_problem, vendor_problem
 from bridge.connector import Connector
 from bridge.domain.errors import ConfigError, MappingError
 from bridge.domain.ids import TargetId
@@ -88,8 +88,16 @@ class _Loader:
             history=self._section(HistorySection, top.history or {}, ("history",)),
             municipalities=municipalities,
             notices=self._notices(top.notices, municipalities),
-            vendors=tuple(self._vendor(name, raw, municipalities) for name, raw in (top.vendors or {}).items()),
+            vendors=self._vendors(top.vendors or {}, municipalities),
         )
+
+    def _vendors(self, raw: dict[str, Any], here: tuple[MunicipalitySettings, ...]) -> tuple[VendorSettings, ...]:
+        found = tuple(self._vendor(name, section, here) for name, section in raw.items())
+        there = {target.id: target.config.discloses for one in here for target in one.targets}
+        problem = targets_problem({one.name: one.section for one in found}, there)
+        if problem is not None:
+            raise self._error(("vendors", problem[0], "targets"), problem[1])
+        return found
 
     def _vendor(self, name: str, raw: Any, here: tuple[MunicipalitySettings, ...]) -> VendorSettings:
         at = ("vendors", name)
