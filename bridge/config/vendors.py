@@ -37,7 +37,8 @@ def _once(codes: list[str]) -> list[str]:
 class VendorSection(BaseModel):
     """`token_file` holds the vendor's token, or "sha256:" and the SHA-256 of it in hexadecimal digits.
 
-    `targets` are those, as municipality/target, by which it is sent what changes; each is of one vendor.
+    `targets` are those, as municipality/target, by which it is sent what changes; each is of one vendor. `queue`:
+    true, or a `VendorQueueSection`, for a queue of its own at the broker.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -47,6 +48,7 @@ class VendorSection(BaseModel):
     mapping: str
     token_file: Path
     targets: list[str] = Field(default_factory=list)
+    queue: Any = False
     requests_per_minute: int = Field(default=120, ge=1, le=100_000)
 
 
@@ -59,6 +61,10 @@ class VendorSettings:
     institutions: frozenset[str] | None
     mapping: TargetMapping
     section: VendorSection
+
+    @property
+    def has_queue(self) -> bool:
+        return self.section.queue not in (False, None)
 
     def scope_in(self, known: frozenset[str] | None) -> frozenset[str] | None:
         """The institutions that it sees of a municipality of which these are known."""

@@ -80,6 +80,27 @@ def seq_at(reader: Reader, vendor: str, moment: datetime) -> int:
     return before
 
 
+def last_of(reader: Reader, book: AuditBook, vendor: str) -> dict[str, Any] | None:
+    """The last entry of a vendor's log that has ended, None where there is none among the last of the chain's."""
+    end = _last_seq(reader, vendor)
+    found = [one for _, one in entries(reader, book, vendor, max(0, end - _CHUNK), _CHUNK)]
+    if not found:
+        return None
+    return _attempt(reader, found[-1]) if isinstance(found[-1], Attempt) else found[-1]
+
+
+def _last_seq(reader: Reader, vendor: str) -> int:
+    before, behind = 0, reader.audit_head()[0]
+    while before < behind:
+        middle = (before + behind) // 2
+        found = reader.audit_for(vendor, middle, 1)
+        if found:
+            before = found[0].seq
+        else:
+            behind = middle
+    return before
+
+
 def entries(
     reader: Reader, book: AuditBook, vendor: str, after: int, limit: int
 ) -> Iterator[tuple[int, Attempt | dict[str, Any]]]:
