@@ -66,6 +66,7 @@ bench: setup  ## speed, as ratios against the bare work in the same run
 
 reference: setup  ## write docs/reference anew from the code
 	$(BIN)/python -m bridge.engine.asyncapi > docs/reference/asyncapi.json
+	$(BIN)/python -m bridge.web.vendor_api > docs/reference/openapi.json
 
 contracts: reference  ## with a release only: what is promised from now on (a test refuses what would break it)
 	cp docs/reference/*.json docs/reference/released/

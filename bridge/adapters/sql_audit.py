@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import bindparam, delete, or_, select
 
 from bridge.adapters.sql_schema import audit, open_intents
+from bridge.adapters.sql_told import VENDOR
 from bridge.adapters.sql_transaction import CHUNK, SqlPart, StoredRow, chunks
 from bridge.domain.errors import StoreError
 from bridge.ports import AuditRow
 
 _START = bytes(32)
+# SQLite uses a partial index only where the statement says its condition.
+_FOR_VENDOR = (bindparam("vendor") == VENDOR, VENDOR.is_not(None))
+_CLOSING = select(audit).where(audit.c.closes.in_(bindparam(CHUNK, expanding=True)))
 _CLOSED = delete(open_intents).where(open_intents.c.intent.in_(bindparam(CHUNK, expanding=True)))
 
 
@@ -39,6 +43,13 @@ class SqlAudit(SqlPart):
     def audit_of(self, trace: str, after: int, limit: int) -> list[AuditRow]:
         page = select(audit).where(audit.c.trace == trace, audit.c.seq > after).order_by(audit.c.seq).limit(limit)
         return [_audit_row(row) for row in self._tx.rows(page)]
+
+    def audit_for(self, vendor: str, after: int, limit: int) -> list[AuditRow]:
+        page = select(audit).where(*_FOR_VENDOR, audit.c.seq > after).order_by(audit.c.seq).limit(limit)
+        return [_audit_row(row) for row in self._tx.rows(page, vendor=vendor)]
+
+    def audit_closing(self, intents: Iterable[str]) -> list[AuditRow]:
+        return [_audit_row(row) for row in self._tx.rows_in(_CLOSING, intents)]
 
     def audit_about(self, subject: str) -> list[AuditRow]:
         intents = select(audit.c.intent).where(audit.c.subject == subject, audit.c.intent.is_not(None))

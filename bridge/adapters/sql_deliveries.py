@@ -176,7 +176,7 @@ class SqlDeliveries(SqlPart):
         if lane is None:
             return []
         rows = self._tx.rows(_LANE.limit(limit), target=target, lane=lane, now=moment, by=by)
-        return [_delivery(row) for row in rows]
+        return [stored_delivery(row) for row in rows]
 
     def begin_attempts(self, target: TargetId, ids: Sequence[CanonicalId]) -> None:
         self._tx.change(_BEGIN, ("b_target", "b_id"), [(target, identity) for identity in ids])
@@ -214,11 +214,11 @@ class SqlDeliveries(SqlPart):
                 page = page.where(_C.confirmed.is_not(None))
             case _:
                 raise StoreError(f"no delivery is ever {state}: ask for due, rejected or confirmed")
-        return [_delivery(row) for row in self._tx.rows(page)]
+        return [stored_delivery(row) for row in self._tx.rows(page)]
 
     def delivery(self, target: TargetId, identity: CanonicalId) -> Delivery | None:
         wanted = select(deliveries).where(_C.target == target, _C.id == identity)
-        return next(map(_delivery, self._tx.rows(wanted)), None)
+        return next(map(stored_delivery, self._tx.rows(wanted)), None)
 
     def wake(self, target: TargetId, reason: str | None, now: datetime) -> int:
         moment = to_stored(now)
@@ -304,7 +304,7 @@ class SqlDeliveries(SqlPart):
 
     def due_steps(self, target: TargetId) -> list[Delivery]:
         wanted = select(deliveries).where(_C.target == target, _IS_DUE, _C.cleared == literal_column("0"))
-        return [_delivery(row) for row in self._tx.rows(wanted.order_by(_C.id))]
+        return [stored_delivery(row) for row in self._tx.rows(wanted.order_by(_C.id))]
 
     def living(self, target: TargetId) -> dict[tuple[str, Kind], int]:
         is_there = _C.confirmed.is_not(None) | _C.confirmed_body.is_not(None)
@@ -432,7 +432,7 @@ def _written_back(row: Delivery, stored: Mapping[tuple[TargetId, CanonicalId], S
     )
 
 
-def _delivery(row: StoredRow) -> Delivery:
+def stored_delivery(row: StoredRow) -> Delivery:
     return Delivery(
         target=TargetId(row.target),
         id=CanonicalId(row.id),

@@ -22,6 +22,7 @@ from sqlalchemy import (
     text,
 )
 
+from bridge.adapters.sql_told import VENDOR
 from bridge.adapters.sql_types import TEXT
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -362,6 +363,9 @@ audit = Table(
     _where("audit", "subject", ("subject", "seq"), "subject IS NOT NULL"),
     _where("audit", "closes", ("closes",), "closes IS NOT NULL"),
     _where("audit", "trace", ("trace", "seq"), "trace IS NOT NULL"),
+    Index(
+        "ix_audit_vendor", VENDOR, "seq", sqlite_where=VENDOR.is_not(None), postgresql_where=VENDOR.is_not(None)
+    ),
 )
 
 open_intents = Table(

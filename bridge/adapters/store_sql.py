@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 from sqlalchemy import Connection
 
+from bridge.adapters.sql_again import SqlAgain
 from bridge.adapters.sql_audit import SqlAudit
 from bridge.adapters.sql_database import Database
 from bridge.adapters.sql_deliveries import SqlDeliveries
@@ -40,6 +41,7 @@ class SqlUnitOfWork(
     SqlHolds,
     SqlEvents,
     SqlDeliveries,
+    SqlAgain,
     SqlTargets,
     SqlDrift,
     SqlLeases,

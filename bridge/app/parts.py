@@ -201,6 +201,7 @@ class Parts:
                 target.leavers.retention, built.capabilities.inactive, municipality.guard.deletion_grace
             ),
             member=self.member,
+            vendor=self.settings.vendor_of(target.id),
         )
 
     def lanes(self, *, every: bool = False) -> list[Lane]:

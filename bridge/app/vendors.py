@@ -7,6 +7,8 @@ from bridge.config import VendorSettings, explained, require_different, secret_r
 from bridge.domain.errors import ConfigError
 from bridge.engine.desire import Rendering
 from bridge.engine.vendor_feed import VendorFeed, vendor_target
+from bridge.engine.vendor_log import VendorLog
+from bridge.engine.vendor_replay import VendorReplay
 from bridge.engine.views import Scope
 from bridge.web.served import ServeWitness
 from bridge.web.vendor_api import VendorApi, VendorDeps, create_vendor_api
@@ -50,4 +52,23 @@ def _vendor(parts: Parts, vendor: VendorSettings) -> Vendor:
         retention=parts.settings.history.retention,
         now=parts.clock.now,
     )
-    return Vendor(digest, feed, Pace(vendor.section.requests_per_minute, parts.clock.monotonic))
+    return Vendor(
+        digest,
+        feed,
+        vendor_log(parts, vendor),
+        _replays(parts, vendor),
+        Pace(vendor.section.requests_per_minute, parts.clock.monotonic),
+    )
+
+
+def vendor_log(parts: Parts, vendor: VendorSettings) -> VendorLog:
+    """What was disclosed to a vendor."""
+    return VendorLog(vendor.name, parts.store, parts.book())
+
+
+def _replays(parts: Parts, vendor: VendorSettings) -> VendorReplay:
+    own: dict[str, Rendering] = {
+        one.target: one for one in parts.all_renderings() if one.target in vendor.section.targets
+    }
+    each = vendor.section.requests_per_minute
+    return VendorReplay(vendor.name, parts.store, parts.book(), own, each, parts.clock.now)

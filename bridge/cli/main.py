@@ -46,6 +46,7 @@ from bridge.cli.report import print_report
 from bridge.cli.simulate import simulate
 from bridge.cli.target import target_app
 from bridge.cli.trace import trace_person
+from bridge.cli.vendors import vendors_app
 from bridge.domain.errors import BridgeError, ConfigError, MappingError, SourceError, StoreError
 from bridge.domain.ids import CanonicalId
 from bridge.domain.tracing import decision_id
@@ -81,6 +82,7 @@ app.add_typer(history_app, name="history")
 app.add_typer(reconcile_app, name="reconcile")
 app.add_typer(mapping_app, name="mapping")
 app.add_typer(target_app, name="target")
+app.add_typer(vendors_app, name="vendors")
 app.add_typer(db_app, name="db")
 app.add_typer(simulate, name="simulate")
 app.command("anomalies")(anomalies)

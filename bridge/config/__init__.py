@@ -16,6 +16,7 @@ from bridge.config.sections import (
     TargetGuardSection,
     TargetSettings,
 )
+from bridge.config.vendor_queues import queue_name
 from bridge.config.vendors import VendorSection, VendorSettings, require_different, token_digest
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "explained",
     "load_settings",
     "package_presets",
+    "queue_name",
     "read_credential",
     "read_secret",
     "require_different",

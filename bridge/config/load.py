@@ -43,7 +43,8 @@ from bridge.config.sections import (
     Top,
     WebSection,
 )
-from bridge.config.vendors import VendorSection, VendorSettings, vendor_problem
+from bridge.config.vendor_queues import VendorQueueSection, queue_name, queue_of
+from bridge.config.vendors import VendorSection, VendorSettings, targets_problem, vendor_problem
 from bridge.connector import Connector
 from bridge.domain.errors import ConfigError, MappingError
 from bridge.domain.ids import TargetId
@@ -76,6 +77,7 @@ class _Loader:
         raw = self._read()
         top = self._section(Top, raw, ())
         municipalities = tuple(self._municipality(code, value) for code, value in top.municipalities.items())
+        vendors = self._vendors(top.vendors or {}, municipalities)
         return Settings(
             path=self._path,
             state_folder=self._state_folder(top.state_folder, is_shared=top.database is not None),
@@ -84,12 +86,20 @@ class _Loader:
             log=self._section(LogSection, top.log or {}, ("log",)),
             retry=self._section(RetrySection, top.retry or {}, ("retry",)),
             breaker=self._section(BreakerSection, top.breaker or {}, ("breaker",)),
-            broker=self._broker(top.broker) if top.broker else None,
+            broker=self._with_queues(self._broker(top.broker) if top.broker else None, vendors),
             history=self._section(HistorySection, top.history or {}, ("history",)),
             municipalities=municipalities,
             notices=self._notices(top.notices, municipalities),
-            vendors=tuple(self._vendor(name, raw, municipalities) for name, raw in (top.vendors or {}).items()),
+            vendors=vendors,
         )
+
+    def _vendors(self, raw: dict[str, Any], here: tuple[MunicipalitySettings, ...]) -> tuple[VendorSettings, ...]:
+        found = tuple(self._vendor(name, section, here) for name, section in raw.items())
+        there = {target.id: target.config.discloses for one in here for target in one.targets}
+        problem = targets_problem({one.name: one.section for one in found}, there)
+        if problem is not None:
+            raise self._error(("vendors", problem[0], "targets"), problem[1])
+        return found
 
     def _vendor(self, name: str, raw: Any, here: tuple[MunicipalitySettings, ...]) -> VendorSettings:
         at = ("vendors", name)
@@ -110,6 +120,29 @@ class _Loader:
         if isinstance(queues, dict):  # each by itself, so that a mistake is told by its own line
             raw = {**raw, "queues": {name: self._queue(str(name), value) for name, value in queues.items()}}
         return self._section(BrokerSection, raw, ("broker",))
+
+    def _with_queues(
+        self, broker: BrokerSection | None, vendors: tuple[VendorSettings, ...]
+    ) -> BrokerSection | None:
+        """The broker with the queues of those vendors that have one."""
+        made: dict[str, QueueSection] = {}
+        for vendor in vendors:
+            if not vendor.has_queue:
+                continue
+            at, name, raw = ("vendors", vendor.name, "queue"), queue_name(vendor.name), vendor.section.queue
+            section = self._section(VendorQueueSection, {} if raw is True else raw, at)
+            if broker is None:
+                raise self._error(at, "there is no broker; give broker.url_file at the top of the file")
+            if name in broker.queues:
+                raise self._error(at, f"broker.queues has a queue {name} already; take it out")
+            try:
+                made[name] = queue_of(vendor, section)
+            except ValueError as error:
+                raise self._error(at, str(error)) from error
+        if broker is None or not made:
+            return broker
+        told = {field: getattr(broker, field) for field in BrokerSection.model_fields}
+        return self._section(BrokerSection, told | {"queues": {**broker.queues, **made}}, ("broker",))
 
     def _queue(self, name: str, raw: Any) -> QueueSection:
         section = {"keys": raw} if isinstance(raw, list) else raw

@@ -385,6 +385,10 @@ class Settings:
             raise ConfigError(f"no target {wanted!r}; there are {', '.join(known) or 'none'}")
         return [TargetId(wanted)] if wanted is not None else known
 
+    def vendor_of(self, target: TargetId) -> str:
+        """The name of the vendor to whom a target belongs, "" where there is none."""
+        return next((one.name for one in self.vendors if target in one.section.targets), "")
+
     @property
     def institutions(self) -> frozenset[str] | None:
         """The institutions that are listed, of whichever municipality; None where one takes all that there are."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from bridge.config.fields import Institutions
 from bridge.domain.errors import ConfigError
+from bridge.domain.ids import TargetId
 from bridge.mapping import TargetMapping
 
 SHORTEST_TOKEN = 32
@@ -33,7 +35,11 @@ def _once(codes: list[str]) -> list[str]:
 
 
 class VendorSection(BaseModel):
-    """`token_file` holds the vendor's token, or "sha256:" and the SHA-256 of it in hexadecimal digits."""
+    """`token_file` holds the vendor's token, or "sha256:" and the SHA-256 of it in hexadecimal digits.
+
+    `targets` are those, as municipality/target, by which it is sent what changes; each is of one vendor. `queue`:
+    true, or a `VendorQueueSection`, for a queue of its own at the broker.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -41,6 +47,8 @@ class VendorSection(BaseModel):
     institutions: Institutions = None
     mapping: str
     token_file: Path
+    targets: list[str] = Field(default_factory=list)
+    queue: Any = False
     requests_per_minute: int = Field(default=120, ge=1, le=100_000)
 
 
@@ -53,6 +61,10 @@ class VendorSettings:
     institutions: frozenset[str] | None
     mapping: TargetMapping
     section: VendorSection
+
+    @property
+    def has_queue(self) -> bool:
+        return self.section.queue not in (False, None)
 
     def scope_in(self, known: frozenset[str] | None) -> frozenset[str] | None:
         """The institutions that it sees of a municipality of which these are known."""
@@ -77,6 +89,29 @@ def vendor_problem(
         numbers |= here
     strangers = sorted((section.institutions or frozenset()) - numbers)
     return ("institutions", f"{strangers[0]} is not among those of its municipalities") if strangers else None
+
+
+def targets_problem(
+    vendors: Mapping[str, VendorSection], there: Mapping[TargetId, bool]
+) -> tuple[str, str] | None:
+    """What is wrong with the targets of vendors, by the vendor's name; `there` says of each whether it is sent
+    anything."""
+    owners: dict[str, str] = {}
+    for name, section in vendors.items():
+        for target in section.targets:
+            if target not in there:
+                near = get_close_matches(target, there, n=1)
+                hint = f"did you mean {near[0]!r}? " if near else ""
+                known = ", ".join(there) or "none"
+                return name, f"there is no target {target!r}; {hint}there are {known}"
+            if target.partition("/")[0] not in section.municipalities:
+                return name, f"{target} is of a municipality that is not one of its municipalities"
+            if not there[TargetId(target)]:
+                return name, f"{target} is only observed, so nothing is delivered by it"
+            if target in owners:
+                return name, f"{target} belongs to {owners[target]}; a target is of one vendor, and named once"
+            owners[target] = name
+    return None
 
 
 def token_digest(section: VendorSection, read: Callable[[Path], str]) -> bytes:

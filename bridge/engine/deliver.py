@@ -14,6 +14,7 @@ from bridge.engine.confirm import Attempt, confirm, undo
 from bridge.engine.desire import system_of
 from bridge.engine.lane import DeliveryWitness, Lane
 from bridge.engine.prepare import attempts_of, batch, protections
+from bridge.engine.vendor_intent import owned
 from bridge.mapping import field_names
 from bridge.ports import (
     URGENT,
@@ -171,6 +172,7 @@ def _intent(lane: Lane, attempt: Attempt) -> dict[str, object]:
         "fields": field_names(command.document or {}),
         "purpose": lane.rendering.mapping.purpose,
         "mapping": lane.rendering.mapping.digest,
+        **owned(lane.book, lane.vendor, command, attempt.intent),
     }
 
 

@@ -40,6 +40,7 @@ class Lane:
     policy: GuardPolicy = AT_TARGETS
     leaving: Leaving = field(default_factory=Leaving)
     member: str = ""  # the process that claims what it sends, where several do
+    vendor: str = ""  # whose target it is
 
 
 class DeliveryWitness(Protocol):

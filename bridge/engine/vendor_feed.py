@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
-
-import msgspec
 
 from bridge.domain.changes import Operation
 from bridge.domain.entities import Kind
@@ -21,10 +19,10 @@ from bridge.domain.events import Event, attributes, event_type
 from bridge.domain.ids import TargetId, name_uuid
 from bridge.domain.shelf import Shelved
 from bridge.engine.audit import AuditBook
-from bridge.engine.codec import hash_bytes
 from bridge.engine.desire import Rendered, Rendering
 from bridge.engine.vendor_feed_cursor import AtFeed, AtSnapshot, CursorPast
-from bridge.engine.vendor_feed_follow import JOURNAL, bodies, floor_of, follow, is_followed
+from bridge.engine.vendor_feed_follow import JOURNAL, bodies, floor_of, follow, is_followed, number_at
+from bridge.engine.vendor_page import Page, page_of
 from bridge.mapping import references, resolve
 from bridge.ports import Reader, Store, UnitOfWork
 
@@ -38,19 +36,6 @@ _Told = tuple[Shelved, Rendered | None]
 def vendor_target(municipality: str, vendor: str) -> TargetId:
     """The name under which the store keeps what a vendor may see of a municipality."""
     return TargetId(f"{municipality}/vendors/{vendor}")
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """What one answer says. `body` is None where it is what the vendor has already, by its `etag`.
-
-    `at` is where the next page begins; None behind the last page of a snapshot.
-    """
-
-    body: bytes | None = field(repr=False)
-    etag: str
-    at: AtFeed | AtSnapshot | None
-    is_empty: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +61,21 @@ class VendorFeed:
                 for one in self.renderings
             )
 
+    def at_time(self, moment: datetime) -> AtFeed:
+        """The place in the feed from which on it tells all that changed since then, and perhaps a little more.
+
+        Raises `CursorPast` where what was gone since is forgotten.
+        """
+        with self.store.read() as reader:
+            return AtFeed({one.scope.municipality: number_at(reader, one, moment) for one in self.renderings})
+
     def events(self, at: AtFeed, limit: int, known: Collection[str] = ()) -> Page:
         """A page of the feed. Raises `CursorPast` where what is gone is forgotten.
 
         `known` are the etags of what the vendor has: that is neither sent nor audited again.
         """
         if not self.has_news(at):
-            return _page([], at, known, is_empty=True)
+            return page_of([], at, known, is_empty=True)
         with self.store.write() as uow:
             self._follow(uow, at)
             come = dict(at.numbers)
@@ -97,7 +90,7 @@ class VendorFeed:
                 records += self._record(EVENTS, one, after, told)
                 if len(shown) >= limit:
                     break
-            page = _page(shown, AtFeed(come), known, is_empty=not shown)
+            page = page_of(shown, AtFeed(come), known, is_empty=not shown)
             self.book.write(uow, records if page.body is not None else ())
         return page
 
@@ -123,7 +116,7 @@ class VendorFeed:
             is_over = all(come.get(home, 0) >= feed.of(home) for home in self.municipalities)
             following = None if is_over else AtSnapshot(feed, come)
             body = {"cursor": feed.text(), "entities": shown}
-            page = _page(body, following, known, is_empty=not shown)
+            page = page_of(body, following, known, is_empty=not shown)
             self.book.write(uow, records if page.body is not None else ())
         return page
 
@@ -188,13 +181,6 @@ def _living(reader: Reader, rendering: Rendering, after: int, until: int, limit:
         found += [each for each in _told(reader, rendering, page) if each[1] is not None]
         after = page[-1].number if page else until
     return found, after
-
-
-def _page(shown: Any, at: AtFeed | AtSnapshot | None, known: Collection[str], *, is_empty: bool) -> Page:
-    body = msgspec.json.encode(shown)
-    following = at.text().encode() if at else b""
-    etag = f'"{hash_bytes(body + following).hex()}"'
-    return Page(None if etag in known else body, etag, at, is_empty)
 
 
 # ---------------------------------------------------------------- how it is said

@@ -54,6 +54,19 @@ class AtSnapshot:
         return _write(["s", self.feed.numbers, self.numbers])
 
 
+@dataclass(frozen=True, slots=True)
+class AtLog:
+    """How far a vendor's delivery log was read, by the number of a link of the audit chain."""
+
+    seq: int = 0
+
+    def text(self) -> str:
+        return _write(["d", self.seq])
+
+
+Cursor = AtFeed | AtSnapshot | AtLog
+
+
 def feed_cursor(text: str | None, municipalities: Collection[str]) -> AtFeed:
     """Read a cursor of the feed; none is its beginning. Raises `CursorUnknown`, `CursorForeign`."""
     if text is None:
@@ -71,6 +84,16 @@ def snapshot_cursor(text: str | None, municipalities: Collection[str]) -> AtSnap
     return AtSnapshot(
         AtFeed(_own(feed, municipalities, is_known=is_known)), _own(numbers, municipalities, is_known=is_known)
     )
+
+
+def log_cursor(text: str | None) -> AtLog:
+    """Read a cursor of the delivery log; none is its beginning. Raises `CursorUnknown`."""
+    if text is None:
+        return AtLog()
+    kind, seq = _read(text, tuple[str, _Number])
+    if kind != "d":
+        raise CursorUnknown
+    return AtLog(seq)
 
 
 def _own(numbers: Mapping[str, int], municipalities: Collection[str], *, is_known: bool) -> Mapping[str, int]:

@@ -20,6 +20,7 @@ from bridge.engine.codec import identity_fields
 from bridge.engine.desire import REFERRERS_LAST, Rendered, Rendering, pages, render
 from bridge.engine.referrers import referrers
 from bridge.engine.scan import living_rows
+from bridge.engine.vendor_feed_cursor import CursorPast
 from bridge.engine.vendor_feed_touched import Touched, note_causes, touched, words_of
 from bridge.mapping import Ref
 from bridge.ports import Reader, UnitOfWork
@@ -82,6 +83,30 @@ def floor_of(reader: Reader, rendering: Rendering) -> int:
     """Whoever has come as far as this number, or begins at none, misses nothing that is gone."""
     marks = _marks(reader, rendering)
     return marks[0].number if marks else 0
+
+
+def number_at(reader: Reader, rendering: Rendering, moment: datetime) -> int:
+    """The number behind which the journal has all that changed at this moment or later.
+
+    Times grow with the numbers, so a few looks find it. Raises `CursorPast` for a time of which the gone are
+    forgotten.
+    """
+    at = step_time(moment, None)  # as the shelf writes times
+    marks = _marks(reader, rendering)
+    if marks and at < marks[0].at:
+        raise CursorPast
+    before, behind = 0, reader.shelf_version(rendering.target)
+    while before < behind:
+        middle = (before + behind) // 2
+        found = reader.shelved_after(rendering.target, JOURNAL, middle, 1)
+        if found and found[0].changed_at < at:
+            before = found[0].number
+        else:
+            behind = middle
+    floor = marks[0].number if marks else 0
+    # Behind the place there may be nothing any more up to where the gone are forgotten: then that is the place.
+    following = reader.shelved_after(rendering.target, JOURNAL, before, 1)
+    return before if following and following[0].number <= floor else max(before, floor)
 
 
 def bodies(reader: Reader, rendering: Rendering, entries: Iterable[Shelved]) -> dict[str, Rendered]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,6 +38,14 @@ class AuditStore(Protocol):
 
     def audit_of(self, trace: str, after: int, limit: int) -> list[AuditRow]:
         """A page of the rows of one trace, in the chain's order."""
+        ...
+
+    def audit_for(self, vendor: str, after: int, limit: int) -> list[AuditRow]:
+        """A page of the rows whose record names this vendor, in the chain's order; no other row is read."""
+        ...
+
+    def audit_closing(self, intents: Iterable[str]) -> list[AuditRow]:
+        """The rows that close these intents."""
         ...
 
     def audit_about(self, subject: str) -> list[AuditRow]:

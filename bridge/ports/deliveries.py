@@ -258,6 +258,19 @@ class DeliveryStore(Protocol):
         """Drop the confirmed hash of living deliveries, so that they are sent again, as a new version of each."""
         ...
 
+    def settled(self, target: TargetId, ids: Iterable[CanonicalId]) -> list[Delivery]:
+        """Those of these of which nothing is due, in doubt or refused: what the target confirmed is what it should
+        have."""
+        ...
+
+    def tell_again(self, target: TargetId, at: Mapping[CanonicalId, datetime]) -> None:
+        """Let those of these that are `settled` be sent again, as a new version of each, at its time.
+
+        What is gone is told as gone once more. They passed the limits of the target when they were sent first and
+        are cleared, until another state is desired. What is not settled stays as it is.
+        """
+        ...
+
     def forget_deliveries(self, target: TargetId) -> int:
         """Drop all that is known of a target's entities, its ledger and its drift; return how many entities."""
         ...

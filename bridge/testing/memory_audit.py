@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from bridge.domain.errors import StoreError
@@ -30,6 +31,14 @@ class MemoryAudit(MemoryPart):
     def audit_of(self, trace: str, after: int, limit: int) -> list[AuditRow]:
         rows = self._tables.audit.values()
         return list(islice((row for row in rows if row.trace == trace and row.seq > after), limit))
+
+    def audit_for(self, vendor: str, after: int, limit: int) -> list[AuditRow]:
+        rows = (row for row in self._tables.audit.values() if row.seq > after)
+        return list(islice((row for row in rows if json.loads(row.record).get("vendor") == vendor), limit))
+
+    def audit_closing(self, intents: Iterable[str]) -> list[AuditRow]:
+        wanted = set(intents)
+        return [row for row in self._tables.audit.values() if row.closes in wanted]
 
     def audit_about(self, subject: str) -> list[AuditRow]:
         rows = self._tables.audit.values()

@@ -97,6 +97,24 @@ class MemoryDeliveries(MemoryPart):
     def set_cause(self, target: TargetId, ids: Iterable[CanonicalId], cause: str) -> None:
         self._change(replace(row, cause=cause) for row in self._some(target, ids))
 
+    def settled(self, target: TargetId, ids: Iterable[CanonicalId]) -> list[Delivery]:
+        return [row for row in self._some(target, ids) if not row.is_due and row.state == "pending"]
+
+    def tell_again(self, target: TargetId, at: Mapping[CanonicalId, datetime]) -> None:
+        self._change(
+            replace(
+                row,
+                confirmed=None,
+                in_doubt=row.in_doubt or row.desired is None,
+                version=row.version + 1,
+                attempts=0,
+                is_cleared=True,
+                next_attempt_at=at[row.id],
+                updated_at=at[row.id],
+            )
+            for row in self.settled(target, at)
+        )
+
     def forget_deliveries(self, target: TargetId) -> int:
         tables = self._writing()
         before = len(tables.deliveries)

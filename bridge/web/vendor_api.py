@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import re
+import math
+import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,17 +17,19 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from bridge.domain.errors import StoreError
-from bridge.engine.vendor_feed import Page
 from bridge.engine.vendor_feed_cursor import (
-    LONGEST,
     AtFeed,
     CursorForeign,
     CursorPast,
     CursorUnknown,
     feed_cursor,
+    log_cursor,
     snapshot_cursor,
 )
+from bridge.engine.vendor_page import Page
+from bridge.engine.vendor_replay import NotYours, Stopped, UnderWay
 from bridge.web.served import VENDORS, ServeWitness
+from bridge.web.vendor_asked import cursor_of, replayed, since_of, wanted_of
 from bridge.web.vendor_gate import Vendor, vendor_of
 from bridge.web.vendor_openapi import (
     EVENTS_TYPE,
@@ -34,13 +37,14 @@ from bridge.web.vendor_openapi import (
     LIMIT,
     LONGEST_WAIT,
     MOST,
+    deliveries_operation,
     describe,
     events_operation,
+    replay_operation,
     snapshot_operation,
 )
 from bridge.web.vendor_problems import NO_STORE, SNAPSHOT_LINK, Refused, problem
 
-_PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 _WAITERS = 4  # of one vendor at once
 _LOOK = 0.5  # seconds between two looks for those who wait
 _STATUSES = {404: "nothing", 405: "method"}
@@ -103,6 +107,14 @@ def _add_reads(app: FastAPI, deps: VendorDeps) -> None:
     async def snapshot(request: Request) -> Response:
         return await _watched(request, deps, _snapshot)
 
+    @app.get("/deliveries", **deliveries_operation())
+    async def deliveries(request: Request) -> Response:
+        return await _watched(request, deps, _deliveries)
+
+    @app.post("/replay", **replay_operation())
+    async def replay(request: Request) -> Response:
+        return await _watched(request, deps, _replay)
+
 
 _Answer = Callable[[Request, VendorDeps, Vendor], Awaitable[Response]]
 
@@ -129,9 +141,13 @@ async def _watched(request: Request, deps: VendorDeps, answer: _Answer) -> Respo
 
 
 async def _events(request: Request, deps: VendorDeps, vendor: Vendor) -> Response:
-    asked = _parameters(request, ("after", "limit", "wait"))
+    asked = _parameters(request, ("after", "since", "limit", "wait"))
     limit, wait = _number(asked, "limit", 1, MOST, LIMIT), _number(asked, "wait", 0, LONGEST_WAIT, 0)
-    at, known = feed_cursor(_cursor(asked), vendor.feed.municipalities), _etags(request)
+    since, known = since_of(asked), _etags(request)
+    if since is None:
+        at = feed_cursor(cursor_of(asked), vendor.feed.municipalities)
+    else:
+        at = await run_in_threadpool(vendor.feed.at_time, since)
     page = await run_in_threadpool(vendor.feed.events, at, limit, known)
     if page.is_empty and wait:
         await _await_news(deps, vendor, at, wait)
@@ -142,9 +158,32 @@ async def _events(request: Request, deps: VendorDeps, vendor: Vendor) -> Respons
 async def _snapshot(request: Request, deps: VendorDeps, vendor: Vendor) -> Response:
     asked = _parameters(request, ("after", "limit"))
     limit = _number(asked, "limit", 1, MOST, LIMIT)
-    at = snapshot_cursor(_cursor(asked), vendor.feed.municipalities)
+    at = snapshot_cursor(cursor_of(asked), vendor.feed.municipalities)
     page = await run_in_threadpool(vendor.feed.snapshot, at, limit, _etags(request))
     return _answer(page, JSON_TYPE, "snapshot", limit)
+
+
+async def _deliveries(request: Request, deps: VendorDeps, vendor: Vendor) -> Response:
+    asked = _parameters(request, ("after", "since", "limit"))
+    limit, since = _number(asked, "limit", 1, MOST, LIMIT), since_of(asked)
+    after = log_cursor(cursor_of(asked))
+    at = after if since is None else await run_in_threadpool(vendor.log.at_time, since)
+    page = await run_in_threadpool(vendor.log.page, at, limit, _etags(request))
+    return _answer(page, JSON_TYPE, "deliveries", limit)
+
+
+async def _replay(request: Request, deps: VendorDeps, vendor: Vendor) -> Response:
+    wanted = await wanted_of(request, vendor.replays.now())
+    try:
+        done = await run_in_threadpool(vendor.replays.replay, *wanted)
+    except NotYours as error:
+        raise Refused("target") from error
+    except Stopped as error:
+        raise Refused(error.reason) from error
+    except UnderWay as error:
+        seconds = math.ceil((error.ends - vendor.replays.now()).total_seconds())
+        raise Refused("replaying", {"Retry-After": str(max(1, seconds))}) from error
+    return Response(replayed(done), 202, NO_STORE, JSON_TYPE)
 
 
 async def _await_news(deps: VendorDeps, vendor: Vendor, at: AtFeed, seconds: int) -> None:
@@ -184,13 +223,6 @@ def _number(asked: Mapping[str, str], name: str, least: int, most: int, usual: i
     return int(text)
 
 
-def _cursor(asked: Mapping[str, str]) -> str | None:
-    text = asked.get("after")
-    if text is not None and not (len(text) <= LONGEST and _PLAIN.fullmatch(text)):
-        raise Refused("parameter")
-    return text
-
-
 def _etags(request: Request) -> tuple[str, ...]:
     """What the vendor has; a weak mark compares as a strong one there (RFC 9110 §13.1.2)."""
     told = ",".join(request.headers.getlist("if-none-match"))
@@ -219,3 +251,15 @@ def _told(error: Exception) -> Response:
 def _on_http_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - it is registered for these only
     return problem(_STATUSES.get(error.status_code, "parameter"), error.headers)
+
+
+class _Nobody:
+    """Is told of no request: there is none where only the contract is written."""
+
+    def answered(self, target: str, status: int) -> None: ...
+
+    def serving_failed(self, target: str, error: Exception) -> None: ...
+
+
+if __name__ == "__main__":
+    sys.stdout.buffer.write(document(create_vendor_api(VendorDeps((), _Nobody(), lambda: False))))

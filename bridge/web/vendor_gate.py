@@ -10,6 +10,8 @@ from hashlib import sha256
 from threading import Lock
 
 from bridge.engine.vendor_feed import VendorFeed
+from bridge.engine.vendor_log import VendorLog
+from bridge.engine.vendor_replay import VendorReplay
 
 _LONGEST_TOKEN = 1_024
 
@@ -45,6 +47,8 @@ class Vendor:
 
     digest: bytes = field(repr=False)
     feed: VendorFeed
+    log: VendorLog
+    replays: VendorReplay
     pace: Pace
 
     @property

@@ -14,17 +14,23 @@ NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 PROBLEMS: Mapping[str, tuple[int, str]] = {
     "parameter": (400, "A parameter is not one that this operation takes"),
+    "body": (400, "The body is not what this operation takes: see /v1/openapi.json"),
     "cursor": (404, "There is no such cursor here; take it from the Link or the Skolebro-Cursor of an answer"),
     "token": (401, "A bearer token of a vendor is needed"),
     "foreign": (403, "The cursor is of municipalities that are not yours"),
     "nothing": (404, "There is nothing at this address"),
-    "method": (405, "This address takes GET only"),
+    "target": (404, "You have no such target"),
+    "method": (405, "This address does not take this method"),
+    "paused": (409, "Nothing is sent to the target now: it fails, has ended or is switched off"),
+    "shadow": (409, "Nothing is sent to the target yet: it is in shadow"),
+    "held": (409, "Something at the target waits for a person's decision, or its mapping is not applied yet"),
     "past": (
         410,
         "What has gone since this cursor is not remembered: take the snapshot, and go on from its cursor",
     ),
     "often": (429, "Too many requests: wait as long as Retry-After says"),
     "waiting": (429, "Too many requests of yours wait already"),
+    "replaying": (429, "A replay of this target is under way: wait as long as Retry-After says"),
     "failed": (500, "Something failed here"),
     "away": (503, "The events cannot be read now; ask again later"),
 }

@@ -36,6 +36,7 @@ from bridge.testing.conformance_store_quarantine import QuarantineConformance
 from bridge.testing.conformance_store_shelf import ShelfConformance
 from bridge.testing.conformance_store_steps import StepsConformance
 from bridge.testing.conformance_store_trace import TraceConformance
+from bridge.testing.conformance_store_vendors import VendorConformance
 from bridge.testing.memory import MemoryStore
 from bridge.testing.store_samples import NOW, TARGET, TOWN, audit_row, desired, hold, person
 
@@ -52,6 +53,7 @@ class Everything(
     StepsConformance,
     ShelfConformance,
     LeaseConformance,
+    VendorConformance,
 ):
     """All that every store promises."""
 

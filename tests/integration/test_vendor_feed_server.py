@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 from time import monotonic
@@ -13,10 +14,13 @@ from typing import Any
 import pytest
 import requests
 
+from bridge.connector import Capabilities
+from bridge.engine.breaker import switch_off
+from bridge.ports import RETIRED, SHADOW
 from bridge.web.vendor_api import document
-from tests.support.engine import Bench, group, parent, pupil
+from tests.support.engine import TARGET, Bench, group, mapping_of, parent, pupil
 from tests.support.vendor_site import OTHER_TOKEN, PUBLIC, TOKEN, Site, served
-from tests.support.vendors import reference, vendor_feed
+from tests.support.vendors import VENDOR, reference, vendor_feed
 
 ROOT = Path(__file__).parents[2]
 GUIDE, REFERENCE = ROOT / "docs/how-to/vendor-feed.md", ROOT / "docs/reference/openapi.json"
@@ -82,11 +86,22 @@ def test_nobody_is_let_in_without_a_token(site: Site, bench: Bench, token: str |
         ("/v1/snapshot?after=WyJlIix7IjEwMSI6MX1d", 404, "cursor"),
         ("/v1/events?after=WyJlIix7IjEwMiI6MX1d", 403, "foreign"),
         ("/v1/events?after=WyJlIix7IjEwMSI6OTk5OX1d", 410, "past"),
-        ("/v1/deliveries", 404, "nothing"),
+        ("/v1/events?since=yesterday", 400, "parameter"),
+        ("/v1/events?since=2026-02-30T00:00:00Z", 400, "parameter"),
+        ("/v1/events?since=2026-01-01T00:00:00", 400, "parameter"),
+        ("/v1/events?since=0001-01-01T00:00:00%2B23:00", 400, "parameter"),
+        ("/v1/events?since=2026-01-01T00:00:00Z&after=WyJlIix7fV0", 400, "parameter"),
+        ("/v1/events?since=2020-01-01T00:00:00Z", 410, "past"),
+        ("/v1/snapshot?since=2026-01-01T00:00:00Z", 400, "parameter"),
+        ("/v1/deliveries?wait=1", 400, "parameter"),
+        ("/v1/deliveries?after=WyJlIix7IjEwMSI6MX1d", 404, "cursor"),
+        ("/v1/deliveries?after=WyJkIiw5XQ&since=2026-01-01T00:00:00Z", 400, "parameter"),
+        ("/v1/replay", 405, "method"),
         ("/v1/", 404, "nothing"),
     ],
 )
 def test_what_cannot_be_answered_is_a_problem(site: Site, path: str, status: int, name: str) -> None:
+    site.get("/v1/events")
     answer = site.get(path)
     assert answer.status_code == status
     assert answer.headers["Content-Type"] == "application/problem+json"
@@ -94,6 +109,127 @@ def test_what_cannot_be_answered_is_a_problem(site: Site, path: str, status: int
     assert (told["status"], told["type"]) == (status, f"urn:skolebro:problem:{name}")
     if status == 410:
         assert "</v1/snapshot>" in answer.headers["Link"]
+
+
+@pytest.fixture
+def pushing() -> Iterator[tuple[Site, Bench]]:
+    """Two vendors, of whom the first has a target, which has confirmed what there is."""
+    bench = Bench(mapping=mapping_of(VENDOR), capabilities=Capabilities(references="canonical", max_batch=50))
+    bench.vendor = "books"
+    bench.take(group("1A"), pupil("anna", given_name="Hemmelig"), pupil("bo"))
+    bench.drain()
+    other = replace(vendor_feed(bench), vendor="films")
+    feeds = {TOKEN: vendor_feed(bench), OTHER_TOKEN: other}
+    with served(Site(feeds, renderings={TOKEN: [bench.rendering]})) as site:
+        yield site, bench
+
+
+def test_the_delivery_log_is_read_in_pages_and_is_the_vendors_own(pushing: tuple[Site, Bench]) -> None:
+    site, bench = pushing
+    site.get("/v1/events?limit=3")
+    answer, found = site.get("/v1/deliveries?limit=2"), []
+    while shown := answer.json():
+        assert answer.headers["Content-Type"] == "application/json"
+        found += shown
+        cursor = answer.headers["Skolebro-Cursor"]
+        assert answer.links["next"]["url"] == f"/v1/deliveries?after={cursor}&limit=2"
+        answer = site.get(answer.links["next"]["url"])
+    assert [one["id"] for one in found[:-1]] == [command.delivery_key for command in bench.target.commands]
+    assert (found[-1]["kind"], found[-1]["count"]) == ("fetch", 3)
+    assert "emmelig" not in str(found)
+    assert site.get("/v1/deliveries", OTHER_TOKEN).json() == []
+    since = site.get("/v1/deliveries?since=2026-08-11T06:00:00Z").json()
+    assert since == found
+    assert site.get("/v1/deliveries?since=2026-08-12T06:00:00Z").json() == []
+
+
+def test_the_log_that_the_vendor_has_is_not_sent_again(pushing: tuple[Site, Bench]) -> None:
+    site, bench = pushing
+    first, before = site.get("/v1/deliveries"), len(bench.audit())
+    again = site.get("/v1/deliveries", headers={"If-None-Match": first.headers["ETag"]})
+    assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", first.headers["ETag"])
+    assert len(bench.audit()) == before
+
+
+def test_the_feed_is_read_again_from_a_time_on(pushing: tuple[Site, Bench]) -> None:
+    site, bench = pushing
+    everything = site.get("/v1/events").json()
+    bench.clock.forward(hours=1)
+    bench.take(group("1A"), pupil("anna"), pupil("bo"), pupil("carl"))
+    site.get("/v1/events")
+    bench.clock.forward(hours=1)
+    answer = site.get("/v1/events?since=2026-08-11T06:30:00.5Z")
+    assert {event["time"][:16] for event in answer.json()} == {"2026-08-11T07:00"}
+    assert site.get(answer.links["next"]["url"]).json() == []
+    assert len(site.get("/v1/events?since=2026-08-11T08:00:00%2B02:00").json()) >= len(everything)
+
+
+def test_a_replay_is_asked_for_by_its_own_vendor_only(pushing: tuple[Site, Bench]) -> None:
+    site, bench = pushing
+    asked = {"target": TARGET, "since": "2026-08-11T05:00:00Z", "until": "2026-08-11T07:00:00Z"}
+    foreign, nowhere = (
+        site.post("/v1/replay", asked, OTHER_TOKEN),
+        site.post("/v1/replay", {**asked, "target": "x"}),
+    )
+    assert foreign.status_code == nowhere.status_code == 404
+    assert foreign.content == nowhere.content
+    assert site.post("/v1/replay", asked, None).status_code == 401
+    before = len(bench.target.commands)
+    done = site.post("/v1/replay", asked)
+    assert (done.status_code, done.headers["Content-Type"]) == (202, "application/json")
+    assert done.json() == {
+        "target": TARGET,
+        "entities": before,
+        "deletions": 0,
+        "ends": "2026-08-11T06:01:00Z",
+    }
+    again = site.post("/v1/replay", asked)
+    assert (again.status_code, again.headers["Retry-After"]) == (429, "60")
+    assert again.json()["type"] == "urn:skolebro:problem:replaying"
+    bench.clock.forward(hours=1)
+    bench.drain()
+    assert len(bench.target.commands) == 2 * before
+
+
+def test_a_replay_goes_on_behind_a_cursor_of_the_log(pushing: tuple[Site, Bench]) -> None:
+    site, bench = pushing
+    cursor = site.get("/v1/deliveries?limit=2").headers["Skolebro-Cursor"]
+    bench.clock.forward(hours=1)
+    done = site.post("/v1/replay", {"target": TARGET, "after": cursor})
+    assert done.json()["entities"] == len(bench.target.commands) - 2
+
+
+@pytest.mark.parametrize(("pause", "name"), [(SHADOW, "shadow"), (RETIRED, "paused")])
+def test_where_nothing_may_be_sent_a_replay_is_refused_with_the_reason(
+    pushing: tuple[Site, Bench], pause: str, name: str
+) -> None:
+    site, bench = pushing
+    with bench.store.write() as uow:
+        switch_off(uow, TARGET, pause)
+    answer = site.post("/v1/replay", {"target": TARGET, "since": "2026-08-11T05:00:00Z"})
+    assert (answer.status_code, answer.json()["type"]) == (409, f"urn:skolebro:problem:{name}")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        [],
+        {"target": TARGET},
+        {"since": "2026-08-11T05:00:00Z"},
+        {"target": TARGET, "since": "now"},
+        {"target": TARGET, "since": None},
+        {"target": TARGET, "since": ""},
+        {"target": TARGET, "since": "2026-08-11T05:00:00Z", "after": "WyJkIiw5XQ"},
+        {"target": TARGET, "after": "æ"},
+        {"target": TARGET, "since": "2026-08-11T05:00:00Z", "until": ""},
+        {"target": TARGET, "since": "2026-08-11T05:00:00Z", "by": "me"},
+        {"target": "x" * 10_000, "since": "2026-08-11T05:00:00Z"},
+    ],
+)
+def test_a_replay_that_is_not_asked_for_properly_is_a_problem(pushing: tuple[Site, Bench], body: Any) -> None:
+    answer = pushing[0].post("/v1/replay", body)
+    assert (answer.status_code, answer.json()["type"]) == (400, "urn:skolebro:problem:body")
 
 
 def test_only_get_is_taken(site: Site) -> None:

@@ -344,7 +344,7 @@ class Bench:
         policy: GuardPolicy | None = None,
         member: str = "",
     ) -> None:
-        self.member = member
+        self.member, self.vendor = member, ""
         self.store: Store = new_store()
         self.clock = Hands()
         self.source = FakeSource()
@@ -394,6 +394,7 @@ class Bench:
             policy=self.target_policy,
             leaving=replace(self.leaving, grace=self.policy.deletion_grace),
             member=self.member,
+            vendor=self.vendor,
         )
 
     # ------------------------------------------------------------ intake

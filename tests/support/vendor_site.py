@@ -12,6 +12,7 @@ from typing import Any
 import requests
 from starlette.routing import Mount, Router
 
+from bridge.engine.desire import Rendering
 from bridge.engine.tell import Teller
 from bridge.engine.vendor_feed import VendorFeed
 from bridge.observe import Metrics, Status
@@ -21,6 +22,7 @@ from bridge.web.server import WebServer
 from bridge.web.vendor_api import VendorApi, VendorDeps, create_vendor_api
 from bridge.web.vendor_gate import Pace, Vendor
 from tests.support.engine import MORNING
+from tests.support.vendors import log_and_replays
 
 TOKEN, OTHER_TOKEN = "a" * 32, "b" * 32
 PUBLIC = "skolebro.kommune.example"
@@ -43,6 +45,7 @@ class Site:
 
     feeds: dict[str, VendorFeed]
     per_minute: int = 1_000_000
+    renderings: dict[str, list[Rendering]] = field(default_factory=dict)  # of targets, by the vendor's token
     beats: Beats = field(default_factory=Beats)
     stopping: Event = field(default_factory=Event)
     metrics: Metrics = field(default_factory=lambda: Metrics("0"))
@@ -50,7 +53,12 @@ class Site:
 
     def __post_init__(self) -> None:
         vendors = [
-            Vendor(sha256(token.encode()).digest(), feed, Pace(self.per_minute, self.beats))
+            Vendor(
+                sha256(token.encode()).digest(),
+                feed,
+                *log_and_replays(feed, self.renderings.get(token, ())),
+                Pace(self.per_minute, self.beats),
+            )
             for token, feed in self.feeds.items()
         ]
         self.teller = Teller(self.metrics, lambda: MORNING)
@@ -60,6 +68,10 @@ class Site:
     @property
     def mounted(self) -> Router:
         return Router([Mount(VENDORS, app=self.api)])
+
+    def post(self, path: str, body: Any, token: str | None = TOKEN) -> requests.Response:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return requests.post(self.url + path, json=body, headers=headers, timeout=30)
 
     def get(self, path: str, token: str | None = TOKEN, **how: Any) -> requests.Response:
         headers = {**({"Authorization": f"Bearer {token}"} if token else {}), **how.pop("headers", {})}

@@ -11,8 +11,11 @@ import msgspec
 
 from bridge.domain.ids import TargetId
 from bridge.engine.desire import Rendering, desire, everything, render
-from bridge.engine.vendor_feed import Page, VendorFeed, vendor_target
+from bridge.engine.vendor_feed import VendorFeed, vendor_target
 from bridge.engine.vendor_feed_cursor import AtFeed, AtSnapshot, feed_cursor, snapshot_cursor
+from bridge.engine.vendor_log import VendorLog
+from bridge.engine.vendor_page import Page
+from bridge.engine.vendor_replay import VendorReplay
 from bridge.engine.views import Scope
 from bridge.mapping import TargetMapping, references, resolve
 from tests.support.engine import TOWN, Bench, mapping_of
@@ -83,6 +86,16 @@ def vendor_feed(
     scope = Scope(TOWN, institutions, "Byen")
     rendering = Rendering(vendor_target(TOWN, "books"), scope, mapping or mapping_of(text))
     return VendorFeed("books", bench.store, (rendering,), bench.book, retention, bench.clock.now)
+
+
+def log_and_replays(
+    feed: VendorFeed, renderings: Sequence[Rendering] = (), per_minute: int = 60
+) -> tuple[VendorLog, VendorReplay]:
+    own: dict[str, Rendering] = {one.target: one for one in renderings}
+    return (
+        VendorLog(feed.vendor, feed.store, feed.book),
+        VendorReplay(feed.vendor, feed.store, feed.book, own, per_minute, feed.now),
+    )
 
 
 def body_of(page: Page) -> Any:

@@ -18,11 +18,18 @@ from bridge.domain.errors import ConfigError
 from bridge.registry import Registry
 
 TOKEN = "0123456789abcdef" * 2
+WHSEC = "whsec_" + "MTIz" * 10
 PLAIN = "{municipalities: ['101'], mapping: webhook/events, token_file: token}"
 
 
 def settings(
-    folder: Path, vendors: str, *, institutions: str = "all", token: str = TOKEN, top: str = ""
+    folder: Path,
+    vendors: str,
+    *,
+    institutions: str = "all",
+    token: str = TOKEN,
+    top: str = "",
+    targets: str = "",
 ) -> Settings:
     (folder / "in").mkdir(exist_ok=True)
     file = folder / "token"
@@ -35,7 +42,7 @@ def settings(
     path.write_text(
         f"state_folder: state\n{top}municipalities:\n  '101':\n    name: Prøveby\n"
         f"    institutions: {institutions}\n"
-        f"    source: {{connector: stil-folder, folder: in}}\nvendors:\n  {vendors}\n"
+        f"    source: {{connector: stil-folder, folder: in}}\n{targets}vendors:\n  {vendors}\n"
     )
     return load_settings(path, Registry())
 
@@ -90,6 +97,54 @@ def test_a_vendor_never_sees_more_than_the_municipality_reads(tmp_path: Path, ow
     (rendering,) = vendor_renderings(bridge, found.vendors[0])
     assert (rendering.scope.institutions, rendering.target) == (seen, "101/vendors/books")
     bridge.store.close()
+
+
+HOOK = """    targets:
+      hook: {connector: webhook, url: "https://vendor.example/x", secret_file: token}
+      aula: {connector: aula}
+"""
+
+
+def own(*targets: str, more: str = "") -> str:
+    return f"books: {PLAIN[:-1]}, targets: [{', '.join(targets)}]}}{more}"
+
+
+def test_a_target_belongs_to_the_vendor_that_names_it(tmp_path: Path) -> None:
+    found = settings(tmp_path, own("101/hook"), targets=HOOK, token=WHSEC)
+    assert [found.vendor_of(target.id) for target in found.targets] == ["books", ""]
+    bridge = open_bridge(found)
+    (lane,) = bridge.lanes()
+    assert lane.vendor == "books"
+    bridge.store.close()
+
+
+@pytest.mark.parametrize(
+    ("vendors", "message"),
+    [
+        (own("101/hok"), "there is no target '101/hok'; did you mean '101/hook'? there are 101/hook, 101/aula"),
+        (own("zzz"), "there is no target 'zzz'; there are 101/hook, 101/aula"),
+        (own("101/hook", "101/hook"), "101/hook belongs to books; a target is of one vendor, and named once"),
+        (own("101/aula"), "101/aula is only observed, so nothing is delivered by it"),
+        (
+            own("101/hook", more=f"\n  more: {PLAIN[:-1]}, targets: [101/hook]}}"),
+            "vendors.more.targets: 101/hook belongs to books",
+        ),
+    ],
+)
+def test_a_target_that_is_not_the_vendors_is_a_mistake(tmp_path: Path, vendors: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        settings(tmp_path, vendors, targets=HOOK)
+    assert message in str(caught.value)
+    assert "skolebro.yaml:" in str(caught.value)
+
+
+def test_a_target_of_another_municipality_is_a_mistake(tmp_path: Path) -> None:
+    other = (
+        HOOK + "  '102':\n    name: B\n    institutions: all\n"
+        "    source: {connector: stil-folder, folder: in}\n" + HOOK
+    )
+    with pytest.raises(ConfigError, match="102/hook is of a municipality that is not one of its municipalities"):
+        settings(tmp_path, own("102/hook"), targets=other)
 
 
 def test_the_file_holds_the_token_or_its_digest(tmp_path: Path) -> None:
