@@ -11,6 +11,7 @@ from uuid import uuid4
 import msgspec
 import pika
 
+from benchmarks.measuring import Bench
 from bridge.adapters.publish_pika import PikaPublisher
 from bridge.adapters.queues_pika import EventQueue, PikaQueues
 from bridge.domain.events import Event, attributes
@@ -23,16 +24,15 @@ WINDOW = 1_000
 STEP = 5_000  # as `skolebro run` publishes
 NUMBER = 20_000
 TOWN = "101"
+MOST = 1.25  # of the time that the bare loop takes
 
-Compare = Callable[[str, Callable[[], object], Callable[[], object], str], object]
 
-
-def publishing(compare: Compare) -> None:
+def publishing(bench: Bench) -> None:
     """Compare; without a broker at the usual port say so and measure nothing."""
     try:
         pika.BlockingConnection(pika.URLParameters(URL)).close()
     except pika.exceptions.AMQPError:
-        print("publish to RabbitMQ: left out, for none answers at 127.0.0.1:5672")
+        bench.left_out("publish to RabbitMQ", "none answers at 127.0.0.1:5672")
         return
     events = [_event(number) for number in range(1, NUMBER + 1)]
     bodies = [_body(event) for event in events]
@@ -42,15 +42,15 @@ def publishing(compare: Compare) -> None:
         bare = _Bare(exchange, bodies)
         name = f"{NUMBER:,} events of {size} bytes, confirmed"
         loop = "bare SelectConnection"
-        _run(compare, name, lambda: _whole(publisher, events), bare.publish, loop, purge)
+        _run(bench, name, lambda: _whole(publisher, events), bare.publish, loop, purge)
         logs = _logs(events)
-        _run(compare, f"{name}, from the log", lambda: _drain(next(logs), publisher), bare.publish, loop, purge)
+        _run(bench, f"{name}, from the log", lambda: _drain(next(logs), publisher), bare.publish, loop, purge)
         publisher.close()
         bare.close()
 
 
 def _run(
-    compare: Compare,
+    bench: Bench,
     name: str,
     ours: Callable[[], object],
     bare: Callable[[], object],
@@ -58,7 +58,7 @@ def _run(
     purge: Callable[[], int],
 ) -> None:
     purge()
-    compare(name, ours, bare, bare_name)
+    bench.compare(name, ours, bare, bare_name, MOST)
     left = purge()
     assert left % NUMBER == 0, "every one of them arrived"
 

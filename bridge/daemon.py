@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Collection, Sequence
 from threading import Event
 from time import monotonic
@@ -65,6 +66,8 @@ def run_daemon(bridge: Bridge, roles: Collection[str] = ROLES, monitor: str | No
         for server in servers:
             with explained(bridge.settings.path):
                 server.start()
+        gc.collect()
+        gc.freeze()  # what is loaded by now stays: nobody has to walk through it in the middle of a snapshot
         for loop in loops:
             loop.start()
         log.emit(LogEvent.APP_STARTED, version=__version__, count=len(loops))

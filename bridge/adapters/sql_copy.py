@@ -5,8 +5,9 @@ Twice to five times as fast as an INSERT a row from some dozens of rows on (Post
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
+from operator import itemgetter
 from typing import Any
 
 from psycopg import Connection as PsycopgConnection
@@ -28,8 +29,8 @@ def copy(connection: Connection, table: Table, names: tuple[str, ...], rows: Row
 def merge(connection: Connection, table: Table, names: tuple[str, ...], rows: Rows) -> None:
     """Insert or replace rows by primary key, of two with one key the later. Raises the driver's errors."""
     keys = [column.name for column in table.primary_key.columns]
-    places = [names.index(key) for key in keys]
-    last = {tuple(row[place] for place in places): row for row in rows}
+    key_of = itemgetter(*(names.index(key) for key in keys))
+    last = {key_of(row): row for row in rows}
     driver = _driver(connection)
     staging = f"new_{table.name}"
     columns = sql.SQL(", ").join(map(sql.Identifier, names))
@@ -40,7 +41,8 @@ def merge(connection: Connection, table: Table, names: tuple[str, ...], rows: Ro
             " AS SELECT {columns} FROM {table} WITH NO DATA"
         ).format(**parts)
     )
-    _copy(driver, staging, _types(table, names), names, list(last.values()))
+    driver.execute(sql.SQL("DELETE FROM {staging}").format(**parts))  # of an earlier merge in this transaction
+    _copy(driver, staging, _types(table, names), names, last.values())
     values = [name for name in names if name not in keys]
     does = sql.SQL(", ").join(sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in values)
     driver.execute(
@@ -52,11 +54,14 @@ def merge(connection: Connection, table: Table, names: tuple[str, ...], rows: Ro
             does=sql.SQL("UPDATE SET ") + does if values else sql.SQL("NOTHING"),
         )
     )
-    driver.execute(sql.SQL("DELETE FROM {staging}").format(**parts))
 
 
 def _copy(
-    driver: PsycopgConnection[Any], name: str, types: Sequence[str], names: tuple[str, ...], rows: Rows
+    driver: PsycopgConnection[Any],
+    name: str,
+    types: Sequence[str],
+    names: tuple[str, ...],
+    rows: Iterable[tuple[object, ...]],
 ) -> None:
     columns = sql.SQL(", ").join(map(sql.Identifier, names))
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(sql.Identifier(name), columns)

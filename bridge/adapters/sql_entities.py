@@ -57,7 +57,8 @@ class SqlEntities(SqlPart):
 
     def shared_people(self, municipality: str, institution: str) -> set[str]:
         here, there = entities.alias("here"), entities.alias("there")
-        elsewhere = select(there.c.key).where(
+        # Counted: EXISTS is a join to PostgreSQL, and as long as it has no statistics one of each with each.
+        elsewhere = select(func.count()).where(
             there.c.municipality == municipality,
             there.c.kind == Kind.CONTRIBUTION.value,
             there.c.person == here.c.person,
@@ -69,7 +70,7 @@ class SqlEntities(SqlPart):
             here.c.institution == institution,
             here.c.kind == Kind.CONTRIBUTION.value,
             here.c.body.is_not(None),
-            elsewhere.exists(),
+            elsewhere.scalar_subquery() > 0,
         )
         return {row.person for row in self._tx.rows(shared)}
 

@@ -12,6 +12,7 @@ from bridge.adapters.sql_schema import cursors, from_stored, sequences, to_store
 from bridge.adapters.sql_transaction import SqlPart, StoredRow
 from bridge.domain.events import Event
 from bridge.domain.ids import join_key, split_key
+from bridge.domain.lazily import Lazily
 
 _HERE = schema.events.c.municipality == bindparam("municipality")
 _newer, _older = schema.events.alias("newer"), schema.events.alias("older")
@@ -46,8 +47,10 @@ class SqlEvents(SqlPart):
         if not self._tx.run(grown.where(sequences.c.municipality == municipality)).rowcount:
             self._tx.add(sequences, [(municipality, len(events), 0)])
         last = self.last_sequence(municipality)
-        numbered = enumerate(events, start=last - len(events) + 1)
-        self._tx.add(schema.events, [_stored(municipality, number, event) for number, event in numbered])
+        first = last - len(events) + 1
+        places = range(len(events))
+        rows = Lazily(places, lambda place: _stored(municipality, first + place, events[place]))
+        self._tx.add(schema.events, rows)
         return last
 
     def events(

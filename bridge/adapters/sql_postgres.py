@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
-from sqlalchemy import URL, Connection, create_engine, make_url, text
+from psycopg import Cursor, ServerCursor
+from sqlalchemy import URL, Connection, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError
 
 from bridge.domain.errors import ConfigError, StoreUnavailable
@@ -37,6 +39,7 @@ class PostgresDatabase:
             max_overflow=-1,
             connect_args={"application_name": "skolebro", "connect_timeout": 10, **url.query},
         )
+        event.listen(self._engine, "do_execute", _execute)
         self._readers = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._settings = {
             "lock_timeout": _milliseconds(busy_timeout),
@@ -78,6 +81,18 @@ class PostgresDatabase:
 
     def dispose(self) -> None:
         self._engine.dispose()
+
+
+def _execute(cursor: Cursor[Any] | ServerCursor[Any], statement: str, parameters: Any, _context: Any) -> bool:
+    """Have each statement planned for its own values, but those that run for many rows.
+
+    A prepared statement has one plan for all values: as long as the server has no statistics (a first load), that
+    is to compare each row of a kind with each of hundreds of keys.
+    """
+    if isinstance(cursor, ServerCursor):  # prepares nothing
+        return False
+    cursor.execute(statement, parameters, prepare=False)
+    return True
 
 
 def postgres_url(text: str) -> URL:

@@ -48,9 +48,9 @@ class Transaction:
         with translated(self._database):
             return connection.execute(statement, values)
 
-    def add(self, table: Table, rows: Iterable[tuple[object, ...]]) -> None:
+    def add(self, table: Table, rows: sql_copy.Rows) -> None:
         """Insert rows with their values in the order of `writable(table)`."""
-        self._bulk(table, list(rows), _insert_sql, sql_copy.copy)
+        self._bulk(table, rows, _insert_sql, sql_copy.copy)
 
     def put(self, table: Table, rows: Iterable[tuple[object, ...]]) -> None:
         """Insert or replace by primary key, values in the order of `writable(table)`."""
@@ -69,7 +69,7 @@ class Transaction:
     def _bulk(
         self,
         table: Table,
-        rows: list[tuple[object, ...]],
+        rows: sql_copy.Rows,
         spelt: Callable[[Table, Dialect], str],
         copied: Callable[[Connection, Table, tuple[str, ...], sql_copy.Rows], None],
     ) -> None:
@@ -78,7 +78,7 @@ class Transaction:
             with translated(self._database):
                 copied(self._writing(), table, writable(table), rows)
         else:
-            self._many(spelt(table, self._connection.dialect), rows)
+            self._many(spelt(table, self._connection.dialect), list(rows))
 
     def _many(self, sql: str, rows: list[tuple[object, ...]]) -> None:
         connection = self._writing()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeVar, overload
 
 _From = TypeVar("_From")
@@ -17,6 +17,9 @@ class Lazily(Sequence[_To], Generic[_From, _To]):
 
     def __len__(self) -> int:
         return len(self._items)
+
+    def __iter__(self) -> Iterator[_To]:
+        return map(self._make, self._items)
 
     @overload
     def __getitem__(self, place: int) -> _To: ...

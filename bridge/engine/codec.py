@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from hashlib import blake2b
+from operator import attrgetter
 from typing import Any
 from unicodedata import normalize
 
 import msgspec
 
 from bridge.domain.entities import ENTITY_TYPES, KEY_FIELDS, Entity, Kind
+from bridge.domain.events import NEVER_LOGGED
 from bridge.domain.ids import Key
 from bridge.mapping import Ref
 
@@ -62,14 +65,32 @@ def decode_body(body: bytes) -> dict[str, Any]:
 def public_fields(entity: Entity) -> dict[str, Any]:
     """Return an entity as plain values under the names that `events.md` gives them."""
     # Tuples stay tuples there, but a mapping goes into lists only: `roles.value` would be nothing, silently.
-    fields: dict[str, Any] = msgspec.to_builtins(entity)
-    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
+    built: dict[str, Any] = msgspec.to_builtins(entity)
+    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in built.items()}
     if entity.kind in (Kind.AFFILIATION, Kind.CONTRIBUTION):
         plain["kind"] = plain.pop("role")
     return plain
 
 
+def logged_fields(entity: Entity) -> dict[str, Any]:
+    """Return what events may tell of an entity, to be encoded, under the same names as `public_fields`."""
+    names, values = _LOGGED[entity.kind]
+    return dict(zip(names, values(entity), strict=True))
+
+
 def identity_fields(kind: Kind, key: Key) -> dict[str, str]:
     """Return a key under its field names."""
-    names = ("kind" if name == "role" else name for name in KEY_FIELDS[kind])
-    return dict(zip(names, key, strict=True))
+    return dict(zip(map(_public, KEY_FIELDS[kind]), key, strict=True))
+
+
+def _public(name: str) -> str:
+    return "kind" if name == "role" else name
+
+
+def _logged(cls: type[Entity]) -> tuple[tuple[str, ...], attrgetter[Any]]:
+    names = [one.name for one in fields(cls) if one.name not in NEVER_LOGGED]
+    names.sort(key=lambda name: name == "role")
+    return tuple(map(_public, names)), attrgetter(*names)
+
+
+_LOGGED = {kind: _logged(cls) for kind, cls in ENTITY_TYPES.items()}

@@ -41,7 +41,8 @@ class Detection:
     """What a snapshot would do: changes to report, rows to store, and how much was there before.
 
     `stored`, `gone`, `created` and `updated` count by label: the kind, with its role for affiliations
-    ("affiliation.student"). `people` are the user ids whose view at a target may differ, changed or not.
+    ("affiliation.student"). `row_of` is the row of each change. `people` are the user ids whose view at a target
+    may differ, changed or not.
     For persons, `stored` is how many were known before of whom the institution tells; `newcomers` are those of
     whom it did not. `hiding` are those of whom more, less or something else is stated to be protected than
     before, and whether anything is. `unprotected` is how many people show what was hidden before.
@@ -49,7 +50,7 @@ class Detection:
 
     changes: list[Change] = field(default_factory=list)
     rows: list[EntityRow] = field(default_factory=list)
-    versions: dict[tuple[Kind, Key], int] = field(default_factory=dict)
+    row_of: dict[Subject, EntityRow] = field(default_factory=dict)
     stored: Counter[str] = field(default_factory=Counter)
     gone: Counter[str] = field(default_factory=Counter)
     created: Counter[str] = field(default_factory=Counter)
@@ -236,25 +237,24 @@ def _note(
         counted[label_of(kind, key)] += 1
     version = (row.version if row else 0) + (1 if step else 0)
     person, other = _look_up_columns(after or before)
-    into.rows.append(
-        EntityRow(
-            kind=kind,
-            key=key,
-            institution=institution,
-            id=row.id if row else canonical_id(municipality, kind, key),
-            version=version,
-            hash=hash_entity(body) if body is not None else b"",
-            body=body,
-            person=person,
-            other=other,
-        )
+    new = EntityRow(
+        kind=kind,
+        key=key,
+        institution=institution,
+        id=row.id if row else canonical_id(municipality, kind, key),
+        version=version,
+        hash=hash_entity(body) if body is not None else b"",
+        body=body,
+        person=person,
+        other=other,
     )
+    into.rows.append(new)
     if kind is Kind.CONTRIBUTION and before is None:
         into.newcomers.add(key[1])
     if kind is Kind.CONTRIBUTION or step is None:
         return
     into.changes.append(step)
-    into.versions[kind, key] = version
+    into.row_of[kind, key] = new
     if person is not None:
         into.people.add(person)
     if kind is Kind.AFFILIATION and step.operation is Operation.DELETED:

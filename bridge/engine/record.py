@@ -13,18 +13,19 @@ import msgspec
 from bridge.domain.changes import Change, Operation
 from bridge.domain.entities import KIND_RANK, MAPPED_KINDS, Kind
 from bridge.domain.events import NEVER_LOGGED, Event, event_subject, event_type
-from bridge.domain.ids import CanonicalId, Key, canonical_id, name_uuid
+from bridge.domain.ids import CanonicalId, Key, name_uuid
+from bridge.domain.lazily import Lazily
 from bridge.domain.records import Header
 from bridge.domain.tracing import trace_id
 from bridge.engine.aside import put_aside
 from bridge.engine.audit import AuditBook
-from bridge.engine.codec import identity_fields, public_fields
+from bridge.engine.codec import identity_fields, logged_fields
 from bridge.engine.desire import Occasion, Rendering, desire
 from bridge.engine.detect import Detection
 from bridge.engine.leavers import Leaving
 from bridge.engine.masking import masks, protect
 from bridge.engine.normalise import Normalised
-from bridge.ports import RESTING, InstitutionState, QuarantineRow, Reader, Run, Subject, UnitOfWork
+from bridge.ports import RESTING, EntityRow, InstitutionState, QuarantineRow, Reader, Run, Subject, UnitOfWork
 
 _EVENT_NAMESPACE = UUID("0e6a9c58-3f0f-5e0b-8d0e-1f6f0c6b7a52")
 
@@ -244,33 +245,36 @@ def quarantine_rows(municipality: str, found: Normalised, run: str) -> list[Quar
 # ---------------------------------------------------------------- events
 
 
-def events(municipality: str, institution: str, detection: Detection, run: Run) -> list[Event]:
-    """The events of a snapshot's changes, creations in dependency order, deletions last and reversed."""
+def events(municipality: str, institution: str, detection: Detection, run: Run) -> Sequence[Event]:
+    """The events of a snapshot's changes, creations in dependency order, deletions last and reversed.
+
+    Each is made when it is asked for: while the database takes in one the next is made.
+    """
     gone = [change for change in detection.changes if change.operation is Operation.DELETED]
     living = [change for change in detection.changes if change.operation is not Operation.DELETED]
     gone.sort(key=lambda change: (-KIND_RANK[change.kind], change.key))
     ordered = [*living, *gone]  # detection is in dependency order already
-    return [
-        _event(municipality, institution, change, detection.versions[change.kind, change.key], run)
-        for change in ordered
-    ]
+
+    def event(change: Change) -> Event:
+        return _event(municipality, institution, change, detection.row_of[change.kind, change.key], run)
+
+    return Lazily(ordered, event)
 
 
-def _event(municipality: str, institution: str, change: Change, version: int, run: Run) -> Event:
-    identity = canonical_id(municipality, change.kind, change.key)
-    subject = event_subject(change.kind, identity)
+def _event(municipality: str, institution: str, change: Change, row: EntityRow, run: Run) -> Event:
+    subject = event_subject(change.kind, row.id)
     return Event(
         sequence=0,
-        id=name_uuid(_EVENT_NAMESPACE, f"{municipality}/{subject}/{version}/{run.id}"),
+        id=name_uuid(_EVENT_NAMESPACE, f"{municipality}/{subject}/{row.version}/{run.id}"),
         type=event_type(change.kind, change.operation),
         municipality=municipality,
         institution=institution,
         subject=subject,
         key=change.key,
-        version=version,
+        version=row.version,
         time=run.at,
         cause=run.id,
-        data=msgspec.json.encode(_data(identity, change)),
+        data=msgspec.json.encode(_data(row.id, change)),
     )
 
 
@@ -279,13 +283,11 @@ def _data(identity: str, change: Change) -> dict[str, object]:
 
     The values of fields that no event carries are left out; that they changed is told.
     """
-    keys = {"id": identity, **identity_fields(change.kind, change.key)}
     if change.after is None:
-        return {"object": keys}
-    fields = {n: v for n, v in public_fields(change.after).items() if n not in NEVER_LOGGED}
-    data: dict[str, object] = {"object": {"id": identity, **fields}}
+        return {"object": {"id": identity, **identity_fields(change.kind, change.key)}}
+    data: dict[str, object] = {"object": {"id": identity, **logged_fields(change.after)}}
     if change.before is not None:
-        before = public_fields(change.before)
+        before = logged_fields(change.before)
         data["changed"] = list(change.fields)
         data["previous"] = {n: before[n] for n in change.fields if n not in NEVER_LOGGED}
     return data

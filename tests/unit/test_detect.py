@@ -166,7 +166,7 @@ def test_versions_never_fall_and_rise_by_one_with_every_reported_change(
         for row in detection.rows:
             before = known[row.kind].get(row.key)
             if before is not None:
-                is_reported = (row.kind, row.key) in detection.versions or row.kind is Kind.CONTRIBUTION
+                is_reported = (row.kind, row.key) in detection.row_of or row.kind is Kind.CONTRIBUTION
                 assert row.version == before.version + is_reported
                 assert row.id == before.id
 
