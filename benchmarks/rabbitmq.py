@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -11,13 +11,13 @@ from uuid import uuid4
 import msgspec
 import pika
 
-from benchmarks.measuring import Bench
+from benchmarks.measuring import ROUNDS, Bench
 from bridge.adapters.publish_pika import PikaPublisher
 from bridge.adapters.queues_pika import EventQueue, PikaQueues
+from bridge.adapters.store_sql import open_throwaway
 from bridge.domain.events import Event, attributes
 from bridge.engine.publish import publish_step
-from bridge.ports import EventPublisher
-from bridge.testing.memory import MemoryStore
+from bridge.ports import EventPublisher, Store
 
 URL = "amqp://guest:guest@127.0.0.1:5672/%2F"
 WINDOW = 1_000
@@ -37,14 +37,13 @@ def publishing(bench: Bench) -> None:
     events = [_event(number) for number in range(1, NUMBER + 1)]
     bodies = [_body(event) for event in events]
     size = sum(map(len, bodies)) // NUMBER
-    with _corner() as (exchange, purge):
+    with _corner() as (exchange, purge), _logs(events) as logs:
         publisher = PikaPublisher(URL, exchange, window=WINDOW)
         bare = _Bare(exchange, bodies)
         name = f"{NUMBER:,} events of {size} bytes, confirmed"
         loop = "bare SelectConnection"
         _run(bench, name, lambda: _whole(publisher, events), bare.publish, loop, purge)
-        logs = _logs(events)
-        _run(bench, f"{name}, from the log", lambda: _drain(next(logs), publisher), bare.publish, loop, purge)
+        _run(bench, f"{name}, from the log", lambda: _drain(logs.pop(), publisher), bare.publish, loop, purge)
         publisher.close()
         bare.close()
 
@@ -69,17 +68,20 @@ def _whole(publisher: PikaPublisher, events: Sequence[Event]) -> None:
         assert publisher.publish(part).confirmed == len(part)
 
 
-def _drain(store: MemoryStore, publisher: EventPublisher) -> None:
+def _drain(store: Store, publisher: EventPublisher) -> None:
     while publish_step(store, publisher, TOWN, STEP):
         pass
 
 
-def _logs(events: Sequence[Event]) -> Iterator[MemoryStore]:
-    while True:
-        store = MemoryStore()
-        with store.write() as uow:
-            uow.append_events(TOWN, events)
-        yield store
+@contextmanager
+def _logs(events: Sequence[Event]) -> Iterator[list[Store]]:
+    """A log of these events for each round."""
+    with ExitStack() as stack:
+        stores = [stack.enter_context(closing(open_throwaway())) for _ in range(ROUNDS)]
+        for store in stores:
+            with store.write() as uow:
+                uow.append_events(TOWN, events)
+        yield list[Store](stores)
 
 
 def _event(number: int) -> Event:

@@ -32,6 +32,22 @@ class Event:
     cause: str
     data: bytes
 
+    def telling(self, data: bytes) -> Event:
+        """Return the event with other data: `replace` takes four times as long, which a whole log feels."""
+        return Event(
+            self.sequence,
+            self.id,
+            self.type,
+            self.municipality,
+            self.institution,
+            self.subject,
+            self.key,
+            self.version,
+            self.time,
+            self.cause,
+            data,
+        )
+
 
 def event_type(kind: Kind | str, operation: Operation | str) -> str:
     return f"skolebro.{kind}.{operation}.v1"

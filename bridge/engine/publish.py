@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 
 import msgspec
@@ -198,7 +198,7 @@ def identifying(event: Event) -> Event:
     told: dict[str, object] = {"object": {"id": identity, **identity_fields(Kind(kind), event.key)}}
     if changed is not None:
         told["changed"] = changed
-    return replace(event, data=msgspec.json.encode(told))
+    return event.telling(msgspec.json.encode(told))
 
 
 def cursor_name(municipality: str) -> str:
