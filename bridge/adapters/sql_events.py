@@ -121,17 +121,6 @@ def _stored(municipality: str, number: int, event: Event) -> tuple[object, ...]:
 
 def _event(row: StoredRow) -> Event:
     # Taken apart at once: a whole log is read through here, and a row's names cost more than the rest.
-    municipality, sequence, identity, name, institution, subject, key, version, time, cause, data = row
-    return Event(
-        sequence=sequence,
-        id=identity,
-        type=name,
-        municipality=municipality,
-        institution=institution,
-        subject=subject,
-        key=split_key(key),
-        version=version,
-        time=from_stored(time),
-        cause=cause,
-        data=data,
-    )
+    home, sequence, identity, name, institution, subject, key, version, time, cause, data = row
+    at = from_stored(time)
+    return Event(sequence, identity, name, home, institution, subject, split_key(key), version, at, cause, data)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from bridge.domain.changes import Operation
 from bridge.domain.entities import Kind
@@ -16,9 +15,11 @@ NEVER_LOGGED = frozenset({"civil_registration_number"})
 """Fields whose values are in no event: a subscriber's mapping must name them (events.md, "Events")."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One row of the event log. `data` is the JSON of {object, changed, previous}; `sequence` has no gaps."""
+class Event(NamedTuple):
+    """One row of the event log. `data` is the JSON of {object, changed, previous}; `sequence` has no gaps.
+
+    A tuple, for a log has many: it is made in a third of the time that a data class takes.
+    """
 
     sequence: int
     id: str
@@ -31,22 +32,6 @@ class Event:
     time: datetime
     cause: str
     data: bytes
-
-    def telling(self, data: bytes) -> Event:
-        """Return the event with other data: `replace` takes four times as long, which a whole log feels."""
-        return Event(
-            self.sequence,
-            self.id,
-            self.type,
-            self.municipality,
-            self.institution,
-            self.subject,
-            self.key,
-            self.version,
-            self.time,
-            self.cause,
-            data,
-        )
 
 
 def event_type(kind: Kind | str, operation: Operation | str) -> str:

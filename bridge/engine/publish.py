@@ -198,7 +198,7 @@ def identifying(event: Event) -> Event:
     told: dict[str, object] = {"object": {"id": identity, **identity_fields(Kind(kind), event.key)}}
     if changed is not None:
         told["changed"] = changed
-    return event.telling(msgspec.json.encode(told))
+    return event._replace(data=msgspec.json.encode(told))
 
 
 def cursor_name(municipality: str) -> str:

@@ -33,8 +33,8 @@ def _causes(reader: Reader) -> dict[str, str]:
 
 class TraceConformance:
     def test_the_log_of_one_subject_or_institution_is_read_alone_and_in_pages(self, store: Store) -> None:
-        first, second = event("anna"), replace(event("anna"), id="again", version=2)
-        elsewhere = replace(event("bo"), institution=OTHER_SCHOOL)
+        first, second = event("anna"), event("anna")._replace(id="again", version=2)
+        elsewhere = event("bo")._replace(institution=OTHER_SCHOOL)
         with store.write() as uow:
             uow.append_events(TOWN, [first, elsewhere, second])
         with store.read() as reader:

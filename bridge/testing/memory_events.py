@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 
@@ -17,7 +16,7 @@ class MemoryEvents(MemoryPart):
     def append_events(self, municipality: str, events: Sequence[Event]) -> int:
         tables = self._writing()
         for number, event in enumerate(events, start=self.last_sequence(municipality) + 1):
-            tables.events[municipality, number] = replace(event, sequence=number, municipality=municipality)
+            tables.events[municipality, number] = event._replace(sequence=number, municipality=municipality)
             tables.sequences[municipality] = number
         return self.last_sequence(municipality)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -70,7 +69,7 @@ class TestAReader:
         assert living_of(fold([events[0]], fold(events))) == {}
 
     def test_passes_over_events_that_are_about_no_entity(self) -> None:
-        control = replace(events_of("a")[0], subject="snapshot/run-1", type="skolebro.snapshot.completed.v1")
+        control = events_of("a")[0]._replace(subject="snapshot/run-1", type="skolebro.snapshot.completed.v1")
         assert fold([control]) == {}
 
 
