@@ -24,14 +24,8 @@ from tests.support.engine import rows_of
 from tests.support.feed import NoJitter, code, taken, taken_and_done
 from tests.support.feed_main import PLACES
 from tests.support.forks import Forks
-from tests.support.rabbitmq import (
-    FEEDER,
-    HOST,
-    PORT,
-    Corner,
-    require_rabbitmq,
-    url,
-)
+from tests.support.rabbitmq import HOST, PORT, Corner, require_rabbitmq, url
+from tests.support.rabbitmq_node import FEEDER
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 SHORT = timedelta(seconds=1)
