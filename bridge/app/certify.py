@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from secrets import token_hex
@@ -19,28 +18,30 @@ import yaml
 from bridge.adapters.clock import SystemClock
 from bridge.adapters.http import HttpEdge
 from bridge.app.bridge import Bridge, open_bridge
+from bridge.app.certify_days import run_days
 from bridge.config import load_settings, read_secret
 from bridge.connector import Connector, Services, Target
-from bridge.domain.errors import ConfigError, TargetError, TargetUnavailable
-from bridge.engine.decide import decide_hold
-from bridge.testing.certify import CHECKS, Certificate, Day, HeldUnreadable, Receiver, Verdict, judge
+from bridge.domain.errors import ConfigError, TargetUnavailable
+from bridge.testing.certify import CHECKS, Certificate, FellSilent, HeldUnreadable, Receiver, Verdict, judge
 from bridge.testing.certify.cast import Cast
-from bridge.testing.certify.checks import is_taken, verdict
-from bridge.testing.certify.days import DAYS, Recording, school
-from bridge.testing.stil_folder import write_exports
-from bridge.testing.stil_municipality import Municipality
+from bridge.testing.certify.checks import verdict
+from bridge.testing.certify.days import Recording, school
+from bridge.testing.certify.receiver import is_taken, read_held, subject_of
+from bridge.testing.certify.wire import Patience, Wire
 
-_SOURCE, _WEBHOOK, _TARGET = "stil-folder", "webhook", "receiver"
+_SOURCE, _WEBHOOK, _TARGET, _IN = "stil-folder", "webhook", "receiver", "in"
 _FREE = {"max_deleted_percent": None, "max_created_percent": None, "max_updated_percent": None}
 _GUARD = {**_FREE, "max_unprotected": None, "window": "0s", "deletion_grace": "0s"}
-_TRIES, _LONGEST_WAIT = 5, timedelta(seconds=30)
-_FOR_A_PERSON = ("unauthorised", "contract_broken", "gone")
 _TIMEOUT = timedelta(seconds=20)
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be certified. `held` is where the receiver tells what it holds; None: nobody can look."""
+    """What is to be certified.
+
+    `held` is where the receiver tells what it holds, to whoever shows the token of `held_token_file`, where it
+    asks for one; None: nobody can look.
+    """
 
     url: str
     secret_file: Path
@@ -51,6 +52,7 @@ class Order:
     ca_file: Path | None = None
     client_certificate_file: Path | None = None
     client_key_file: Path | None = None
+    held_token_file: Path | None = None
 
     def target(self) -> dict[str, Any]:
         """The receiver as the configuration of a bridge names it."""
@@ -61,17 +63,22 @@ class Order:
 
 
 def certify(
-    order: Order, connectors: Mapping[str, Connector], found: Callable[[Verdict], None] = lambda _: None
+    order: Order,
+    connectors: Mapping[str, Connector],
+    found: Callable[[Verdict], None] = lambda _: None,
+    rest: Callable[[float], None] = time.sleep,
 ) -> Certificate:
     """Put a receiver through all checks, telling each verdict as it is found; at the end all is deleted.
 
-    Raises `ConfigError` for an order that cannot be, `TargetError` where nobody answers there, `HeldUnreadable`.
+    All is deleted too when this breaks off. Raises `ConfigError` for an order that cannot be, `TargetError` where
+    nobody answers there, `HeldUnreadable`, and `BrokenOff` when the receiver falls silent or Ctrl-C ends it.
     """
     clock, town = SystemClock(), f"certify-{token_hex(4)}"
-    cast = Cast(town, clock.now, clock.new_id)
-    with TemporaryDirectory(prefix="skolebro-certify-") as place, _receiver(order, clock) as receiver:
+    with TemporaryDirectory(prefix="skolebro-certify-") as place, _receiver(order, clock, rest) as receiver:
         folder = Path(place)
-        bridge, recording = _bridge(order, folder, town, connectors, receiver)
+        bridge, days = _bridge(order, folder, town, connectors, receiver)
+        (target,) = bridge.settings.targets
+        cast = Cast(town, clock.now, clock.new_id, target.mapping.kinds())
         verdicts: list[Verdict] = []
 
         def add(one: Verdict) -> None:
@@ -80,46 +87,78 @@ def certify(
 
         try:
             with bridge.alone():
-                recording().probe()
+                days.targets[-1].probe()
                 receiver.differences(())
-                for day in _days(bridge, order, folder / "in", recording, receiver):
+                for day in run_days(bridge, school(order.seed, order.pupils), folder / _IN, days.heard, receiver):
                     add(day)
             for check in CHECKS:
                 add(judge(check, receiver, cast))
             add(_clean(receiver, cast))
+        except BaseException as error:
+            left = _give_up(days, receiver, cast, add)
+            if isinstance(error, FellSilent | KeyboardInterrupt):
+                raise BrokenOff(town, left, error) from error
+            raise
         finally:
             bridge.store.close()
-            if receiver.expected:  # it was interrupted: nobody who was made up stays there
-                with suppress(TargetError, HeldUnreadable):
-                    _clean(receiver, cast)
-        return Certificate(order.seed, receiver.events, verdicts)
+        return Certificate(order.seed, receiver.line.events, verdicts)
+
+
+class BrokenOff(Exception):
+    """Not all checks were made; the text says why, and who may be left at the receiver."""
+
+    def __init__(self, town: str, left: int, reason: BaseException) -> None:
+        self.is_interrupted = isinstance(reason, KeyboardInterrupt)
+        why = "interrupted" if self.is_interrupted else f"the receiver fell silent ({reason}); see why"
+        rest = f"{left} entities of /municipality/{town} may be left there: delete them" if left else ""
+        super().__init__(f"{why}. {rest or 'All that was made up there is deleted again'}")
+
+
+def _clean(receiver: Receiver, cast: Cast) -> Verdict:
+    """Delete all that the receiver should hold, in reverse, and then whatever else it may hold."""
+    left = [receiver.last[subject] for subject in reversed(receiver.expected)]
+    answers = [receiver.tell(cast.deleted(one, receiver.highest[subject_of(one)])) for one in left]
+    for subject in sorted(receiver.doubtful):  # what it took of these is not known, so no answer is wrong
+        receiver.tell(cast.deleted(receiver.last[subject], receiver.highest[subject]))
+    told = "deletions of all that is left"
+    advice = "Remove what a deletion names; it has keys only"
+    return verdict("all gone", told, answers, is_taken, receiver, {*receiver.last}, advice)
+
+
+def _give_up(days: _Days, receiver: Receiver, cast: Cast, add: Callable[[Verdict], None]) -> int:
+    """Delete as much as can be, until a second Ctrl-C, and return how much may be left."""
+    with suppress(FellSilent, HeldUnreadable, KeyboardInterrupt):
+        days.stop()
+        if receiver.last:
+            add(_clean(receiver, cast))
+    return len({*receiver.expected, *receiver.doubtful})
 
 
 # ---------------------------------------------------------------- the receiver
 
 
 @contextmanager
-def _receiver(order: Order, clock: SystemClock) -> Iterator[Receiver]:
-    certificate, key = order.client_certificate_file, order.client_key_file
-    edge, path = _edge(
-        order.url, ca_file=order.ca_file, client_cert=(certificate, key) if certificate and key else None
-    )
-    looking = _Looking(order.held, order.ca_file) if order.held else None
+def _receiver(order: Order, clock: SystemClock, rest: Callable[[float], None]) -> Iterator[Receiver]:
+    edge, path = _edge(order.url, order)
+    looking = _Looking(order) if order.held else None
     try:
         secret = read_secret(order.secret_file)
-        yield Receiver(edge, path, secret, clock.now, time.sleep, looking)
+        yield Receiver(edge, path, secret, clock.now, Patience(rest), looking)
     finally:
         edge.close()
         if looking is not None:
             looking.edge.close()
 
 
-def _edge(url: str, **options: Any) -> tuple[HttpEdge, str]:
+def _edge(url: str, order: Order, **options: Any) -> tuple[HttpEdge, str]:
     """The way to the host of an address, and the path there. Raises `ConfigError`."""
     parts = urlsplit(url)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    certificate, key = order.client_certificate_file, order.client_key_file
+    shown = (certificate, key) if certificate and key else None
     try:
-        return HttpEdge(f"{parts.scheme}://{parts.netloc}", timeout=_TIMEOUT, **options), path
+        base = f"{parts.scheme}://{parts.netloc}"
+        return HttpEdge(base, timeout=_TIMEOUT, ca_file=order.ca_file, client_cert=shown, **options), path
     except ConfigError as error:
         raise ConfigError(f"{url}: {error}") from None
 
@@ -127,8 +166,10 @@ def _edge(url: str, **options: Any) -> tuple[HttpEdge, str]:
 class _Looking:
     """Asks the receiver what it holds."""
 
-    def __init__(self, url: str, ca_file: Path | None) -> None:
-        self.edge, self._path = _edge(url, ca_file=ca_file)
+    def __init__(self, order: Order) -> None:
+        file = order.held_token_file
+        headers = {"Authorization": f"Bearer {read_secret(file)}"} if file else None
+        self.edge, self._path = _edge(str(order.held), order, headers=headers)
 
     def __call__(self) -> Mapping[str, tuple[int, Mapping[str, Any]]]:
         try:
@@ -137,39 +178,43 @@ class _Looking:
             raise HeldUnreadable(f"no complete answer ({error})") from None
         if answer.status != 200:
             raise HeldUnreadable(f"it answers {answer.status}")
-        try:
-            told = json.loads(answer.body)
-            return {str(subject): (one["entityversion"], one["object"]) for subject, one in told.items()}
-        except (ValueError, TypeError, KeyError, AttributeError):
-            raise HeldUnreadable(
-                'it is not JSON of the form {"person/<id>": {"entityversion": 1, "object": {…}}, …}'
-            ) from None
+        return read_held(answer.body)
 
 
-def _clean(receiver: Receiver, cast: Cast) -> Verdict:
-    """Delete all that the receiver should hold, in reverse."""
-    left = [receiver.last[subject] for subject in reversed(receiver.expected)]
-    answers = [receiver.tell(cast.deleted(one)) for one in left]
-    told = "deletions of all that is left"
-    advice = "Remove what a deletion names; it has keys only"
-    return verdict("all gone", told, answers, is_taken, receiver, {*receiver.last}, advice)
+# ---------------------------------------------------------------- the bridge
 
 
-# ---------------------------------------------------------------- days
+@dataclass(slots=True)
+class _Days:
+    """What is between the bridge and the receiver; the bridge builds its target anew for each pass."""
+
+    heard: list[str] = field(default_factory=list)
+    targets: list[Recording] = field(default_factory=list)
+    wires: list[Wire] = field(default_factory=list)
+
+    def stop(self) -> None:
+        """Let nothing more of the bridge out, whose threads go on for a while when this one is interrupted."""
+        for wire in self.wires:
+            wire.stop()
 
 
 def _bridge(
     order: Order, folder: Path, town: str, connectors: Mapping[str, Connector], receiver: Receiver
-) -> tuple[Bridge, Callable[[], Recording]]:
+) -> tuple[Bridge, _Days]:
     """A bridge of one made-up municipality, and what is between it and the receiver."""
-    (folder / "in").mkdir()
-    made: list[Recording] = []
-    real = connectors[_WEBHOOK]
+    (folder / _IN).mkdir()
+    days, real = _Days(), connectors[_WEBHOOK]
 
     def build(config: Any, services: Services) -> Target:
         assert real.target is not None  # noqa: S101 - webhooks are a target
-        made[:] = [Recording(real.target(config, services), receiver.note)]
-        return made[0]
+
+        def http(*args: Any, **options: Any) -> Wire:
+            days.wires.append(Wire(services.http(*args, **options), receiver.line))
+            return days.wires[-1]
+
+        made = Recording(real.target(config, replace(services, http=http)), receiver, days.heard)
+        days.targets.append(made)
+        return made
 
     settings = {
         "state_folder": "state",
@@ -180,7 +225,7 @@ def _bridge(
                 "name": "Prøve Kommune",
                 "institutions": "all",
                 "guard": _GUARD,
-                "source": {"connector": _SOURCE, "folder": "in", "settle": "0s"},
+                "source": {"connector": _SOURCE, "folder": _IN, "settle": "0s"},
                 "targets": {_TARGET: order.target()},
             }
         },
@@ -190,57 +235,4 @@ def _bridge(
     loaded = load_settings(file, {_SOURCE: connectors[_SOURCE], _WEBHOOK: replace(real, target=build)})
     bridge = open_bridge(loaded)
     bridge.lanes()  # whether its secret and certificates can be read
-    return bridge, lambda: made[0]
-
-
-def _days(
-    bridge: Bridge, order: Order, incoming: Path, recording: Callable[[], Recording], receiver: Receiver
-) -> Iterator[Verdict]:
-    municipality = school(order.seed, order.pupils)
-    for day in DAYS:
-        answers = _let_pass(bridge, day, municipality, incoming, recording)
-        receiver.events += len(answers)
-        yield verdict(
-            day.name, day.sent, answers, is_taken, receiver, {*receiver.expected, *receiver.gone}, day.advice
-        )
-
-
-def _let_pass(
-    bridge: Bridge, day: Day, municipality: Municipality, incoming: Path, recording: Callable[[], Recording]
-) -> Sequence[str]:
-    """Bring the receiver to the state of a day."""
-    answers: list[str] = []
-    for number in range(max(1, day.advance)):
-        if number < day.advance:
-            municipality.advance()
-        write_exports(municipality, incoming)
-        answers += _drain(bridge, recording)
-    return answers
-
-
-def _approve(bridge: Bridge) -> int:
-    """Say yes to whatever waits for a person, as the new school year does; return how much that was."""
-    with bridge.store.read() as reader:
-        waiting = reader.holds(("open",))
-    for hold in waiting:
-        by, now = "certify", bridge.clock.now()
-        decide_hold(bridge.store, bridge.book(), hold.id, approve=True, by=by, now=now)
-    return len(waiting)
-
-
-def _drain(bridge: Bridge, recording: Callable[[], Recording]) -> list[str]:
-    """Send until nothing is due; who asks for patience is given it, within bounds."""
-    answers: list[str] = []
-    fruitless = 0
-    (target,) = bridge.settings.targets
-    while True:
-        bridge.sync()
-        answers += recording().answers
-        fruitless = 0 if any(map(is_taken, recording().answers)) else fruitless + 1
-        has_more = bool(_approve(bridge))
-        with bridge.store.read() as reader:
-            state, left = reader.target_state(target.id), reader.delivery_counts(target.id, bridge.clock.now()).due
-        if fruitless > _TRIES or not (has_more or left) or state.pause_reason in _FOR_A_PERSON:
-            return answers + [state.pause_reason or "put off"] * left
-        if not has_more:
-            time.sleep(min(_LONGEST_WAIT, recording().wait).total_seconds())
+    return bridge, days

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bridge.cli.common import UNAVAILABLE, UNFINISHED, Json, fail
+from bridge.cli.common import INTERRUPTED, UNAVAILABLE, UNFINISHED, Json, fail
 from bridge.cli.printing import line, print_json
-from bridge.domain.errors import TargetError
+from bridge.domain.errors import ConfigError, TargetError
 from bridge.registry import Registry
 
 if TYPE_CHECKING:
@@ -21,6 +24,9 @@ def certify_receiver(
     secret_file: Annotated[Path, typer.Option(help="A file with the Standard Webhooks secret; mode 0600.")],
     held: Annotated[
         str | None, typer.Option(help="Where the receiver tells what it holds, for this test.")
+    ] = None,
+    held_token_file: Annotated[
+        Path | None, typer.Option(help="A file with the token (Bearer) for --held; mode 0600.")
     ] = None,
     pupils: Annotated[int, typer.Option(min=10, max=5_000, help="The size of the made-up school.")] = 40,
     seed: Annotated[int, typer.Option(help="Another number, other people.")] = 1,
@@ -36,18 +42,23 @@ def certify_receiver(
 
     Everybody in it is made up, and deleted at the end. It needs no configuration and no bridge.
     """
-    from bridge.app.certify import Order, certify  # no other verb needs a made-up school
+    from bridge.app.certify import BrokenOff, Order, certify  # no other verb needs a made-up school
     from bridge.testing.certify import HeldUnreadable
 
-    files = (ca_file, client_certificate_file, client_key_file)
+    if held_token_file is not None and held is None:
+        raise ConfigError("--held-token-file: there is no --held for which it would be")
+    files = (ca_file, client_certificate_file, client_key_file, held_token_file)
     order = Order(url, secret_file, held, pupils, seed, mapping, *files)
     try:
-        found = certify(order, Registry(), (lambda _: None) if json else _tell)
+        with _terminated_as_by_ctrl_c():
+            found = certify(order, Registry(), (lambda _: None) if json else _tell)
+    except BrokenOff as error:
+        fail(f"{url}: {error}.", INTERRUPTED if error.is_interrupted else UNAVAILABLE)
     except HeldUnreadable as error:
         fail(f"--held {held}: {error}; docs/how-to/certify.md has the form", UNAVAILABLE)
     except TargetError as error:
         fail(
-            f"{url} cannot be certified: {error}. Nothing was told to it that counts; see that it runs, that the "
+            f"{url} cannot be certified: {error}. Nothing was told to it; see that it runs, that the "
             "address is right and that it takes signed OPTIONS, then try again",
             UNAVAILABLE,
         )
@@ -59,13 +70,27 @@ def certify_receiver(
         raise typer.Exit(UNFINISHED)
 
 
+@contextmanager
+def _terminated_as_by_ctrl_c() -> Iterator[None]:
+    """What was made up is deleted at the receiver whichever signal asks to end."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _tell(one: Verdict) -> None:
     mark = "ok    " if one.is_passed else "FAILED"
-    line(f"{mark}  {one.name}: {one.sent}; answers {one.counted or 'none'}; held: {one.held}")
+    line(f"{mark}  {one.name}: {one.sent}; answers {one.counted or 'none'}{_patience(one)}; held: {one.held}")
     for problem in one.problems:
         line(f"          {problem}")
     if not one.is_passed:
         line(f"          {one.advice}.")
+
+
+def _patience(one: Verdict) -> str:
+    return f"; asked for patience {one.put_off} times" if one.put_off else ""
 
 
 def _sum_up(found: Certificate) -> None:

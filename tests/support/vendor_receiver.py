@@ -11,7 +11,8 @@ from bridge.testing.loopback import LoopbackServer, Request, Response
 
 KNOWN = {
     "id", "institution_number", "name", "group_id", "type", "level", "from_date", "to_date", "user_id",
-    "given_name", "family_name", "protected", "kind", "roles", "main_group",
+    "given_name", "family_name", "protected", "kind", "roles", "main_group", "child_user_id", "contact_user_id",
+    "relation", "custody", "access_level",
 }  # fmt: skip
 
 

@@ -4,5 +4,6 @@ from bridge.testing.certify.checks import CHECKS, judge
 from bridge.testing.certify.days import Day
 from bridge.testing.certify.receiver import HeldUnreadable, Receiver
 from bridge.testing.certify.verdicts import Certificate, Verdict
+from bridge.testing.certify.wire import FellSilent
 
-__all__ = ["CHECKS", "Certificate", "Day", "HeldUnreadable", "Receiver", "Verdict", "judge"]
+__all__ = ["CHECKS", "Certificate", "Day", "FellSilent", "HeldUnreadable", "Receiver", "Verdict", "judge"]

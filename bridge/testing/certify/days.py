@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
-from bridge.connector import Capabilities, Command, Outcome, Rejected, Target, TargetUnavailable
+from bridge.connector import Capabilities, Command, Outcome, Rejected, Target
+from bridge.testing.certify.receiver import Receiver, is_taken
+from bridge.testing.certify.verdicts import NOT_SENT
 from bridge.testing.stil_municipality import Calendar, Churn, Makeup, Municipality
 
 _START = datetime(2027, 7, 27, 3, tzinfo=UTC)
@@ -43,12 +45,11 @@ def school(seed: int, pupils: int) -> Municipality:
 
 @dataclass(slots=True)
 class Recording:
-    """`Target` that notes each command, and what became of it, on its way through the real one."""
+    """`Target` that notes each command, and in `answers` what came back, on its way through the real one."""
 
     inner: Target
-    told: Callable[[Command], None]
-    answers: list[str] = field(default_factory=list)
-    wait: timedelta = timedelta(seconds=1)
+    receiver: Receiver
+    answers: list[str]
     capabilities: Capabilities = field(init=False)
 
     def __post_init__(self) -> None:
@@ -58,21 +59,15 @@ class Recording:
         """Yield the outcomes of the real target. Raises `TargetError` as that does."""
         outcomes: Iterator[Any] = iter(self.inner.apply(batch))
         for command in batch:
-            self.told(command)
-            try:
-                outcome: Outcome = next(outcomes)
-            except TargetUnavailable as error:
-                self.wait = max(error.retry_after or self.wait, self.wait)
-                raise
-            self.answers.append(_answer(outcome))
+            self.receiver.note(command)
+            self.receiver.settle(command, is_taken=False)  # until an answer says so
+            outcome: Outcome = next(outcomes)
+            is_unsent = isinstance(outcome, Rejected) and outcome.status is None  # as one that is too large
+            answer = NOT_SENT if is_unsent else self.receiver.line.answer
+            self.receiver.settle(command, is_taken=is_taken(answer))
+            self.answers.append(answer)
             yield outcome
 
     def probe(self) -> None:
+        """Ask as the real target does. Raises `TargetError`."""
         self.inner.probe()
-
-
-def _answer(outcome: Outcome) -> str:
-    status = getattr(outcome, "status", None)
-    if isinstance(outcome, Rejected) and status is None:
-        return outcome.reason
-    return str(status) if status is not None else "204"

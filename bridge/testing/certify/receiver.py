@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from cloudevents.core.bindings.http import to_structured_event
 
-from bridge.connector import Command, Http, HttpResponse, TargetUnavailable
-from bridge.testing.certify.verdicts import NO_ANSWER, PAGE
-from bridge.webhooks import CONTENT_TYPE, Signer, cloud_event
-from bridge.webhooks import PAGE as IS_PAGE
+from bridge.connector import Command, Http
+from bridge.domain.errors import TargetError
+from bridge.testing.certify.verdicts import NOT_SENT
+from bridge.testing.certify.wire import Line, Patience, Tamper, Wire
+from bridge.webhooks import RECOMMENDED_BYTES, EventTarget, Signer, cloud_event
 
 _TRIES = 5
-_LONGEST_WAIT = timedelta(seconds=30)
 _FEW = 3
 TO_COME = "a_field_to_come"
 """A field that no mapping has yet."""
@@ -34,81 +35,87 @@ class HeldUnreadable(Exception):
     """The address of `--held` does not answer as `docs/how-to/certify.md` says; the text says how."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One event as it goes out."""
-
-    id: str
-    body: bytes
-
-    @classmethod
-    def of(cls, command: Command) -> Message:
-        return cls(command.delivery_key, to_structured_event(cloud_event(command)).body)
+def subject_of(command: Command) -> str:
+    return f"{command.kind}/{command.id}"
 
 
-Sign = Callable[[Message], Mapping[str, str]]
+def body_of(command: Command) -> bytes:
+    """The event of a command, as it is signed."""
+    return to_structured_event(cloud_event(command)).body
 
 
 @dataclass(slots=True)
 class Receiver:
-    """Sends events and keeps what must be held of them. `rest` waits so many seconds."""
+    """Sends events and keeps what must be held of them.
+
+    `doubtful` are subjects of which nobody knows what the receiver made of the last event: it was not taken, or
+    was not to be. `highest` is the highest version that it may know of each.
+    """
 
     http: Http
     path: str
     secret: str
     now: Callable[[], datetime]
-    rest: Callable[[float], None]
+    patience: Patience
     held: Held | None = None
+    line: Line = field(default_factory=Line)
     expected: dict[str, tuple[int, Object]] = field(default_factory=dict)
-    gone: dict[str, Command] = field(default_factory=dict)
     last: dict[str, Command] = field(default_factory=dict)
-    events: int = 0
+    highest: dict[str, int] = field(default_factory=dict)
+    doubtful: set[str] = field(default_factory=set)
 
-    def tell(self, command: Command) -> str:
-        """Send an event that counts; from now on the receiver is to hold what it says."""
+    def tell(self, command: Command, signer: Signer | None = None) -> str:
+        """Send an event that counts; from now on the receiver is to hold what it says. Raises `FellSilent`."""
         self.note(command)
-        return self.send(Message.of(command))
+        self.settle(command, is_taken=False)  # until an answer says so
+        answer = self._send(command, signer, None)
+        self.settle(command, is_taken=is_taken(answer))
+        return answer
+
+    def try_on(self, command: Command, signer: Signer | None = None, tamper: Tamper | None = None) -> str:
+        """Send an event that must have no effect. Raises `FellSilent`."""
+        self.may_know(command)
+        return self._send(command, signer, tamper)
+
+    def may_know(self, command: Command) -> None:
+        """Learn that the receiver may believe an event that it should not."""
+        self._reach(command)
+        self.doubtful.add(subject_of(command))
 
     def note(self, command: Command) -> None:
         """Expect what a command says, whoever sends it."""
-        subject = f"{command.kind}/{command.id}"
+        subject = subject_of(command)
+        self._reach(command)
         self.last[subject] = command
         if command.document is None:
             self.expected.pop(subject, None)
-            self.gone[subject] = command
         else:
-            told = json.loads(Message.of(command).body)
-            self.expected[subject] = (command.version, told["data"]["object"])
-            self.gone.pop(subject, None)
+            self.expected[subject] = (command.version, json.loads(body_of(command))["data"]["object"])
 
-    def send(self, message: Message, sign: Sign | None = None, body: bytes | None = None) -> str:
-        """Send an event and return the answer; who asks for patience is given it, within bounds."""
+    def settle(self, command: Command, *, is_taken: bool) -> None:
+        """Learn whether an event that counts has arrived."""
+        (self.doubtful.discard if is_taken else self.doubtful.add)(subject_of(command))
+
+    def _reach(self, command: Command) -> None:
+        subject = subject_of(command)
+        self.highest[subject] = max(command.version, self.highest.get(subject, 0))
+
+    def _send(self, command: Command, signer: Signer | None, tamper: Tamper | None) -> str:
+        """Send as the bridge does and return the answer; who asks for patience is given it, within bounds."""
+        wire = Wire(self.http, self.line, tamper)
+        target = EventTarget(wire, signer or Signer(self.secret, self.now), self.path, RECOMMENDED_BYTES)
         for _ in range(_TRIES):
-            headers = {"Content-Type": CONTENT_TYPE, **(sign or self.signed)(message)}
-            self.events += 1
-            try:
-                answer = self.http.request(
-                    "POST", self.path, headers=headers, body=body or message.body, repeatable=True
-                )
-            except TargetUnavailable:
-                return NO_ANSWER
-            if not (answer.status in (429, 503) and answer.retry_after is not None):
-                return _told(answer)
-            self.rest(min(answer.retry_after, _LONGEST_WAIT).total_seconds())
-        return _told(answer)
+            self.line.answer = NOT_SENT
+            with suppress(TargetError):  # the answer that it stands for is on the line
+                list(target.apply([command]))
+            self.line.require()
+            if not (self.line.is_away and self.patience.give(self.line.wait)):
+                break
+        return self.line.answer
 
-    def signed(self, message: Message) -> Mapping[str, str]:
-        return Signer(self.secret, self.now).headers(message.id, message.body)
-
-    def signed_at(self, ahead: timedelta) -> Sign:
-        """Sign as if it were earlier or later."""
-        signer = Signer(self.secret, lambda: self.now() + ahead)
-        return lambda message: signer.headers(message.id, message.body)
-
-    def signed_by(self, secrets: str) -> Sign:
-        """Sign by other secrets, one a line."""
-        signer = Signer(secrets, self.now)
-        return lambda message: signer.headers(message.id, message.body)
+    def signer(self, ahead: timedelta = timedelta(0), secrets: str | None = None) -> Signer:
+        """Sign as if it were earlier or later, or by other secrets, one a line."""
+        return Signer(secrets or self.secret, lambda: self.now() + ahead)
 
     def differences(self, subjects: Collection[str]) -> Sequence[str] | None:
         """What the receiver holds otherwise than it should, of these; None where nobody can look.
@@ -133,12 +140,29 @@ class Receiver:
         ]
 
 
+def read_held(answer: bytes) -> Mapping[str, tuple[int, Object]]:
+    """Read what a receiver says that it holds. Raises `HeldUnreadable`."""
+    try:
+        return {str(subject): _version_and_object(one) for subject, one in json.loads(answer).items()}
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise HeldUnreadable(
+            'it is not JSON of the form {"person/<id>": {"entityversion": 1, "object": {…}}, …}'
+        ) from None
+
+
+def _version_and_object(told: Any) -> tuple[int, Object]:
+    version, held = told["entityversion"], told["object"]
+    if not isinstance(version, int) or isinstance(version, bool) or not isinstance(held, dict):
+        raise ValueError
+    return version, held
+
+
+def is_taken(answer: str) -> bool:
+    """Whether an event counts as arrived: any 2xx, but not a web page in its place."""
+    return len(answer) == 3 and answer.startswith("2")
+
+
 def _known(held: tuple[int, Object]) -> tuple[int, Object]:
     """Without what a receiver may keep or not."""
     version, told = held
     return version, {name: value for name, value in told.items() if name != TO_COME}
-
-
-def _told(answer: HttpResponse) -> str:
-    is_page = answer.status < 300 and IS_PAGE.match(answer.body)
-    return f"{answer.status} {PAGE}" if is_page else str(answer.status)

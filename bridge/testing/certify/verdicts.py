@@ -17,17 +17,18 @@ class Judgement(StrEnum):
     NOT_JUDGED = "not judged"
 
 
-NO_ANSWER, PAGE = "no complete answer", "a web page"
+NO_ANSWER, NOT_SENT, PAGE = "no complete answer", "not sent", "a web page"
 
 Answers = Sequence[str]
-"""What came back, an entry a request: the status, or `NO_ANSWER`, or a status and `PAGE`."""
+"""What came back, an entry a request: the status, or `NO_ANSWER`, or a status and `PAGE`, or `NOT_SENT`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """One check. `answered` judges the statuses, `held` what the receiver says that it holds.
 
-    `problems` are plain sentences; `advice` says what to do where there are any.
+    `problems` are plain sentences; `advice` says what to do where there are any. `put_off` is how often it asked
+    for patience, which is no fault.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Verdict:
     held: Judgement
     problems: Sequence[str] = ()
     advice: str = ""
+    put_off: int = 0
 
     @property
     def is_passed(self) -> bool:
@@ -77,6 +79,7 @@ class Certificate:
                     "answers": dict(sorted(Counter(one.answers).items())),
                     "answered": one.answered,
                     "held": one.held,
+                    "put_off": one.put_off,
                     "problems": list(one.problems),
                     "advice": one.advice if not one.is_passed else "",
                 }
