@@ -9,12 +9,12 @@ from time import monotonic
 
 from bridge import __version__
 from bridge.app import Bridge, serve, supervision
-from bridge.app.crew import ROLES, WEB, at_work
+from bridge.app.crew import at_work
 from bridge.config import explained
 from bridge.domain.errors import ConfigError, StaleLease
 from bridge.engine.lane import Lane
 from bridge.engine.loop import Loop, Stage
-from bridge.engine.members import Crew
+from bridge.engine.members import ROLES, WEB, Crew
 from bridge.engine.tell import Teller
 from bridge.observe import LogEvent, log
 from bridge.ports import Bus

@@ -32,6 +32,7 @@ from bridge.engine.handover import hand_over
 from bridge.engine.holding import DRIFT, parts_of
 from bridge.engine.intake import Intake
 from bridge.engine.lane import Lane
+from bridge.engine.members import DELIVER, INGEST, PUBLISH
 from bridge.engine.plan import Plan, foresee, plan
 from bridge.engine.publish import cursor_name
 from bridge.engine.reconcile import Reconciler
@@ -107,10 +108,18 @@ class Bridge(Parts):
             expected,
             policies,
             publishes=self.settings.broker is not None,
+            roles=self._roles(),
         )
         status = with_anomalies(status, self.findings())
         self.metrics.refresh(status)
         return status
+
+    def _roles(self) -> frozenset[str]:
+        """The roles that some process must have; none where one process has them all."""
+        if self.settings.database is None:
+            return frozenset()
+        wanted = {INGEST: True, DELIVER: bool(self.live_targets), PUBLISH: self.settings.broker is not None}
+        return frozenset(role for role, is_wanted in wanted.items() if is_wanted)
 
     def look_for_anomalies(self, go_on: GoOn = always) -> int:
         """Look at what schools can mend, wherever something changed; returns at how many.

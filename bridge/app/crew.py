@@ -16,10 +16,6 @@ from bridge.engine.members import Crew, Fenced, Passes, join, members
 from bridge.observe import LogEvent, log
 from bridge.ports import Store
 
-INGEST, PUBLISH, DELIVER, WEB = "ingest", "publish", "deliver", "web"
-ROLES = frozenset({INGEST, PUBLISH, DELIVER, WEB})
-"""What a process may do of all that there is to do."""
-
 _TTL = timedelta(seconds=15)
 _BEATS = 5  # in the time of a lease
 _TEND = timedelta(seconds=3)

@@ -12,7 +12,6 @@ from starlette.types import ASGIApp
 
 from bridge.adapters.bus_kombu import KombuBus
 from bridge.app.bridge import Bridge
-from bridge.app.crew import DELIVER, INGEST, PUBLISH, ROLES, WEB
 from bridge.app.events import publisher, queues
 from bridge.app.feeds import make_feed
 from bridge.app.notices import make_notices, unhurried
@@ -32,7 +31,7 @@ from bridge.engine.handover import HandingOver
 from bridge.engine.intake import Intake
 from bridge.engine.lane import Lane
 from bridge.engine.loop import Stage
-from bridge.engine.members import Crew
+from bridge.engine.members import DELIVER, INGEST, PUBLISH, ROLES, WEB, Crew
 from bridge.engine.notices import tell_holds
 from bridge.engine.publishing import Publishing
 from bridge.engine.subscribe import forget_institutions, subscribe_step

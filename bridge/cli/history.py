@@ -13,7 +13,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from bridge.app import Bridge
-from bridge.app.crew import ROLES, at_work
+from bridge.app.crew import at_work
 from bridge.cli import history_show
 from bridge.cli.common import CONFIG, Config, Json, Limit, Municipality, chosen, moment, open_configured, who
 from bridge.domain.changes import Operation
@@ -22,6 +22,7 @@ from bridge.domain.errors import ConfigError
 from bridge.domain.events import Event, event_type
 from bridge.engine.find import subject_of
 from bridge.engine.history import as_of, beginning, living, position
+from bridge.engine.members import ROLES
 from bridge.engine.publish import Republished, publish_again
 from bridge.engine.replay import Span, last_events, note_reading, replay
 from bridge.engine.trace import other_spelling

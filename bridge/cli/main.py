@@ -11,7 +11,7 @@ import typer
 from bridge import __version__
 from bridge import app as bridge_app
 from bridge.app import AlreadyRunning, Bridge, preview_folders
-from bridge.app.crew import ROLES, at_work
+from bridge.app.crew import at_work
 from bridge.app.notices import make_notices, untold
 from bridge.cli import foresee, show
 from bridge.cli.anomalies import anomalies
@@ -54,6 +54,7 @@ from bridge.engine.audit import verify
 from bridge.engine.breaker import hurry
 from bridge.engine.guard import REJECTED
 from bridge.engine.history import Compacted
+from bridge.engine.members import ROLES
 from bridge.engine.notices import tell_holds
 from bridge.engine.reconcile_mend import retry
 from bridge.observe import install_excepthook

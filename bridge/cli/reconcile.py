@@ -9,13 +9,14 @@ import typer
 from typer.core import TyperGroup
 
 from bridge.app import Bridge
-from bridge.app.crew import ROLES, at_work
+from bridge.app.crew import at_work
 from bridge.app.reconcile import name_of, reconcilers
 from bridge.cli import show
 from bridge.cli.common import CONFIG, DONE, UNFINISHED, Config, Json, fail, open_configured, who
 from bridge.cli.printing import line, print_json
 from bridge.domain.errors import ConfigError, TargetError
 from bridge.domain.ids import TargetId
+from bridge.engine.members import ROLES
 from bridge.engine.reconcile import Reconciler, Report, reconcile, shown
 from bridge.engine.reconcile_mend import resync, to_resync, unpark
 from bridge.ports import Drift

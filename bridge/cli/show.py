@@ -81,6 +81,8 @@ def status(now: Status, json: bool) -> None:
     _institutions(now.institutions)
     for note in now.notes:
         line(note)
+    if now.processes:
+        line("processes: " + ", ".join(f"{number} {role}" for role, number in now.processes.items()))
     line(f"audit {now.audit_head}")
 
 

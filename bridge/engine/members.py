@@ -17,8 +17,18 @@ from bridge.domain.errors import StaleLease, StoreUnavailable
 from bridge.engine.audit import AuditBook
 from bridge.ports import Lease, Reader, SharedStore, Store, UnitOfWork
 
+INGEST, PUBLISH, DELIVER, WEB = "ingest", "publish", "deliver", "web"
+ROLES = frozenset({INGEST, PUBLISH, DELIVER, WEB})
+"""What a process may do of all that there is to do."""
+
 _MEMBER, _SINGLE, _PASS = "member/", "single/", "pass/"
 _LAST = "last_member"
+_WITHOUT = {
+    INGEST: "nothing is fetched, and nothing that a person decides is carried out",
+    PUBLISH: "no event goes to the broker",
+    DELIVER: "nothing is sent to any target",
+    WEB: "there is no status page, and nobody can fetch",
+}
 _GONE = (
     "another process has taken over from this one, which was silent for longer than its lease; nothing was "
     "changed: it ends, and may be started again"
@@ -55,6 +65,22 @@ def members(reader: Reader) -> list[Member]:
 def _members(reader: Reader, *, is_silent: bool) -> list[Member]:
     now = reader.store_time()
     return [Member.read(lease) for lease in reader.leases(_MEMBER) if (lease.until < now) is is_silent]
+
+
+def vacancies(reader: Reader, needed: Collection[str]) -> Iterator[str]:
+    """Yield plain sentences for what nobody does of what is `needed`, where there are, or were, processes."""
+    there = {role for member in members(reader) for role in member.roles}
+    silent = reader.leases(_MEMBER)
+    if not there and silent:
+        last = max(lease.until for lease in silent)
+        yield (
+            f"No process of the bridge is there any more; the last was heard of before {last:%Y-%m-%d %H:%M} UTC. "
+            "Nothing is fetched or sent: start them."
+        )
+    elif there:
+        for role in sorted({*needed} - there):
+            told = f"No process with the role {role} is there: {_WITHOUT[role]}."
+            yield f"{told} Start `skolebro run --role {role}`."
 
 
 def join(store: Store, identity: str, roles: Collection[str], ttl: timedelta, book: AuditBook) -> Member:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from bridge.domain.entities import Kind
@@ -13,6 +13,7 @@ from bridge.engine.attention import DAY, Expected, StaleAt, a_day_later, attenti
 from bridge.engine.expect import windows
 from bridge.engine.guard import GuardPolicy
 from bridge.engine.handover import waits_for
+from bridge.engine.members import members, vacancies
 from bridge.engine.publish_status import publish_status, taken_by_nobody, unpublished
 from bridge.engine.shelf import SERVED, STOPPED
 from bridge.observe import (
@@ -58,13 +59,15 @@ def read_status(
     policies: Mapping[str, GuardPolicy] | None = None,
     *,
     publishes: bool = False,
+    roles: Collection[str] = (),
 ) -> Status:
     """Return the state of the bridge, read in one transaction.
 
     `targets` are those of the configuration, `renderings` what each should be rendered by; an institution without
     fresh data after `stale_at` needs a person, and one that is `expected` and was never heard of. `policies` are
     those of the municipalities: they say whether a roll that is expected passes by itself. `publishes`: there is a
-    broker. Counts of quarantined records stop at 10,000, and 50 of them are listed.
+    broker. `roles` are those that some process must have, where several share the state. Counts of quarantined
+    records stop at 10,000, and 50 of them are listed.
     Raises `StoreUnavailable`.
     """
     with store.read() as reader:
@@ -88,6 +91,7 @@ def read_status(
         return Status(
             at=now,
             attention=(
+                *vacancies(reader, roles),
                 *attention(institutions, rows, holds, quarantined.total(), now, stale_at, retired, approved),
                 *unpublished(municipalities, now),
                 *silence(institutions, expected or {}),
@@ -115,6 +119,7 @@ def read_status(
                 ),
             ),
             set_aside=tuple(map(_set_aside, aside[:_LISTED])),
+            processes=Counter(role for member in members(reader) for role in sorted(member.roles)),
         )
 
 

@@ -179,7 +179,8 @@ class AnomalyStatus:
 @dataclass(frozen=True, slots=True)
 class Status:
     """Everything an operator needs; `attention` are plain sentences for what needs a person, `notes` for what
-    does not. `set_aside` are the first of those that `quarantined` counts."""
+    does not. `set_aside` are the first of those that `quarantined` counts. `processes`: how
+    many have each role, where several share the state."""
 
     at: datetime
     attention: tuple[str, ...]
@@ -193,6 +194,7 @@ class Status:
     notes: tuple[str, ...] = ()
     set_aside: tuple[QuarantinedStatus, ...] = ()
     anomalies: tuple[AnomalyStatus, ...] = ()
+    processes: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def is_well(self) -> bool:

@@ -17,9 +17,9 @@ import pytest
 import typer
 import yaml
 
-from bridge.app.crew import ROLES
 from bridge.cli.main import app
 from bridge.config import load_settings
+from bridge.engine.members import ROLES
 from bridge.observe import Metrics
 from bridge.registry import Registry
 from bridge.web.app import Health, create_monitor

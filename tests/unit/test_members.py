@@ -9,7 +9,7 @@ import pytest
 
 from bridge.domain.errors import StaleLease, StoreUnavailable
 from bridge.engine.audit import AuditBook
-from bridge.engine.members import Crew, Fenced, Passes, join, members
+from bridge.engine.members import Crew, Fenced, Passes, join, members, vacancies
 from bridge.ports import Lease, Store, UnitOfWork
 from bridge.testing.memory import MemoryStore
 from tests.support.engine import TARGET, TOWN, Bench, group, person_id, pupil
@@ -53,6 +53,47 @@ def mine(crew: Crew) -> set[str]:
 def may(crew: Crew, name: str) -> bool:
     with crew.single(name) as told:
         return told
+
+
+class TestARoleThatNobodyHas:
+    NEEDED = ("ingest", "deliver")
+
+    def told(self, town: Town) -> list[str]:
+        with town.store.read() as reader:
+            return list(vacancies(reader, self.NEEDED))
+
+    def test_is_told_with_what_is_not_done(self) -> None:
+        town = Town()
+        town.crew("a", "ingest", "web")
+        (told,) = self.told(town)
+        assert told.startswith("No process with the role deliver is there: nothing is sent to any target.")
+        assert "skolebro run --role deliver" in told
+
+    def test_is_told_as_soon_as_its_only_process_has_been_silent_for_too_long(self) -> None:
+        town = Town()
+        town.crew("a", "ingest")
+        deliver = town.crew("b", "deliver")
+        assert self.told(town) == []
+        town.silence(deliver)
+        assert len(self.told(town)) == 1
+
+    def test_is_not_missed_where_another_has_it_or_nobody_needs_it(self) -> None:
+        town = Town()
+        town.crew("a", "ingest", "deliver")
+        town.silence(town.crew("b", "publish", "deliver"))
+        assert self.told(town) == []
+
+    def test_is_one_word_where_all_processes_died(self) -> None:
+        town = Town()
+        town.silence(town.crew("a", "ingest", "deliver"))
+        (told,) = self.told(town)
+        assert told.startswith("No process of the bridge is there any more")
+
+    def test_is_nobodys_trouble_where_none_was_started_or_all_left_in_good_order(self) -> None:
+        town = Town()
+        assert self.told(town) == []
+        town.crew("a", "ingest").leave()
+        assert self.told(town) == []
 
 
 class TestWhatMustBeSingle:
