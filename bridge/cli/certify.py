@@ -96,7 +96,10 @@ def _patience(one: Verdict) -> str:
 def _sum_up(found: Certificate) -> None:
     failed = sum(not one.is_passed for one in found.verdicts)
     number = len(found.verdicts)
-    told = f"{failed} of {number} checks failed" if failed else f"All {number} checks passed"
+    passed = (
+        f"All {number} checks passed" if found.is_held_judged else f"The answers to all {number} checks are right"
+    )
+    told = f"{failed} of {number} checks failed" if failed else passed
     line(f"{told}, by {found.events} events (--seed {found.seed}).")
     if not found.is_held_judged:
         line("Only its answers were judged: what it does with an event is judged with --held.")

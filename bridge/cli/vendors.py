@@ -63,6 +63,8 @@ def vendors_log(
         return
     for one in shown:
         line(_sentence(one))
+    if len(shown) == limit:
+        line(f"The first {limit} from there on; there may be more: --since TIME or --limit.")
     if not shown:
         line(f"Nothing was disclosed to {vendor}{' since then' if at else ''}.")
 

@@ -278,7 +278,9 @@ class _Loader:
             raise self._explain(model, error, at, extra or set()) from error
 
     def _explain(self, model: type[BaseModel], error: ValidationError, at: _At, extra: set[str]) -> ConfigError:
-        first = error.errors(include_url=False, include_input=False)[0]
+        found = error.errors(include_url=False, include_input=False)
+        # A key that is missing is often there, misspelt: the mistake is told, not what follows from it.
+        first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
         where = (*at, *(str(part) for part in first["loc"][:1]))
         allowed = sorted({*model.model_fields, *extra})
         if first["type"] == "extra_forbidden":
