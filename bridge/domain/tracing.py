@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NewType
 from uuid import UUID
 
@@ -26,6 +27,7 @@ _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]
 _INVALID_VERSION = "ff"
 
 
+@lru_cache(maxsize=1_024)  # a log has many events of one cause, one after the other
 def trace_id(cause: str) -> TraceId:
     """Return the trace of a run or a decision: its UUID without dashes; of any other text a UUIDv5 of it."""
     return TraceId(_hex(cause) if _IS_UUID.fullmatch(cause) and _is_set(cause) else _derived(cause))
@@ -33,8 +35,9 @@ def trace_id(cause: str) -> TraceId:
 
 def span_id(identity: str) -> SpanId:
     """Return the span of an attempt or an event: the last half of its UUID, of any other text that of a UUIDv5."""
-    is_usable = _IS_UUID.fullmatch(identity) and _is_set(identity[-_SPAN:])
-    return SpanId((_hex(identity) if is_usable else _derived(identity))[-_SPAN:])
+    end = identity[19:23] + identity[24:]
+    is_usable = _IS_UUID.fullmatch(identity) and end.strip("0")
+    return SpanId(end if is_usable else _derived(identity)[-_SPAN:])
 
 
 def traceparent(trace: TraceId, span: SpanId) -> str:
