@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from bridge.app.bridge import Bridge
+from bridge.engine.breaker import hurry
 from bridge.engine.decide import decide_hold
 from bridge.testing.certify import Day, Receiver, Verdict
 from bridge.testing.certify.checks import verdict
@@ -61,7 +62,7 @@ def _drain(bridge: Bridge, heard: list[str], receiver: Receiver) -> list[str]:
     (row,) = bridge.settings.targets
     while True:
         bridge.sync()
-        receiver.line.require()
+        receiver.require()
         told = heard.copy()
         heard.clear()
         answers += told
@@ -74,3 +75,6 @@ def _drain(bridge: Bridge, heard: list[str], receiver: Receiver) -> list[str]:
             return answers + [state.pause_reason or "put off"] * left
         if not has_more and not receiver.patience.give(max(receiver.line.wait, _MOMENT)):
             return answers + [state.pause_reason or "put off"] * left
+        with bridge.store.write() as uow:  # each pass is a try: how long to wait is said here alone
+            uow.wake(row.id, None, bridge.clock.now())
+            hurry(uow, row.id)

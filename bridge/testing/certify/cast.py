@@ -88,9 +88,10 @@ class Cast:
         """The same event at another attempt, which has a trace of its own."""
         return replace(before, traceparent=self._traceparent(self.new_id()))
 
-    def created(self, before: Command) -> Command:
+    def created(self, before: Command, **fields: Any) -> Command:
         """The same entity told anew, as one that was not there, a version later."""
-        return self._step(before, Operation.CREATED, before.document or before.previous, before.version + 1)
+        document = {**(before.document or before.previous or {}), **fields}
+        return self._step(before, Operation.CREATED, document, before.version + 1)
 
     def deleted(self, before: Command, known: int = 0) -> Command:
         """The end of an entity of which versions up to `known` may have been told."""

@@ -14,7 +14,7 @@ from cloudevents.core.bindings.http import to_structured_event
 from bridge.connector import Command, Http
 from bridge.domain.errors import TargetError
 from bridge.testing.certify.verdicts import NOT_SENT
-from bridge.testing.certify.wire import Line, Patience, Tamper, Wire
+from bridge.testing.certify.wire import FellSilent, Line, Patience, Tamper, Wire
 from bridge.webhooks import RECOMMENDED_BYTES, EventTarget, Signer, cloud_event
 
 _TRIES = 5
@@ -102,16 +102,28 @@ class Receiver:
 
     def _send(self, command: Command, signer: Signer | None, tamper: Tamper | None) -> str:
         """Send as the bridge does and return the answer; who asks for patience is given it, within bounds."""
-        wire = Wire(self.http, self.line, tamper)
-        target = EventTarget(wire, signer or Signer(self.secret, self.now), self.path, RECOMMENDED_BYTES)
+        target = self._target(signer, tamper)
         for _ in range(_TRIES):
             self.line.answer = NOT_SENT
             with suppress(TargetError):  # the answer that it stands for is on the line
                 list(target.apply([command]))
-            self.line.require()
-            if not (self.line.is_away and self.patience.give(self.line.wait)):
+            answer = self.line.answer
+            if self.line.is_silent or not (self.line.may_pass and self.patience.give(self.line.wait)):
                 break
-        return self.line.answer
+        self.require()
+        return answer
+
+    def require(self) -> None:
+        """See, where nothing came back for a while, that it is for the event alone. Raises `FellSilent`."""
+        if self.line.is_silent:
+            with suppress(TargetError):
+                self._target().probe()
+            if self.line.is_silent:
+                raise FellSilent(self.line.reason)
+
+    def _target(self, signer: Signer | None = None, tamper: Tamper | None = None) -> EventTarget:
+        wire = Wire(self.http, self.line, tamper)
+        return EventTarget(wire, signer or self.signer(), self.path, RECOMMENDED_BYTES)
 
     def signer(self, ahead: timedelta = timedelta(0), secrets: str | None = None) -> Signer:
         """Sign as if it were earlier or later, or by other secrets, one a line."""

@@ -21,42 +21,43 @@ Tamper = Callable[[Headers, bytes], tuple[Headers, bytes]]
 
 
 class FellSilent(Exception):
-    """The receiver has given no complete answer several times in a row; the text is the reason, a code."""
+    """The receiver answers no event, several times in a row, and no probe; the text is the reason, a code."""
 
 
 @dataclass(slots=True)
 class Line:
-    """What was heard of a receiver, by whichever connection."""
+    """What was heard of a receiver, by whichever connection.
+
+    `may_pass`: the last answer, or that there was none, speaks of this moment and not of the event.
+    """
 
     answer: str = ""
     events: int = 0
     put_off: int = 0
     wait: timedelta = _MOMENT
-    is_away: bool = False
+    may_pass: bool = False
+    reason: str = ""
     _silent: int = 0
-    _reason: str = ""
 
     def hear(self, answer: HttpResponse) -> None:
         self._silent = 0
         self.answer = _told(answer)
-        self.is_away = answer.status in AWAY
-        self.put_off += self.is_away
+        self.may_pass = answer.status in AWAY
+        self.put_off += self.may_pass
         self.wait = min(_MOMENT if answer.retry_after is None else answer.retry_after, _LONGEST)
 
     def hear_nothing(self, reason: str) -> None:
         self._silent += 1
-        self.answer, self.is_away, self.wait = NO_ANSWER, False, _MOMENT
-        self._reason = reason
+        self.answer, self.may_pass, self.wait, self.reason = NO_ANSWER, True, _MOMENT, reason
 
     def take_put_off(self) -> int:
         """How often it asked for patience since this was asked last."""
         number, self.put_off = self.put_off, 0
         return number
 
-    def require(self) -> None:
-        """Raises `FellSilent` where it is of no use to go on asking."""
-        if self._silent >= _SILENT:
-            raise FellSilent(self._reason)
+    @property
+    def is_silent(self) -> bool:
+        return self._silent >= _SILENT
 
 
 @dataclass(slots=True)
