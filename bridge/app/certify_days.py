@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from bridge.app.bridge import Bridge
+from bridge.domain.errors import TargetUnauthorised
 from bridge.engine.breaker import hurry
 from bridge.engine.decide import decide_hold
 from bridge.testing.certify import Day, Receiver, Verdict
@@ -25,11 +26,20 @@ def run_days(
 ) -> Iterator[Verdict]:
     """Yield what comes of each day; `heard` gets what the receiver answers.
 
-    Raises `FellSilent`, `HeldUnreadable`, `StoreError`.
+    Raises `FellSilent`, `HeldUnreadable`, `StoreError`, and `TargetUnauthorised` for one that believes nothing.
     """
     for day in DAYS:
         answers = _let_pass(bridge, day, municipality, incoming, heard, receiver)
+        if day is DAYS[0] and not any(map(is_taken, answers)) and _is_refused(bridge):
+            receiver.forget()  # it took nothing, so there is nothing to delete
+            raise TargetUnauthorised("it refuses the signature of every event; does it have the same secret?")
         yield verdict(day.name, day.sent, answers, is_taken, receiver, {*receiver.last}, day.advice)
+
+
+def _is_refused(bridge: Bridge) -> bool:
+    (row,) = bridge.settings.targets
+    with bridge.store.read() as reader:
+        return reader.target_state(row.id).pause_reason == "unauthorised"
 
 
 def _let_pass(

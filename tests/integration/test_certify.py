@@ -189,3 +189,13 @@ def test_another_secret_is_found_before_anything_is_told(tmp_path: Path) -> None
         done = run(receiver.url, path)
         assert (done.exit_code, receiver.held) == (3, {})
     assert "answers 401" in done.output
+
+
+def test_another_secret_is_found_at_the_first_events_where_a_receiver_takes_posts_only(tmp_path: Path) -> None:
+    path = tmp_path / "other"
+    path.touch(mode=0o600)
+    path.write_text("whsec_" + base64.b64encode(b"x" * 32).decode())
+    with of_the_guide() as (url, names):
+        done = run(url, path)
+        assert (done.exit_code, names["held"]) == (3, {})
+    assert "does it have the same secret?" in done.output and "FAILED" not in done.output

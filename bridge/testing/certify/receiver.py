@@ -82,6 +82,11 @@ class Receiver:
         self._reach(command)
         self.doubtful.add(subject_of(command))
 
+    def forget(self) -> None:
+        """Expect nothing: nobody is there."""
+        for known in (self.expected, self.last, self.highest, self.doubtful):
+            known.clear()
+
     def note(self, command: Command) -> None:
         """Expect what a command says, whoever sends it."""
         subject = subject_of(command)
