@@ -95,10 +95,10 @@ def _patience(one: Verdict) -> str:
 
 def _sum_up(found: Certificate) -> None:
     failed = sum(not one.is_passed for one in found.verdicts)
-    number = sum(one.is_judged for one in found.verdicts)
+    number = len(found.verdicts)
     told = f"{failed} of {number} checks failed" if failed else f"All {number} checks passed"
-    if unjudged := len(found.verdicts) - number:
-        told += f", {unjudged} not judged: the mapping tells nothing of it"
     line(f"{told}, by {found.events} events (--seed {found.seed}).")
     if not found.is_held_judged:
         line("Only its answers were judged: what it does with an event is judged with --held.")
+    if unjudged := sum(not one.is_judged for one in found.verdicts):
+        line(f"{unjudged} of them not judged: the mapping tells nothing of what they are about.")

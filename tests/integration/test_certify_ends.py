@@ -167,7 +167,7 @@ def test_what_the_mapping_does_not_tell_has_neither_passed_nor_failed(secret_fil
     with VendorReceiver(SECRET) as receiver:
         done = run(receiver.url, secret_file, "--mapping", str(mapping))
     assert done.exit_code == 0, done.output
-    assert "-       reference ahead" in done.stdout and "1 not judged" in done.stdout
+    assert "-       reference ahead" in done.stdout and "1 of them not judged" in done.stdout
     assert not any(b"membership" in request.body for request in receiver.received)
 
 
