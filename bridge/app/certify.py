@@ -190,12 +190,11 @@ class _Days:
 
     heard: list[str] = field(default_factory=list)
     targets: list[Recording] = field(default_factory=list)
-    wires: list[Wire] = field(default_factory=list)
 
     def stop(self) -> None:
         """Let nothing more of the bridge out, whose threads go on for a while when this one is interrupted."""
-        for wire in self.wires:
-            wire.stop()
+        for target in self.targets:
+            target.stop()
 
 
 def _bridge(
@@ -209,8 +208,7 @@ def _bridge(
         assert real.target is not None  # noqa: S101 - webhooks are a target
 
         def http(*args: Any, **options: Any) -> Wire:
-            days.wires.append(Wire(services.http(*args, **options), receiver.line))
-            return days.wires[-1]
+            return Wire(services.http(*args, **options), receiver.line)
 
         made = Recording(real.target(config, replace(services, http=http)), receiver, days.heard)
         days.targets.append(made)

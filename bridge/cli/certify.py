@@ -81,7 +81,7 @@ def _terminated_as_by_ctrl_c() -> Iterator[None]:
 
 
 def _tell(one: Verdict) -> None:
-    mark = "ok    " if one.is_passed else "FAILED"
+    mark = "FAILED" if not one.is_passed else "ok    " if one.is_judged else "-     "
     line(f"{mark}  {one.name}: {one.sent}; answers {one.counted or 'none'}{_patience(one)}; held: {one.held}")
     for problem in one.problems:
         line(f"          {problem}")
@@ -103,3 +103,5 @@ def _sum_up(found: Certificate) -> None:
     line(f"{told}, by {found.events} events (--seed {found.seed}).")
     if not found.is_held_judged:
         line("Only its answers were judged: what it does with an event is judged with --held.")
+    if unjudged := sum(not one.is_judged for one in found.verdicts):
+        line(f"{unjudged} of them not judged: the mapping tells nothing of what they are about.")

@@ -161,6 +161,16 @@ def test_a_look_that_wants_a_token_is_given_it(secret_file: Path, tmp_path: Path
     assert done.exit_code == 0 and "held: passed" in done.stdout
 
 
+def test_what_the_mapping_does_not_tell_has_neither_passed_nor_failed(secret_file: Path, tmp_path: Path) -> None:
+    mapping = tmp_path / "people.yaml"
+    mapping.write_text("mapping: people\nextends: webhook/events\nresources:\n  membership: null\n")
+    with VendorReceiver(SECRET) as receiver:
+        done = run(receiver.url, secret_file, "--mapping", str(mapping))
+    assert done.exit_code == 0, done.output
+    assert "-       reference ahead" in done.stdout and "1 of them not judged" in done.stdout
+    assert not any(b"membership" in request.body for request in receiver.received)
+
+
 def test_a_token_without_a_look_is_a_mistake(secret_file: Path, tmp_path: Path) -> None:
     done = run("http://127.0.0.1:1/", secret_file, "--held-token-file", str(secret_file))
     assert isinstance(done.exception, ConfigError) and "--held" in str(done.exception)

@@ -16,6 +16,22 @@ from bridge.domain.tracing import span_id, trace_id, traceparent
 from bridge.engine.codec import identity_fields
 
 SCHOOL = "999001"
+TEXTS = {
+    "Danish letters": "Åse Øjvind Ægidius",
+    "apostrophe and quotes": 'O\'Neill "Bob"',
+    "SQL": "Robert'); DROP TABLE students;--",
+    "formula": "=1+1",
+    "formula with @": "@SUM(A1)",
+    "HTML": "-2+3 <b>&amp;</b>",
+    "combining accent": "naïve\N{COMBINING ACUTE ACCENT}",
+    "emoji": "\N{FAMILY}\N{ZERO WIDTH JOINER}\N{GIRL}",
+    "right to left": "عائشة \N{RIGHT-TO-LEFT OVERRIDE}evil",
+    "zero width": "zero\N{ZERO WIDTH SPACE}width",
+    "the word null": "null",
+    "200 characters": "x" * 200,
+    "Japanese": "日本語",
+}
+"""Names that hurt, by what is in them."""
 _AFTER_ALL_DAYS = 1_000_001
 """Nothing goes back in the log of a municipality."""
 NAMES = ("Ane", "Bo", "Carla", "Dines", "Esther", "Frode", "Gry", "Holger")

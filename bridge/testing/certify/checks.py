@@ -9,7 +9,7 @@ from typing import Any
 
 from bridge.connector import Command
 from bridge.domain.entities import Kind
-from bridge.testing.certify.cast import Cast
+from bridge.testing.certify.cast import TEXTS, Cast
 from bridge.testing.certify.forgeries import Send, another, forgeries
 from bridge.testing.certify.receiver import TO_COME, Receiver, body_of, is_taken, subject_of
 from bridge.testing.certify.verdicts import Judgement, Verdict
@@ -18,21 +18,6 @@ from bridge.webhooks import RECOMMENDED_BYTES, Signer
 _ROOM = 1_000
 _BURST = 100
 _A_WHILE = timedelta(seconds=30)
-_TEXTS = {
-    "Danish letters": "Åse Øjvind Ægidius",
-    "apostrophe and quotes": 'O\'Neill "Bob"',
-    "SQL": "Robert'); DROP TABLE students;--",
-    "formula": "=1+1",
-    "formula with @": "@SUM(A1)",
-    "HTML": "-2+3 <b>&amp;</b>",
-    "combining accent": "naïve\N{COMBINING ACUTE ACCENT}",
-    "emoji": "\N{FAMILY}\N{ZERO WIDTH JOINER}\N{GIRL}",
-    "right to left": "عائشة \N{RIGHT-TO-LEFT OVERRIDE}evil",
-    "zero width": "zero\N{ZERO WIDTH SPACE}width",
-    "the word null": "null",
-    "200 characters": "x" * 200,
-    "Japanese": "日本語",
-}
 
 
 @dataclass(slots=True)
@@ -204,7 +189,7 @@ def _protected(scene: Scene) -> list[str]:
 
 def _texts(scene: Scene) -> list[str]:
     answers = []
-    for what, text in _TEXTS.items():
+    for what, text in TEXTS.items():
         (answer,) = scene.tell(scene.cast.person(family_name=text))
         answers.append(answer)
         if not is_taken(answer):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from threading import Lock
 
-from bridge.connector import Capabilities, Command, Outcome, Rejected, Target
+from bridge.connector import Capabilities, Command, Outcome, Rejected, Target, TargetUnavailable
 from bridge.testing.certify.receiver import Receiver, is_taken
 from bridge.testing.certify.verdicts import NOT_SENT
 from bridge.testing.stil_municipality import Calendar, Churn, Makeup, Municipality
@@ -51,23 +52,44 @@ class Recording:
     receiver: Receiver
     answers: list[str]
     capabilities: Capabilities = field(init=False)
+    _is_stopped: bool = False
+    _busy: Lock = field(default_factory=Lock)
 
     def __post_init__(self) -> None:
         self.capabilities = self.inner.capabilities
 
     def apply(self, batch: Sequence[Command]) -> Iterator[Outcome]:
-        """Yield the outcomes of the real target. Raises `TargetError` as that does."""
-        outcomes: Iterator[Any] = iter(self.inner.apply(batch))
+        """Yield the outcomes of the real target. Raises `TargetError` as that does, and once this is stopped."""
+        outcomes = iter(self.inner.apply(batch))
         for command in batch:
-            self.receiver.note(command)
-            self.receiver.settle(command, is_taken=False)  # until an answer says so
-            outcome: Outcome = next(outcomes)
-            is_unsent = isinstance(outcome, Rejected) and outcome.status is None  # as one that is too large
-            answer = NOT_SENT if is_unsent else self.receiver.line.answer
-            self.receiver.settle(command, is_taken=is_taken(answer))
-            self.answers.append(answer)
+            with self._at_work():
+                outcome = self._send(command, outcomes)
             yield outcome
 
     def probe(self) -> None:
-        """Ask as the real target does. Raises `TargetError`."""
-        self.inner.probe()
+        """Ask as the real target does. Raises `TargetError`, also once this is stopped."""
+        with self._at_work():
+            self.inner.probe()
+
+    def stop(self) -> None:
+        """Send nothing more; what another thread was sending is answered and noted when this returns."""
+        self._is_stopped = True
+        with self._busy:
+            pass
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        with self._busy:
+            if self._is_stopped:
+                raise TargetUnavailable("stopped")
+            yield
+
+    def _send(self, command: Command, outcomes: Iterator[Outcome]) -> Outcome:
+        self.receiver.note(command)
+        self.receiver.settle(command, is_taken=False)  # until an answer says so
+        outcome = next(outcomes)
+        is_unsent = isinstance(outcome, Rejected) and outcome.status is None  # as one that is too large
+        answer = NOT_SENT if is_unsent else self.receiver.line.answer
+        self.receiver.settle(command, is_taken=is_taken(answer))
+        self.answers.append(answer)
+        return outcome

@@ -45,6 +45,11 @@ class Verdict:
         return Judgement.FAILED not in (self.answered, self.held)
 
     @property
+    def is_judged(self) -> bool:
+        """Whether anything was sent for it: a mapping may not tell what a check is about."""
+        return bool(self.answers) or self.held is not Judgement.NOT_JUDGED
+
+    @property
     def counted(self) -> str:
         """The answers, as "204 (12), 400 (1)"."""
         return ", ".join(f"{answer} ({number})" for answer, number in sorted(Counter(self.answers).items()))

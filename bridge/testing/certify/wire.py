@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
-from threading import Lock
 
 from bridge.connector import Http, HttpResponse, TargetUnavailable
 from bridge.testing.certify.verdicts import NO_ANSWER, PAGE
@@ -67,8 +66,6 @@ class Wire:
     http: Http
     line: Line
     tamper: Tamper | None = None
-    _is_stopped: bool = False
-    _busy: Lock = field(default_factory=Lock)
 
     def request(
         self,
@@ -80,28 +77,19 @@ class Wire:
         body: bytes | None = None,
         repeatable: bool | None = None,
     ) -> HttpResponse:
-        """Send as the edge does. Raises `TargetUnavailable`, also once this is stopped."""
+        """Send as the edge does. Raises `TargetUnavailable`."""
         if self.tamper is not None and body is not None:
             headers, body = self.tamper(headers or {}, body)
-        with self._busy:
-            if self._is_stopped:
-                raise TargetUnavailable("stopped")
-            self.line.events += method == "POST"
-            try:
-                answer = self.http.request(
-                    method, path, headers=headers, params=params, body=body, repeatable=repeatable
-                )
-            except TargetUnavailable as error:
-                self.line.hear_nothing(error.reason)
-                raise
-            self.line.hear(answer)
+        self.line.events += method == "POST"
+        try:
+            answer = self.http.request(
+                method, path, headers=headers, params=params, body=body, repeatable=repeatable
+            )
+        except TargetUnavailable as error:
+            self.line.hear_nothing(error.reason)
+            raise
+        self.line.hear(answer)
         return answer
-
-    def stop(self) -> None:
-        """Let nothing more out; whoever still sends in another thread has had the answer when this returns."""
-        self._is_stopped = True
-        with self._busy:
-            pass
 
 
 @dataclass(slots=True)
