@@ -24,6 +24,8 @@ from bridge.testing.certify.wire import Patience
 from bridge.testing.loopback import Request, Response
 from tests.support.vendor_receiver import VendorReceiver
 
+pytestmark = pytest.mark.slow  # each a whole school
+
 SECRET = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 BURST = next(check for check in CHECKS if check.name == "burst")
 

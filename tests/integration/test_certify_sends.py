@@ -11,6 +11,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from typer.testing import CliRunner
@@ -23,6 +24,8 @@ from bridge.testing.certify.cast import Cast
 from bridge.testing.certify.wire import Patience
 from bridge.testing.loopback import Request
 from tests.support.vendor_receiver import VendorReceiver
+
+pytestmark = pytest.mark.slow  # each a whole school
 
 SECRET = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 

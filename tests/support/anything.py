@@ -11,10 +11,10 @@ from bridge.domain.records import PersonRecord, Record
 from tests.support.engine import external, group, parent, pupil, teacher
 from tests.support.stores import KIND
 
-STEADY = settings(deadline=None, max_examples=100 if KIND == "memory" else 30)
+STEADY = settings(deadline=None, max_examples=100 if KIND == "memory" else 15)
 """Never judged by how busy the machine is. What there is to find is found in memory, where an example
 costs least; the other stores show that they do the same."""
-WHOLE_LINE = settings(STEADY, max_examples=40 if KIND == "memory" else 15)
+WHOLE_LINE = settings(STEADY, max_examples=40 if KIND == "memory" else 8)
 """For properties whose every example goes from records to a target."""
 
 
