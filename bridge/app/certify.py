@@ -59,7 +59,10 @@ class Order:
         files = ("secret_file", "ca_file", "client_certificate_file", "client_key_file")
         named = {name: str(path.absolute()) for name in files if (path := getattr(self, name)) is not None}
         common = {"guard": {"max_deleted_percent": None}, "leavers": {"retention": "0s"}}
-        return {"connector": _WEBHOOK, "url": self.url, "mapping": self.mapping, **named, **common}
+        # A file is named from where the command is called, not from the folder of the configuration.
+        own = Path(self.mapping)
+        mapping = str(own.absolute()) if own.is_file() else self.mapping
+        return {"connector": _WEBHOOK, "url": self.url, "mapping": mapping, **named, **common}
 
 
 def certify(
