@@ -34,7 +34,8 @@ from bridge.ports import (
 )
 
 _LOOK = timedelta(hours=1)
-_PAGE = 500
+_ALL = 100_000
+"""Who is protected by now may stand behind any number of those who wait with nothing to hide."""
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
 _KEY_NAMESPACE = UUID("c3b6a1de-27a5-5d8e-9d55-8a6b0f6b9d10")
 
@@ -70,7 +71,7 @@ def protections(uow: UnitOfWork, lane: Lane, limit: int, now: datetime) -> list[
     """What is protected by now of whom a target knows whose mapping waits for a person."""
     name = lane.rendering.target
     urgent = [
-        row for row in uow.due(name, now, _PAGE, lane.member) if row.rank == URGENT and row.desired is not None
+        row for row in uow.due(name, now, _ALL, lane.member) if row.rank == URGENT and row.desired is not None
     ]
     protect(uow, lane.rendering, {(user_of(row),) for row in urgent}, now, lane.leaving)
     rows = [uow.delivery(name, row.id) or row for row in urgent]
