@@ -59,6 +59,9 @@ class Deferred:
 
 Outcome = Delivered | Unchanged | Rejected | Deferred
 
+CONFIRMING = frozenset({"delivered", "unchanged"})
+"""How the audit chain names the outcomes by which a target confirms."""
+
 
 def status_in(text: str | None) -> int | None:
     """Return the HTTP status that a reason such as ``status_503``, or the text of a `TargetError`, names."""

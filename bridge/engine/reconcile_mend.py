@@ -11,6 +11,7 @@ import msgspec
 
 from bridge.domain.entities import Kind
 from bridge.domain.ids import CanonicalId, Key, TargetId
+from bridge.domain.outcomes import CONFIRMING
 from bridge.domain.tracing import decision_id
 from bridge.engine.audit import AuditBook
 from bridge.engine.codec import hash_bytes
@@ -22,7 +23,6 @@ from bridge.ports import HELD, Delivery, Reader, Store, UnitOfWork
 
 _SOMETHING = hash_bytes(b"leftover")
 """Stands for what the target has of an entity that it should not have."""
-_REACHED = ("delivered", "unchanged")
 
 
 def mend(
@@ -80,7 +80,7 @@ def _is_ours(reader: Reader, lane: Lane, identity: CanonicalId) -> bool:
         record = msgspec.json.decode(row.record)
         if record.get("target") == lane.rendering.target and record.get("operation") in ("created", "updated"):
             sent.add(row.intent)
-        elif record.get("outcome") in _REACHED:
+        elif record.get("outcome") in CONFIRMING:
             reached.add(row.closes)
     return not sent.isdisjoint(reached)
 

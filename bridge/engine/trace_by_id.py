@@ -14,6 +14,7 @@ import msgspec
 
 from bridge.domain.events import Event
 from bridge.domain.ids import CanonicalId, TargetId
+from bridge.domain.outcomes import CONFIRMING
 from bridge.domain.tracing import SpanId, TraceId, cause_of, span_id
 from bridge.engine.audit import AuditBook
 from bridge.engine.publish import cursor_name
@@ -21,7 +22,6 @@ from bridge.engine.trace_words import shown_code
 from bridge.ports import Reader, Run, Store
 
 _PAGE = 2_000
-_ARRIVED = ("delivered", "unchanged")
 _OF_THE_CHAIN = frozenset({"seq", "ts", "actor", "member", "kind", "trace"})
 
 _Record = Mapping[str, object]
@@ -195,7 +195,7 @@ class _Attempts:
             self._asked.append(one)
         if len(self._first) < self.most:
             self._first.append(one)
-        if one.outcome not in _ARRIVED and len(self._failed) < self.most:
+        if one.outcome not in CONFIRMING and len(self._failed) < self.most:
             self._failed.append(one)
 
     def outcomes(self) -> dict[str, Counter[str]]:

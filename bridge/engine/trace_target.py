@@ -9,6 +9,7 @@ from typing import Any
 
 from bridge.domain.entities import DERIVED, Kind, Role
 from bridge.domain.ids import CanonicalId, Key, TargetId
+from bridge.domain.outcomes import CONFIRMING
 from bridge.engine.breaker import is_paused
 from bridge.engine.desire import Rendering
 from bridge.engine.trace_hidden import shown_remote_id, withheld_fields
@@ -22,7 +23,6 @@ from bridge.engine.views import views
 from bridge.mapping.explain import Explanation, explain, named_ids
 from bridge.ports import Reader, TargetState
 
-_CONFIRMING = ("delivered", "unchanged")
 _EMPLOYEE = Role.EMPLOYEE.value
 
 
@@ -195,7 +195,7 @@ def _confirmed_at(attempts: Iterable[Attempted], target: str, identity: Canonica
     told = [
         one.ended_at or one.at
         for one in attempts
-        if (one.target, one.id) == (target, identity) and one.outcome in _CONFIRMING
+        if (one.target, one.id) == (target, identity) and one.outcome in CONFIRMING
     ]
     return max(told, default=None)
 

@@ -15,13 +15,13 @@ import msgspec
 
 from bridge.domain.events import event_subject, event_type
 from bridge.domain.ids import CanonicalId, TargetId
+from bridge.domain.outcomes import CONFIRMING
 from bridge.engine.audit import AuditBook
 from bridge.engine.vendor_feed_cursor import AtLog
 from bridge.engine.vendor_intent import opened
 from bridge.engine.vendor_page import Page, page_of
 from bridge.ports import AuditRow, Reader, Store
 
-REACHED = frozenset({"delivered", "unchanged"})
 _CHUNK = 500
 
 
@@ -42,7 +42,7 @@ class Attempt:
 
     @property
     def is_confirmed(self) -> bool:
-        return self.ended["outcome"] in REACHED
+        return self.ended["outcome"] in CONFIRMING
 
 
 @dataclass(frozen=True, slots=True)
