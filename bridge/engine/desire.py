@@ -11,7 +11,7 @@ from bridge.domain.entities import DERIVED, Group, Kind
 from bridge.domain.ids import CanonicalId, Key, TargetId
 from bridge.engine.codec import decode_entity, encode_body, hash_bytes
 from bridge.engine.referrers import referrers
-from bridge.engine.scan import living_rows
+from bridge.engine.scan import delivery_rows, living_rows
 from bridge.engine.views import Scope, views
 from bridge.mapping import Ref, Resource, TargetMapping, narrow, references
 from bridge.ports import GRACE, URGENT, Delivery, Desired, Reader, Subject, UnitOfWork
@@ -275,8 +275,5 @@ def everything(reader: Reader, rendering: Rendering) -> dict[Kind, set[Key]]:
 
 
 def deliveries_of(reader: Reader, target: TargetId, state: str | None = None) -> list[Delivery]:
-    """All of a target's deliveries, or those in a state, read in pages."""
-    rows: list[Delivery] = []
-    while page := reader.deliveries(target, state, rows[-1].id if rows else None, _PAGE):
-        rows += page
-    return rows
+    """All of a target's deliveries, or those in a state."""
+    return list(delivery_rows(reader, target, state))

@@ -6,7 +6,7 @@ Each look-up goes by an index, so it is as quick in a large database as in a sma
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -18,6 +18,7 @@ from bridge.domain.outcomes import CONFIRMING
 from bridge.domain.tracing import SpanId, TraceId, cause_of, span_id
 from bridge.engine.audit import AuditBook
 from bridge.engine.publish import cursor_name
+from bridge.engine.scan import delivery_rows
 from bridge.engine.trace_words import shown_code
 from bridge.ports import Reader, Run, Store
 
@@ -249,14 +250,5 @@ def _events(reader: Reader, numbers: Numbers | None) -> Iterator[Event]:
 
 def _held(reader: Reader, book: AuditBook, one: Tried) -> CanonicalId | None:
     """The canonical id behind the reference of one attempt, looked for among all that its target has a row of."""
-    after: CanonicalId | None = None
-    while rows := _page(reader, one.target, after):
-        found = next((identity for identity in rows if book.reference(identity) == one.subject), None)
-        if found is not None:
-            return found
-        after = rows[-1]
-    return None
-
-
-def _page(reader: Reader, target: str, after: CanonicalId | None) -> Sequence[CanonicalId]:
-    return [row.id for row in reader.deliveries(TargetId(target), None, after, _PAGE)]
+    rows = delivery_rows(reader, TargetId(one.target))
+    return next((row.id for row in rows if book.reference(row.id) == one.subject), None)

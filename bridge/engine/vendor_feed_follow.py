@@ -19,7 +19,7 @@ from bridge.domain.shelf import Entry, Shelved, step_time
 from bridge.engine.codec import identity_fields
 from bridge.engine.desire import REFERRERS_LAST, Rendered, Rendering, pages, render
 from bridge.engine.referrers import referrers
-from bridge.engine.scan import living_rows
+from bridge.engine.scan import last_before, living_rows
 from bridge.engine.vendor_feed_cursor import CursorPast
 from bridge.engine.vendor_feed_touched import Touched, note_causes, touched, words_of
 from bridge.mapping import Ref
@@ -95,18 +95,16 @@ def number_at(reader: Reader, rendering: Rendering, moment: datetime) -> int:
     marks = _marks(reader, rendering)
     if marks and at < marks[0].at:
         raise CursorPast
-    before, behind = 0, reader.shelf_version(rendering.target)
-    while before < behind:
-        middle = (before + behind) // 2
-        found = reader.shelved_after(rendering.target, JOURNAL, middle, 1)
-        if found and found[0].changed_at < at:
-            before = found[0].number
-        else:
-            behind = middle
+
+    def following(number: int) -> Shelved | None:
+        return next(iter(reader.shelved_after(rendering.target, JOURNAL, number, 1)), None)
+
+    end = reader.shelf_version(rendering.target)
+    before = last_before(end, following, lambda one: one.number, lambda one: one.changed_at < at)
     floor = marks[0].number if marks else 0
     # Behind the place there may be nothing any more up to where the gone are forgotten: then that is the place.
-    following = reader.shelved_after(rendering.target, JOURNAL, before, 1)
-    return before if following and following[0].number <= floor else max(before, floor)
+    first = following(before)
+    return before if first is not None and first.number <= floor else max(before, floor)
 
 
 def bodies(reader: Reader, rendering: Rendering, entries: Iterable[Shelved]) -> dict[str, Rendered]:

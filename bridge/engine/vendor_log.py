@@ -6,7 +6,7 @@ when it has ended and never changes, but for when a delivery is tried next.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,6 +17,7 @@ from bridge.domain.events import event_subject, event_type
 from bridge.domain.ids import CanonicalId, TargetId
 from bridge.domain.outcomes import CONFIRMING
 from bridge.engine.audit import AuditBook
+from bridge.engine.scan import last_before
 from bridge.engine.vendor_feed_cursor import AtLog
 from bridge.engine.vendor_intent import opened
 from bridge.engine.vendor_page import Page, page_of
@@ -69,15 +70,7 @@ class VendorLog:
 
 def seq_at(reader: Reader, vendor: str, moment: datetime) -> int:
     """The number of the chain behind which all of a vendor is of this moment or later; few rows are read."""
-    before, behind = 0, reader.audit_head()[0]
-    while before < behind:
-        middle = (before + behind) // 2
-        found = reader.audit_for(vendor, middle, 1)
-        if found and _time(found[0]) < moment:
-            before = found[0].seq
-        else:
-            behind = middle
-    return before
+    return _last_seq(reader, vendor, lambda row: _time(row) < moment)
 
 
 def last_of(reader: Reader, book: AuditBook, vendor: str) -> dict[str, Any] | None:
@@ -89,16 +82,13 @@ def last_of(reader: Reader, book: AuditBook, vendor: str) -> dict[str, Any] | No
     return _attempt(reader, found[-1]) if isinstance(found[-1], Attempt) else found[-1]
 
 
-def _last_seq(reader: Reader, vendor: str) -> int:
-    before, behind = 0, reader.audit_head()[0]
-    while before < behind:
-        middle = (before + behind) // 2
-        found = reader.audit_for(vendor, middle, 1)
-        if found:
-            before = found[0].seq
-        else:
-            behind = middle
-    return before
+def _last_seq(reader: Reader, vendor: str, is_before: Callable[[AuditRow], bool] = lambda _: True) -> int:
+    return last_before(
+        reader.audit_head()[0],
+        lambda seq: next(iter(reader.audit_for(vendor, seq, 1)), None),
+        lambda row: row.seq,
+        is_before,
+    )
 
 
 def entries(
