@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from importlib.metadata import entry_points
 
 from bridge.connector import Connector
 from bridge.domain.errors import ConfigError
+from bridge.domain.nearest import did_you_mean
 
 GROUP = "skolebro.connectors"
 
@@ -36,8 +36,7 @@ class Registry(Mapping[str, Connector]):
 
     def _load(self, name: str) -> Connector:
         if name not in self._points:
-            near = get_close_matches(name, self._points, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
+            hint = did_you_mean(name, self._points)
             raise ConfigError(f"unknown connector {name!r}; {hint}installed are: {', '.join(self)}")
         try:
             found = self._points[name].load()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator
+from pydantic import AfterValidator, BeforeValidator
 
 
 def _institutions(value: Any) -> frozenset[str] | None:
@@ -16,3 +16,14 @@ def _institutions(value: Any) -> frozenset[str] | None:
 
 
 Institutions = Annotated[frozenset[str] | None, BeforeValidator(_institutions)]
+
+
+def once(what: str) -> AfterValidator:
+    """Refuse a list in which one `what` stands twice."""
+
+    def check(values: list[str]) -> list[str]:
+        if len(set(values)) < len(values):
+            raise ValueError(f"{what} stands twice")
+        return values
+
+    return AfterValidator(check)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -48,6 +47,7 @@ from bridge.config.vendors import VendorSection, VendorSettings, targets_problem
 from bridge.connector import Connector
 from bridge.domain.errors import ConfigError, MappingError
 from bridge.domain.ids import TargetId
+from bridge.domain.nearest import did_you_mean
 from bridge.mapping import TargetMapping, load_mapping, require_purposes
 from bridge.mapping.plain_yaml import PlainYaml
 
@@ -228,9 +228,8 @@ class _Loader:
         if not isinstance(raw, dict) or not isinstance(raw.get("connector"), str):
             raise self._error((*at, "connector"), f"missing; allowed are {self._names(fits)}")
         name = raw["connector"]
-        near = get_close_matches(name, self._connectors, n=1)
         if name not in self._connectors:
-            hint = f"did you mean {near[0]!r}? " if near else ""
+            hint = did_you_mean(name, self._connectors)
             raise self._error(
                 (*at, "connector"), f"unknown connector {name!r}; {hint}allowed are {self._names(fits)}"
             )
@@ -284,8 +283,7 @@ class _Loader:
         where = (*at, *(str(part) for part in first["loc"][:1]))
         allowed = sorted({*model.model_fields, *extra})
         if first["type"] == "extra_forbidden":
-            near = get_close_matches(where[-1], allowed, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
+            hint = did_you_mean(where[-1], allowed)
             return self._error(where, f"unknown key; {hint}allowed are {', '.join(allowed)}")
         if first["type"] == "missing":
             return self._error(where, f"missing; it must be given ({_meaning(model, where[-1])})")

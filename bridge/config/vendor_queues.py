@@ -6,23 +6,18 @@ and kind only, so whoever may see some institutions, or some of a kind, would he
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
+from bridge.config.fields import once
 from bridge.config.sections import QueueSection
 from bridge.config.vendors import VendorSettings
-from bridge.domain.entities import KEY_FIELDS, PUBLISHED_KINDS, Kind
+from bridge.domain.entities import KEY_FIELDS, PUBLISHED_KINDS, Kind, public_name
+from bridge.domain.nearest import did_you_mean
 from bridge.mapping import TargetMapping
 
 _INSTEAD = "let it fetch from the HTTP feed, which can (docs/how-to/vendor-feed.md)"
-
-
-def _once(kinds: list[str]) -> list[str]:
-    if len(set(kinds)) < len(kinds):
-        raise ValueError("a kind stands twice")
-    return kinds
 
 
 class VendorQueueSection(BaseModel):
@@ -30,7 +25,7 @@ class VendorQueueSection(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    kinds: Annotated[list[str], Field(min_length=1), AfterValidator(_once)] | None = None
+    kinds: Annotated[list[str], Field(min_length=1), once("a kind")] | None = None
     delivery_limit: int | None = Field(default=None, ge=1, le=1_000_000)
 
 
@@ -63,9 +58,8 @@ def _published(mapping: TargetMapping) -> list[Kind]:
 def _kind(name: str, mapping: TargetMapping) -> Kind:
     there = [str(kind) for kind in _published(mapping)]
     if name not in there:
-        near = get_close_matches(name, there, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ValueError(f"its mapping names no {name!r}; {hint}there are {', '.join(there) or 'none'}")
+        hint, known = did_you_mean(name, there), ", ".join(there) or "none"
+        raise ValueError(f"its mapping names no {name!r}; {hint}there are {known}")
     return Kind(name)
 
 
@@ -75,7 +69,7 @@ def _require_whole(kind: Kind, mapping: TargetMapping) -> None:
     if any(one.when for one in mapping.variants() if one.kind is kind):
         raise ValueError(f"a queue cannot leave some {kind}s out, as its mapping does by `when`: {_INSTEAD}{but}")
     for name in KEY_FIELDS[kind]:
-        shown = "kind" if name == "role" else name
+        shown = public_name(name)
         if not mapping.names(kind, shown):
             raise ValueError(
                 f"events in a queue hold the {shown} of a {kind}, which its mapping does not name: {_INSTEAD}{but}"

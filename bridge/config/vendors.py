@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from bridge.config.fields import Institutions
+from bridge.config.fields import Institutions, once
 from bridge.domain.errors import ConfigError
 from bridge.domain.ids import TargetId
+from bridge.domain.nearest import did_you_mean
 from bridge.mapping import TargetMapping
 
 SHORTEST_TOKEN = 32
@@ -28,12 +28,6 @@ def _codes(value: Any) -> Any:
     return [str(one) if type(one) is int else one for one in value] if isinstance(value, list) else value
 
 
-def _once(codes: list[str]) -> list[str]:
-    if len(set(codes)) < len(codes):
-        raise ValueError("a municipality stands twice")
-    return codes
-
-
 class VendorSection(BaseModel):
     """`token_file` holds the vendor's token, or "sha256:" and the SHA-256 of it in hexadecimal digits.
 
@@ -43,7 +37,7 @@ class VendorSection(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    municipalities: Annotated[list[str], BeforeValidator(_codes), AfterValidator(_once)] = Field(min_length=1)
+    municipalities: Annotated[list[str], BeforeValidator(_codes), once("a municipality")] = Field(min_length=1)
     institutions: Institutions = None
     mapping: str
     token_file: Path
@@ -100,10 +94,8 @@ def targets_problem(
     for name, section in vendors.items():
         for target in section.targets:
             if target not in there:
-                near = get_close_matches(target, there, n=1)
-                hint = f"did you mean {near[0]!r}? " if near else ""
                 known = ", ".join(there) or "none"
-                return name, f"there is no target {target!r}; {hint}there are {known}"
+                return name, f"there is no target {target!r}; {did_you_mean(target, there)}there are {known}"
             if target.partition("/")[0] not in section.municipalities:
                 return name, f"{target} is of a municipality that is not one of its municipalities"
             if not there[TargetId(target)]:

@@ -232,6 +232,12 @@ KEY_FIELDS: dict[Kind, tuple[str, ...]] = {
     Kind.CONTRIBUTION: ("institution_number", "user_id"),
 }
 
+
+def public_name(field: str) -> str:
+    """The name that `events.md` gives to a field of an entity."""
+    return "kind" if field == "role" else field
+
+
 VALUE_FIELDS: dict[Kind, tuple[str, ...]] = {
     kind: tuple(f.name for f in fields(cls) if f.name not in KEY_FIELDS[kind])
     for kind, cls in ENTITY_TYPES.items()

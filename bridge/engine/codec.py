@@ -11,7 +11,7 @@ from unicodedata import normalize
 
 import msgspec
 
-from bridge.domain.entities import ENTITY_TYPES, KEY_FIELDS, Entity, Kind
+from bridge.domain.entities import ENTITY_TYPES, KEY_FIELDS, Entity, Kind, public_name
 from bridge.domain.events import NEVER_LOGGED
 from bridge.domain.ids import Key
 from bridge.mapping import Ref
@@ -80,17 +80,13 @@ def logged_fields(entity: Entity) -> dict[str, Any]:
 
 def identity_fields(kind: Kind, key: Key) -> dict[str, str]:
     """Return a key under its field names."""
-    return dict(zip(map(_public, KEY_FIELDS[kind]), key, strict=True))
-
-
-def _public(name: str) -> str:
-    return "kind" if name == "role" else name
+    return dict(zip(map(public_name, KEY_FIELDS[kind]), key, strict=True))
 
 
 def _logged(cls: type[Entity]) -> tuple[tuple[str, ...], attrgetter[Any]]:
     names = [one.name for one in fields(cls) if one.name not in NEVER_LOGGED]
     names.sort(key=lambda name: name == "role")
-    return tuple(map(_public, names)), attrgetter(*names)
+    return tuple(map(public_name, names)), attrgetter(*names)
 
 
 _LOGGED = {kind: _logged(cls) for kind, cls in ENTITY_TYPES.items()}

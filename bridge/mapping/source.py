@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import yaml
 
 from bridge.domain.errors import MappingError
+from bridge.domain.nearest import did_you_mean
 from bridge.mapping.plain_yaml import PlainYaml
 
 _OF_ONE_SCHOOL = 2  # institutions, its number: what is deeper is laid over the resources later
@@ -220,8 +220,7 @@ def _removes_nothing(whole: Any, at: At) -> str:
     steps = _steps(whole, at)
     missing, around = at[len(steps)], steps[-1] if steps else whole
     known = list(around) if isinstance(around, dict) else []
-    near = get_close_matches(missing, known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    hint = did_you_mean(missing, known, 0.5)
     there = f"; {hint}there are {', '.join(known)}" if known else ""
     return f"null takes away what is there, but there is no {missing!r} to take away{there}"
 
