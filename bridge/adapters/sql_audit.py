@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import bindparam, delete, or_, select
+from sqlalchemy import ColumnElement, bindparam, delete, literal, or_, select
 
 from bridge.adapters.sql_schema import audit, open_intents
 from bridge.adapters.sql_told import VENDOR
@@ -13,8 +13,6 @@ from bridge.domain.errors import StoreError
 from bridge.ports import AuditRow
 
 _START = bytes(32)
-# SQLite uses a partial index only where the statement says its condition.
-_FOR_VENDOR = (bindparam("vendor") == VENDOR, VENDOR.is_not(None))
 _CLOSING = select(audit).where(audit.c.closes.in_(bindparam(CHUNK, expanding=True)))
 _CLOSED = delete(open_intents).where(open_intents.c.intent.in_(bindparam(CHUNK, expanding=True)))
 
@@ -37,16 +35,18 @@ class SqlAudit(SqlPart):
             self._tx.run(_CLOSED, **{CHUNK: chunk})
 
     def audit_rows(self, after: int, limit: int) -> list[AuditRow]:
-        page = select(audit).where(audit.c.seq > after).order_by(audit.c.seq).limit(limit)
-        return [_audit_row(row) for row in self._tx.rows(page)]
+        return self._page(after, limit)
 
     def audit_of(self, trace: str, after: int, limit: int) -> list[AuditRow]:
-        page = select(audit).where(audit.c.trace == trace, audit.c.seq > after).order_by(audit.c.seq).limit(limit)
-        return [_audit_row(row) for row in self._tx.rows(page)]
+        return self._page(after, limit, audit.c.trace == trace)
 
     def audit_for(self, vendor: str, after: int, limit: int) -> list[AuditRow]:
-        page = select(audit).where(*_FOR_VENDOR, audit.c.seq > after).order_by(audit.c.seq).limit(limit)
-        return [_audit_row(row) for row in self._tx.rows(page, vendor=vendor)]
+        # SQLite uses a partial index only where the statement says its condition.
+        return self._page(after, limit, literal(vendor) == VENDOR, VENDOR.is_not(None))
+
+    def _page(self, after: int, limit: int, *which: ColumnElement[bool]) -> list[AuditRow]:
+        page = select(audit).where(*which, audit.c.seq > after).order_by(audit.c.seq).limit(limit)
+        return [_audit_row(row) for row in self._tx.rows(page)]
 
     def audit_closing(self, intents: Iterable[str]) -> list[AuditRow]:
         return [_audit_row(row) for row in self._tx.rows_in(_CLOSING, intents)]
