@@ -19,7 +19,7 @@ from bridge.engine.desire import Rendered, Rendering, desired_row, render
 from bridge.engine.holding import SNAPSHOT
 from bridge.engine.lane import Lane
 from bridge.engine.leavers import kept_until
-from bridge.engine.masking import masks, protect, protected_people, user_of
+from bridge.engine.masking import Masks, masks, protect, protected_people, user_of
 from bridge.engine.views import Scope
 from bridge.mapping import narrow, references, resolve
 from bridge.ports import (
@@ -74,13 +74,17 @@ def protections(uow: UnitOfWork, lane: Lane, limit: int, now: datetime) -> list[
         row for row in uow.due(name, now, _ALL, lane.member) if row.rank == URGENT and row.desired is not None
     ]
     protect(uow, lane.rendering, {(user_of(row),) for row in urgent}, now, lane.leaving)
-    rows = [uow.delivery(name, row.id) or row for row in urgent]
-    return _masking(uow, lane, rows, now)[:limit]
+    found = masks(uow, lane.rendering, lane.leaving, urgent)
+    shown = [row for row in urgent if row.id in found][:limit]
+    return _masked(found, [uow.delivery(name, row.id) or row for row in shown], now)
 
 
 def _masking(uow: UnitOfWork, lane: Lane, rows: Sequence[Delivery], now: datetime) -> list[Step]:
     """The accounts of who is protected by now; they go on waiting for what they wait for."""
-    found = masks(uow, lane.rendering, lane.leaving, rows)
+    return _masked(masks(uow, lane.rendering, lane.leaving, rows), rows, now)
+
+
+def _masked(found: Masks, rows: Sequence[Delivery], now: datetime) -> list[Step]:
     return [
         Step(
             row,

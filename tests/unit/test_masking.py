@@ -11,7 +11,7 @@ import pytest
 from bridge.connector import Command
 from bridge.domain.changes import Operation
 from bridge.domain.entities import Kind
-from bridge.domain.ids import TargetId
+from bridge.domain.ids import CanonicalId, TargetId
 from bridge.domain.outcomes import Deferred, Rejected
 from bridge.engine.guard import GuardPolicy, Limits
 from bridge.engine.keep import keep
@@ -106,6 +106,20 @@ class TestWhileAMappingWaits:
         (command,) = bench.drain()
         assert (command.operation, command.document, command.previous) == (Operation.UPDATED, MASKED, None)
         assert bench.drain() == []
+
+    def test_a_protection_is_found_behind_any_number_of_those_with_nothing_to_hide(self) -> None:
+        many = [f"m{number}" for number in range(510)]
+        bench = Bench(policy=GuardPolicy(max_updated_percent=None))
+        say(bench, group("1A"), pupil("ane", **REAL), *map(pupil, many))
+        bench.drain()
+        hidden = [pupil(user, protected=True) for user in many]
+        say(bench, group("1A"), pupil("ane", **REAL), *hidden)
+        bench.drain()
+        with bench.store.write() as uow:
+            uow.forget_confirmed(TARGET, [CanonicalId(person_id(user)) for user in many])
+        assert not bench.refresh(mapping_of(STAFF_ONLY))
+        say(bench, group("1A"), pupil("ane", protected=True, **ALIAS), *hidden)
+        assert documents(bench.drain()) == [MASKED]
 
     def test_no_field_is_told_that_was_not_told_before(self) -> None:
         bench = self.held(STAFF_ONLY.replace("      email:", "      born: {from: birth_date}\n      email:"))
