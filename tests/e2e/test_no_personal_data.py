@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import signal
-import socket
 import sqlite3
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ import requests
 
 from bridge.testing.loopback import LoopbackServer, Request, Response
 from tests.support.exports import COMMON, OWN, Export
+from tests.support.ports import free_port
 from tests.support.process import background, run
 from tests.support.world import DAYS, World, aula_target, scim_target, webhook_secret
 
@@ -280,11 +280,6 @@ class Course:
     reasons: set[str] = field(default_factory=set)
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def course(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Course]:
     course = Course()
@@ -294,7 +289,7 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Course]:
 
 
 def _live_through(course: Course, folder: Path) -> None:
-    port = _free_port()
+    port = free_port()
     world = World(
         folder / "world",
         sections={"web": {"listen": f"127.0.0.1:{port}"}, "log": {"level": "debug", "format": "console"}},

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.environment import environment
+from tests.support.ports import free_port
 from tests.support.process import PROGRAM, background, run
 
 pytestmark = pytest.mark.slow  # a dozen real processes
@@ -23,12 +24,6 @@ def commands() -> tuple[str, str]:
     lines = [line[4:] for line in PAGE.read_text("utf-8").splitlines() if line.startswith("    ")]
     at = lines.index(PLATFORM)
     return "\n".join(lines[:at]), "\n".join(lines[at + 1 :])
-
-
-def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
 
 
 def typed(script: str, folder: Path) -> str:
@@ -46,7 +41,7 @@ def typed(script: str, folder: Path) -> str:
 
 
 def test_from_nothing_to_a_held_mass_deletion_by_the_commands_of_the_page(tmp_path: Path) -> None:
-    port = free_port()
+    port = str(free_port())
     before, after = (part.replace("8630", port) for part in commands())
     typed(before, tmp_path)
     with background(PLATFORM.replace("8630", port).split()[1:], tmp_path) as platform:

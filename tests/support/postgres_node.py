@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from contextlib import suppress
@@ -14,6 +13,8 @@ from tempfile import TemporaryDirectory
 from typing import Self
 
 import psycopg
+
+from tests.support.ports import free_port
 
 _USER = "postgres"
 _START = 60.0
@@ -52,9 +53,7 @@ class PostgresNode:
         data = place / "data"
         words = [self._programs / "initdb", "-D", data, "-U", _USER, "-A", "trust", "-E", "UTF8", "--no-sync"]
         subprocess.run(words, check=True, capture_output=True, cwd=place, **self._user)  # type: ignore[call-overload]
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         self.url = f"postgresql://{_USER}@127.0.0.1:{port}"
         words = [self._programs / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", ""]
         with (place / "out").open("wb") as out:

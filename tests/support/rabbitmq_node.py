@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
-import socket
 import subprocess
 import time
-from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,8 +14,8 @@ import pika
 
 from tests.support.certificates import Authority
 from tests.support.needs import RABBITMQ_SERVER, require
+from tests.support.ports import HOST, free_ports
 
-HOST = "127.0.0.1"
 OTHER_HOST = "127.0.0.2"
 FEEDER = "feeder"
 _CONTROL = RABBITMQ_SERVER.with_name("rabbitmqctl")
@@ -36,7 +33,7 @@ class Node:
     def __init__(self, folder: Path, ca: Authority | None = None) -> None:
         require("rabbitmq-server")
         self._folder, self._ca = folder, ca
-        self.port, self.tls_port, self._distribution = _free_ports(3)
+        self.port, self.tls_port, self._distribution = free_ports(3)
         self._process: subprocess.Popen[bytes] | None = None
         self._configure()
 
@@ -143,18 +140,6 @@ def _definitions() -> dict[str, Any]:
         ],
         "permissions": [{"user": "guest", **may}, {"user": FEEDER, **may}],
     }
-
-
-def _free_ports(count: int) -> list[int]:
-    """Below those that the system gives to clients: who asks a node that is away for one of these finds itself."""
-    found: list[int] = []
-    with ExitStack() as stack:
-        while len(found) < count:
-            one = stack.enter_context(socket.socket())
-            with suppress(OSError):
-                one.bind((HOST, random.randrange(20_000, 32_000)))
-                found.append(one.getsockname()[1])
-    return found
 
 
 def is_ready(port: int) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
-import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Self
 
 import requests
+
+from tests.support.ports import free_port
 
 _PROGRAM = Path(sys.executable).with_name("scim2-server")
 _STARTS = 5
@@ -36,7 +37,7 @@ class ScimServer:
             RuntimeError: it did not, on any of several ports.
         """
         for _ in range(_STARTS):  # somebody else may take a free port before the program does
-            port = _free_port()
+            port = free_port()
             self.url = f"http://127.0.0.1:{port}/v2"
             self._process = subprocess.Popen(
                 [_PROGRAM, "--port", str(port), "--bearer-token", self.token, *self._arguments],
@@ -113,8 +114,3 @@ class ScimServer:
                 return False
             return True
         return False
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
