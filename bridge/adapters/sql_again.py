@@ -11,7 +11,7 @@ from bridge.adapters.sql_deliveries import stored_delivery
 from bridge.adapters.sql_schema import deliveries, to_stored
 from bridge.adapters.sql_transaction import CHUNK, SqlPart
 from bridge.domain.ids import CanonicalId, TargetId
-from bridge.ports import Delivery
+from bridge.ports import REPLAYED, Delivery
 
 _C = deliveries.c
 _IS_SETTLED = (_C.is_due == literal_column("0"), _C.state == literal_column("'pending'"))
@@ -28,6 +28,7 @@ _AGAIN = (
         version=_C.version + 1,
         attempts=0,
         cleared=1,
+        reason=REPLAYED,
         next_attempt_at=bindparam("b_at"),
         updated_at=bindparam("b_at"),
     )

@@ -13,7 +13,7 @@ from bridge.adapters.sql_transaction import CHUNK, SqlPart, StoredRow, chunks
 from bridge.domain.entities import Kind
 from bridge.domain.errors import StoreError
 from bridge.domain.ids import CanonicalId, TargetId, join_key, split_key
-from bridge.ports import RESTING, STUCK_AFTER, URGENT, Delivery, DeliveryCounts, Desired, Ledger
+from bridge.ports import REPLAYED, RESTING, STUCK_AFTER, URGENT, Delivery, DeliveryCounts, Desired, Ledger
 
 _C = deliveries.c
 # Spelt out, not bound: SQLite uses a partial index only for a condition that it can read.
@@ -40,9 +40,10 @@ _STEP = select(
 _REMOTE = select(_C.id, _C.remote_id).where(
     _C.target == bindparam("target"), _IS_IN_CHUNK, _C.remote_id.is_not(None)
 )
+_IS_REPLAYED = case((_C.reason == literal_column(f"'{REPLAYED}'"), 1), else_=0) == bindparam("replayed")
 _LANE_HEAD = (
     select(_C.lane, _C.next_attempt_at)
-    .where(_C.target == bindparam("target"), _IS_DUE, _C.lane > bindparam("lane"))
+    .where(_C.target == bindparam("target"), _IS_DUE, _C.lane > bindparam("lane"), _IS_REPLAYED)
     .order_by(_C.lane, _C.next_attempt_at)
     .limit(1)
 )
@@ -52,6 +53,7 @@ _LANE = (
         _C.target == bindparam("target"),
         _IS_DUE,
         _C.lane == bindparam("lane"),
+        _IS_REPLAYED,
         _C.next_attempt_at <= bindparam("now"),
         _C.claimed_by.in_(["", bindparam("by")]),
     )
@@ -172,11 +174,15 @@ class SqlDeliveries(SqlPart):
 
     def due(self, target: TargetId, now: datetime, limit: int, by: str = "") -> list[Delivery]:
         moment = to_stored(now)
-        lane = next((lane for lane, earliest in self._lane_heads(target) if earliest <= moment), None)
-        if lane is None:
-            return []
-        rows = self._tx.rows(_LANE.limit(limit), target=target, lane=lane, now=moment, by=by)
-        return [stored_delivery(row) for row in rows]
+        for replayed in (0, 1):
+            for lane, earliest in self._lane_heads(target, replayed):
+                if earliest <= moment:
+                    place = {"target": target, "lane": lane, "replayed": replayed}
+                    return [
+                        stored_delivery(row)
+                        for row in self._tx.rows(_LANE.limit(limit), **place, now=moment, by=by)
+                    ]
+        return []
 
     def begin_attempts(self, target: TargetId, ids: Sequence[CanonicalId]) -> None:
         self._tx.change(_BEGIN, ("b_target", "b_id"), [(target, identity) for identity in ids])
@@ -266,12 +272,13 @@ class SqlDeliveries(SqlPart):
         return DeliveryCounts(confirmed, due, waiting, rejected, from_stored(oldest), stuck, resting, exposed)
 
     def next_due_at(self, target: TargetId) -> datetime | None:
-        return from_stored(min((earliest for _, earliest in self._lane_heads(target)), default=None))
+        heads = (head for replayed in (0, 1) for head in self._lane_heads(target, replayed))
+        return from_stored(min((earliest for _, earliest in heads), default=None))
 
-    def _lane_heads(self, target: TargetId) -> Iterator[tuple[int, int]]:
+    def _lane_heads(self, target: TargetId, replayed: int) -> Iterator[tuple[int, int]]:
         """Each lane with something due and its earliest time: one index look-up a lane, however long it is."""
         lane = URGENT - 1
-        while rows := self._tx.rows(_LANE_HEAD, target=target, lane=lane):
+        while rows := self._tx.rows(_LANE_HEAD, target=target, lane=lane, replayed=replayed):
             lane, earliest = rows[0]
             yield lane, earliest
 

@@ -52,6 +52,8 @@ def certify_receiver(
     try:
         with _terminated_as_by_ctrl_c():
             found = certify(order, Registry(), (lambda _: None) if json else _tell)
+    except KeyboardInterrupt:
+        fail(f"{url}: interrupted before anything was told to it", INTERRUPTED)
     except BrokenOff as error:
         fail(f"{url}: {error}.", INTERRUPTED if error.is_interrupted else UNAVAILABLE)
     except HeldUnreadable as error:

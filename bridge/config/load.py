@@ -78,6 +78,8 @@ class _Loader:
         top = self._section(Top, raw, ())
         municipalities = tuple(self._municipality(code, value) for code, value in top.municipalities.items())
         vendors = self._vendors(top.vendors or {}, municipalities)
+        broker = self._with_queues(self._broker(top.broker) if top.broker else None, vendors)
+        self._require_apart(municipalities, broker)
         return Settings(
             path=self._path,
             state_folder=self._state_folder(top.state_folder, is_shared=top.database is not None),
@@ -86,7 +88,7 @@ class _Loader:
             log=self._section(LogSection, top.log or {}, ("log",)),
             retry=self._section(RetrySection, top.retry or {}, ("retry",)),
             breaker=self._section(BreakerSection, top.breaker or {}, ("breaker",)),
-            broker=self._with_queues(self._broker(top.broker) if top.broker else None, vendors),
+            broker=broker,
             history=self._section(HistorySection, top.history or {}, ("history",)),
             municipalities=municipalities,
             notices=self._notices(top.notices, municipalities),
@@ -143,6 +145,17 @@ class _Loader:
             return broker
         told = {field: getattr(broker, field) for field in BrokerSection.model_fields}
         return self._section(BrokerSection, told | {"queues": {**broker.queues, **made}}, ("broker",))
+
+    def _require_apart(self, here: tuple[MunicipalitySettings, ...], broker: BrokerSection | None) -> None:
+        """No queue of documents has the name of one in which others read events, at whichever broker it is."""
+        read_by_others = {*broker.queues, *broker.dead_letters} if broker is not None else set()
+        for one in here:
+            for name in sorted(one.feed.queues & read_by_others if one.feed is not None else ()):
+                raise self._error(
+                    ("municipalities", one.code, "feed"),
+                    f"events go to a queue {name} too, and whoever reads them there would get the documents of "
+                    "this feed; give queue or dead_letters another name",
+                )
 
     def _queue(self, name: str, raw: Any) -> QueueSection:
         section = {"keys": raw} if isinstance(raw, list) else raw

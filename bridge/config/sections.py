@@ -224,9 +224,15 @@ class BrokerSection(_Section):
     exchange: Annotated[str, AfterValidator(_short_name)] = "skolebro.events"
     queues: dict[Annotated[str, AfterValidator(_short_name)], QueueSection] = Field(default_factory=dict)
 
+    @property
+    def dead_letters(self) -> frozenset[str]:
+        """The names of all queues of dead letters."""
+        quorum = {name: one for name, one in self.queues.items() if one.kind == "quorum"}
+        return frozenset(one.dead_letters or f"{name}.dead" for name, one in quorum.items())
+
     @model_validator(mode="after")
     def _check_names(self) -> Self:
-        dead = {one.dead_letters or f"{name}.dead" for name, one in self.queues.items() if one.kind == "quorum"}
+        dead = self.dead_letters
         if both := sorted(dead & self.queues.keys()):
             raise ValueError(f"queues: {both[0]} is named as a queue and as the dead letters of one")
         if self.exchange in dead | {f"{name}.fill" for name in self.queues}:
@@ -256,6 +262,11 @@ class FeedSection(_Section):
     ca_file: Path | None = None
     certificate_file: Path | None = None
     key_file: Path | None = None
+
+    @property
+    def queues(self) -> frozenset[str]:
+        """The names of the queue and of its dead letters: in both are documents, with all that they say."""
+        return frozenset({self.queue, self.dead_letters or f"{self.queue}.dead"})
 
 
 class DatabaseSection(_Section):

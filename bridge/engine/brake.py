@@ -35,7 +35,7 @@ def operation_of(row: Delivery, wanted: bool) -> Operation:
     """Name the step that leads from what the target confirmed to what it should have."""
     if not wanted:
         return Operation.DELETED
-    return Operation.UPDATED if row.confirmed is not None or row.remote_id else Operation.CREATED
+    return Operation.UPDATED if row.is_there or row.remote_id else Operation.CREATED
 
 
 AT_TARGETS = GuardPolicy(min_deleted=25, max_created_percent=None, max_updated_percent=None)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from bridge.domain.entities import Kind
 from bridge.domain.ids import Key
+from bridge.engine.brake import operation_of
 from bridge.engine.desire import Rendering, deliveries_of, pages
 from bridge.engine.rehearse import why_not
 from bridge.engine.views import views
@@ -62,11 +63,7 @@ def compare(reader: Reader, new: Rendering, old: Rendering) -> Comparison:
 
 def to_send(rows: Collection[Delivery]) -> dict[str, int]:
     """How many creations, updates and deletions are due, now or later."""
-    due = Counter(
-        "deleted" if row.desired is None else "created" if row.confirmed is None else "updated"
-        for row in rows
-        if row.is_due
-    )
+    due = Counter(operation_of(row, row.desired is not None).value for row in rows if row.is_due)
     return {operation: due[operation] for operation in ("created", "updated", "deleted")}
 
 

@@ -59,7 +59,8 @@ def refresh(
         rows = deliveries_of(uow, rendering.target)
         known = [row for row in rows if row.desired is not None]
         gone = _gone(uow, rendering, known)
-        is_moved = last is not None and system_of(last) != rendering.system and any(row.confirmed for row in rows)
+        is_elsewhere = last is not None and system_of(last) != rendering.system
+        is_moved = is_elsewhere and any(row.is_there or row.in_doubt for row in rows)
         reasons = ((OTHER_SYSTEM,) if is_moved else ()) + (
             (MAPPING_REMOVES,) if not is_applied and _is_too_much(policy, gone, known) else ()
         )
@@ -68,7 +69,7 @@ def refresh(
             if is_behind:
                 _protect(uow, rendering, rows, now())
             return False
-        if last is not None and system_of(last) != rendering.system:
+        if is_elsewhere:
             _forget_shelf(uow, rendering.target)
         cause = decision_id(RENDERED, rendering.target, rendering.digest, now().isoformat())
         if is_moved:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import TypeVar
 
 from bridge.domain.entities import Kind
 from bridge.domain.ids import CanonicalId, Key, TargetId
 from bridge.ports import Delivery, EntityRow, Reader
 
+CLOCKS = timedelta(minutes=10)
+"""So far the clocks of processes that write the same rows may be apart, and the times in them out of order."""
 _PAGE = 2_000
 _Row = TypeVar("_Row")
 

@@ -177,6 +177,6 @@ def _elsewhere(reader: Reader, case: Case, targets: Collection[str]) -> Iterable
     for state in reader.target_states():
         is_here = state.target.partition("/")[0] == case.municipality and state.target not in targets
         row = reader.delivery(state.target, person) if is_here else None
-        if row is not None and row.confirmed is not None:
+        if row is not None and row.is_there:
             why = f" ({in_plain_words(row.reason)})" if row.reason else ""
             yield f"The person is at {state.target} too{why}."

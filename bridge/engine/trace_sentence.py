@@ -20,12 +20,12 @@ def state_of(row: Delivery | None) -> State:
     if row is None:
         return "absent"
     if row.desired is None:
-        return "leaving" if row.confirmed is not None or row.in_doubt else "absent"
+        return "leaving" if row.is_there or row.in_doubt else "absent"
     if row.reason is not None and row.reason.partition(":")[0] == PARKED:
         return "parked"
     if row.state == "rejected":
         return "rejected"
-    if row.confirmed is None:
+    if not row.is_there:
         return "waiting"
     return "changing" if row.is_due or row.confirmed != row.desired else "there"
 
@@ -86,6 +86,6 @@ def _leaving(name: str, row: Delivery, target: str, told: str, until: str, why: 
 
 def _rejected(name: str, row: Delivery, target: str, told: str, confirmed_at: datetime | None) -> str:
     at = f" ({moment(confirmed_at)})" if confirmed_at else ""
-    stands = f" What it confirmed before{at} stands." if row.confirmed is not None else ""
+    stands = f" What it confirmed before{at} stands." if row.is_there else ""
     again = "It is tried again only after a retry or a change."
     return f"{name} was rejected by {target}: {told}. {again}{stands}"

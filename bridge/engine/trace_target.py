@@ -104,7 +104,7 @@ def _others(reader: Reader, case: Case, rendering: Rendering, person: Whereabout
             yield _whereabouts(reader, case, rendering, tie.kind, tie.key)
     for one in {one.id: one for one in case.attempts if one.target == rendering.target}.values():
         row = reader.delivery(rendering.target, one.id)
-        if one.id not in ties and one.id != person.id and row is not None and row.confirmed is not None:
+        if one.id not in ties and one.id != person.id and row is not None and row.is_there:
             yield _whereabouts(reader, case, rendering, row.kind, row.key)
     joined = sorted({tie.key[:2] for tie in ties.values() if tie.kind is Kind.MEMBERSHIP})
     employers = {tie.key[0] for tie in ties.values() if tie.kind is Kind.AFFILIATION and _EMPLOYEE in tie.key}
@@ -138,7 +138,7 @@ def _whereabouts(reader: Reader, case: Case, rendering: Rendering, kind: Kind, k
         sentence=told,
         resource=row.resource if row else None,
         remote_id=shown_remote_id(kind, row, case.user_id, heard),
-        confirmed_at=confirmed_at if row is not None and row.confirmed is not None else None,
+        confirmed_at=confirmed_at if row is not None and row.is_there else None,
         version=row.version if row else None,
         attempts=row.attempts if row else 0,
         next_attempt_at=row.next_attempt_at if row is not None and row.is_due else None,

@@ -18,6 +18,7 @@ REASONS: Mapping[str, str] = {
     "deactivated": "it is deactivated at the platform, and deleted there when its time has come",
     "kept_alive": "somebody decided that the person is kept",
     "deletions_held": "a hold stops deletions at this platform until somebody decides",
+    "replayed": "the platform confirmed it, and its vendor asked to be told once more, behind all else",
     "held": "a hold at this platform stops it until somebody allows it",
     "drift_parked": (
         "the platform keeps changing it back, so it is left alone until somebody asks for it with "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
@@ -19,7 +19,7 @@ from bridge.domain.shelf import Entry, Shelved, step_time
 from bridge.engine.codec import identity_fields
 from bridge.engine.desire import REFERRERS_LAST, Rendered, Rendering, pages, render
 from bridge.engine.referrers import referrers
-from bridge.engine.scan import last_before, living_rows
+from bridge.engine.scan import CLOCKS, last_before, living_rows
 from bridge.engine.vendor_feed_cursor import CursorPast
 from bridge.engine.vendor_feed_touched import Touched, note_causes, touched, words_of
 from bridge.mapping import Ref
@@ -29,6 +29,7 @@ JOURNAL = "journal"
 _FOLLOWED, _MARKS = "skolebro/followed", "skolebro/marks"
 _PAGE = 1_000
 _MARK_EVERY = timedelta(days=1)
+_FIRST = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +87,15 @@ def floor_of(reader: Reader, rendering: Rendering) -> int:
 
 
 def number_at(reader: Reader, rendering: Rendering, moment: datetime) -> int:
-    """The number behind which the journal has all that changed at this moment or later.
+    """The number behind which the journal has all that changed at this moment or later, and perhaps a little more.
 
-    Times grow with the numbers, so a few looks find it. Raises `CursorPast` for a time of which the gone are
-    forgotten.
+    Times grow with the numbers but for what clocks differ by (`CLOCKS`), so a few looks find it. Raises
+    `CursorPast` for a time of which the gone are forgotten.
     """
-    at = step_time(moment, None)  # as the shelf writes times
     marks = _marks(reader, rendering)
-    if marks and at < marks[0].at:
+    if marks and step_time(moment, None) < marks[0].at:  # as the shelf writes times
         raise CursorPast
+    at = step_time(max(moment, _FIRST + CLOCKS) - CLOCKS, None)
 
     def following(number: int) -> Shelved | None:
         return next(iter(reader.shelved_after(rendering.target, JOURNAL, number, 1)), None)

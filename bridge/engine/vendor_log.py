@@ -17,7 +17,7 @@ from bridge.domain.events import event_subject, event_type
 from bridge.domain.ids import CanonicalId, TargetId
 from bridge.domain.outcomes import CONFIRMING
 from bridge.engine.audit import AuditBook
-from bridge.engine.scan import last_before
+from bridge.engine.scan import CLOCKS, last_before
 from bridge.engine.vendor_feed_cursor import AtLog
 from bridge.engine.vendor_intent import opened
 from bridge.engine.vendor_page import Page, page_of
@@ -63,14 +63,15 @@ class VendorLog:
         return page_of(shown, following, known, is_empty=not shown)
 
     def at_time(self, moment: datetime) -> AtLog:
-        """The place from which on the log tells what happened at this moment or later."""
+        """The place from which on the log tells what happened at this moment or later, and perhaps some more."""
         with self.store.read() as reader:
             return AtLog(seq_at(reader, self.vendor, moment))
 
 
 def seq_at(reader: Reader, vendor: str, moment: datetime) -> int:
-    """The number of the chain behind which all of a vendor is of this moment or later; few rows are read."""
-    return _last_seq(reader, vendor, lambda row: _time(row) < moment)
+    """The number of the chain behind which all of a vendor is that is of this moment or later, and perhaps what is
+    up to `CLOCKS` older; few rows are read."""
+    return _last_seq(reader, vendor, lambda row: _time(row) + CLOCKS < moment)
 
 
 def last_of(reader: Reader, book: AuditBook, vendor: str) -> dict[str, Any] | None:

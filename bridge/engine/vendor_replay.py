@@ -17,6 +17,7 @@ from bridge.domain.tracing import decision_id
 from bridge.engine.audit import AuditBook
 from bridge.engine.breaker import is_paused, standing
 from bridge.engine.desire import Rendering
+from bridge.engine.scan import CLOCKS
 from bridge.engine.vendor_feed_cursor import AtLog
 from bridge.engine.vendor_log import Attempt, entries, seq_at
 from bridge.ports import SHADOW, Delivery, Reader, Store, UnitOfWork
@@ -108,12 +109,15 @@ class VendorReplay:
         """Whom it confirmed anything of in the span, and how far that came where there is more."""
         after = since.seq if isinstance(since, AtLog) else seq_at(reader, self.vendor, since)
         found: dict[CanonicalId, None] = {}
+        begin = since if isinstance(since, datetime) else None
         looked_at = list(entries(reader, self.book, self.vendor, after, MOST))
         for _, one in looked_at:
             if isinstance(one, Attempt):
-                if datetime.fromisoformat(one.at) >= until:
+                at = datetime.fromisoformat(one.at)
+                if at - CLOCKS >= until:
                     return list(found), None
-                if one.target == target and one.is_confirmed:
+                is_asked = at < until and (begin is None or at >= begin)
+                if is_asked and one.target == target and one.is_confirmed:
                     found[one.id] = None
         return list(found), AtLog(looked_at[-1][0]) if len(looked_at) == MOST else None
 

@@ -38,10 +38,10 @@ class Desired:
     cause: str = ""
 
 
-GRACE, DEACTIVATED, KEPT, HELD = "grace", "deactivated", "kept_alive", "held"
-RESTING = frozenset({GRACE, DEACTIVATED, KEPT, HELD})
+GRACE, DEACTIVATED, KEPT, HELD, REPLAYED = "grace", "deactivated", "kept_alive", "held", "replayed"
+RESTING = frozenset({GRACE, DEACTIVATED, KEPT, HELD, REPLAYED})
 """Why a delivery waits on purpose: the person may turn up elsewhere; the account sleeps before it is deleted;
-somebody said that the person stays for now; a person has to allow it."""
+somebody said that the person stays for now; a person has to allow it; it is only told once more."""
 
 ACTIVE, GONE, SHADOW, RETIRED = "active", "gone", "shadow", "retired"
 OFF = frozenset({SHADOW, RETIRED})
@@ -89,6 +89,11 @@ class Delivery:
     @property
     def is_due(self) -> bool:
         return self.state == "pending" and (self.in_doubt or self.desired != self.confirmed)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the target has confirmed it: what is to be sent again has no confirmed hash, and is there."""
+        return self.confirmed is not None or self.confirmed_body is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +272,8 @@ class DeliveryStore(Protocol):
         """Let those of these that are `settled` be sent again, as a new version of each, at its time.
 
         What is gone is told as gone once more. They passed the limits of the target when they were sent first and
-        are cleared, until another state is desired. What is not settled stays as it is.
+        are cleared, until another state is desired; they wait as `REPLAYED`, behind all else. What is not settled
+        stays as it is.
         """
         ...
 

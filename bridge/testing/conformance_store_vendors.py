@@ -7,7 +7,7 @@ from typing import Any
 
 from bridge.domain.ids import CanonicalId
 from bridge.engine.audit import canonical
-from bridge.ports import AuditRow, Delivery, Store, UnitOfWork
+from bridge.ports import REPLAYED, AuditRow, Delivery, Store, UnitOfWork
 from bridge.testing.store_samples import NOW, OTHER_TARGET, TARGET, desired, identity_of, later
 
 
@@ -101,3 +101,28 @@ class VendorConformance:
             assert uow.due(TARGET, later(60), 10) == [there]
             uow.put_desired([desired("there", b"hash-2")], NOW)
             assert not _row(uow, "there").is_cleared, "what is new passes every limit anew"
+            assert _row(uow, "there").reason is None, "and waits no longer"
+
+    def test_what_is_told_again_comes_behind_all_else(self, store: Store) -> None:
+        names = [f"again-{n}" for n in range(3)]
+        with store.write() as uow:
+            uow.put_desired([desired(name) for name in (*names, "gone")], NOW)
+            for name in (*names, "gone"):
+                _confirmed(uow, name)
+            uow.tell_again(TARGET, {identity_of(name): NOW for name in names})
+            uow.put_desired([desired("gone", None)], later(30))
+        with store.write() as uow:
+            assert [row.id for row in uow.due(TARGET, later(30), 10)] == [identity_of("gone")]
+            _confirmed(uow, "gone")
+            assert {row.id for row in uow.due(TARGET, later(30), 10)} == {identity_of(name) for name in names}
+
+    def test_nothing_but_its_own_name_ends_the_pace_of_what_is_told_again(self, store: Store) -> None:
+        with store.write() as uow:
+            uow.put_desired([desired("there")], NOW)
+            _confirmed(uow, "there")
+            uow.tell_again(TARGET, {identity_of("there"): later(60)})
+        with store.write() as uow:
+            assert uow.wake(TARGET, None, NOW) == 0
+            assert uow.next_due_at(TARGET) == later(60)
+            assert uow.delivery_counts(TARGET, NOW).resting == 1
+            assert uow.wake(TARGET, REPLAYED, NOW) == 1

@@ -10,7 +10,17 @@ from datetime import datetime
 from bridge.domain.entities import Kind
 from bridge.domain.errors import StoreError
 from bridge.domain.ids import CanonicalId, TargetId
-from bridge.ports import RESTING, STUCK_AFTER, URGENT, Delivery, DeliveryCounts, Desired, Ledger, TargetState
+from bridge.ports import (
+    REPLAYED,
+    RESTING,
+    STUCK_AFTER,
+    URGENT,
+    Delivery,
+    DeliveryCounts,
+    Desired,
+    Ledger,
+    TargetState,
+)
 from bridge.testing.memory_tables import MemoryPart
 
 _STATES: dict[str | None, Callable[[Delivery], bool]] = {
@@ -109,6 +119,7 @@ class MemoryDeliveries(MemoryPart):
                 version=row.version + 1,
                 attempts=0,
                 is_cleared=True,
+                reason=REPLAYED,
                 next_attempt_at=at[row.id],
                 updated_at=at[row.id],
             )
@@ -155,7 +166,7 @@ class MemoryDeliveries(MemoryPart):
 
     def living(self, target: TargetId) -> dict[tuple[str, Kind], int]:
         rows = (row for row in self._tables.deliveries.values() if row.target == target)
-        return dict(Counter((row.institution, row.kind) for row in rows if row.confirmed or row.confirmed_body))
+        return dict(Counter((row.institution, row.kind) for row in rows if row.is_there))
 
     def carry(self, target: TargetId, numbers: Mapping[CanonicalId, int]) -> None:
         grown = [row for row in self._some(target, numbers) if row.is_due or row.state == "rejected"]
@@ -205,8 +216,8 @@ class MemoryDeliveries(MemoryPart):
         return len(changed)
 
 
-def _lane(row: Delivery) -> tuple[bool, int]:
-    return (row.desired is None, -row.rank if row.desired is None else row.rank)
+def _lane(row: Delivery) -> tuple[bool, bool, int]:
+    return (row.reason == REPLAYED, row.desired is None, -row.rank if row.desired is None else row.rank)
 
 
 def _desired(before: Delivery | None, row: Desired, now: datetime) -> Delivery | None:

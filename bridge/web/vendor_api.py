@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -58,12 +59,14 @@ _HEADERS: Mapping[str, Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class VendorDeps:
-    """The vendors, who is told how their requests went, and whether the server is to stop."""
+    """The vendors, who is told how their requests went, and whether the server is to stop; `patience`: so long may
+    the body of a request take."""
 
     vendors: Sequence[Vendor]
     witness: ServeWitness
     is_stopping: Callable[[], bool]
     waiting: Counter[str] = field(default_factory=Counter)
+    patience: timedelta = timedelta(seconds=10)
 
 
 class VendorApi(FastAPI):
@@ -173,7 +176,7 @@ async def _deliveries(request: Request, deps: VendorDeps, vendor: Vendor) -> Res
 
 
 async def _replay(request: Request, deps: VendorDeps, vendor: Vendor) -> Response:
-    wanted = await wanted_of(request, vendor.replays.now())
+    wanted = await wanted_of(request, vendor.replays.now(), deps.patience)
     try:
         done = await run_in_threadpool(vendor.replays.replay, *wanted)
     except NotYours as error:

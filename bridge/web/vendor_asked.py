@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 from fastapi import Request
@@ -48,11 +49,18 @@ def since_of(asked: Mapping[str, str]) -> datetime | None:
     return moment
 
 
-async def wanted_of(request: Request, now: datetime) -> tuple[str, datetime | AtLog, datetime]:
+async def wanted_of(
+    request: Request, now: datetime, patience: timedelta
+) -> tuple[str, datetime | AtLog, datetime]:
     """The target, the begin and the end of the span that is to be told again. Raises
-    `Refused` and `CursorUnknown`."""
+    `Refused`, also for a body that is not there when `patience` is over, and `CursorUnknown`."""
     try:
-        wanted = msgspec.json.decode(await _body(request), type=_Wanted)
+        async with asyncio.timeout(patience.total_seconds()):
+            body = await _body(request)
+    except TimeoutError as error:
+        raise Refused("body", {"Connection": "close"}) from error
+    try:
+        wanted = msgspec.json.decode(body, type=_Wanted)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Refused("body") from error
     until = now if isinstance(wanted.until, msgspec.UnsetType) else _time(wanted.until)

@@ -180,12 +180,19 @@ def test_a_token_without_a_look_is_a_mistake(secret_file: Path, tmp_path: Path) 
 
 @pytest.mark.parametrize(
     "told",
-    [["x"], {"x": {}}, {"x": {"entityversion": "1", "object": {}}}, {"x": {"entityversion": 1, "object": "x"}}],
+    [
+        b'["x"]',
+        b'{"x": {}}',
+        b'{"x": {"entityversion": "1", "object": {}}}',
+        b'{"x": {"entityversion": 1, "object": "x"}}',
+        b'{"x": ' + b"[" * 200_000 + b"]" * 200_000 + b"}",
+    ],
+    ids=["list", "empty", "version", "object", "deep"],
 )
-def test_a_look_of_another_form_is_told_plainly_and_nobody_is_sent(secret_file: Path, told: object) -> None:
+def test_a_look_of_another_form_is_told_plainly_and_nobody_is_sent(secret_file: Path, told: bytes) -> None:
     class Odd(VendorReceiver):
         def answer(self, request: Request) -> Response | None:
-            return Response(200, json.dumps(told).encode()) if request.method == "GET" else super().answer(request)
+            return Response(200, told) if request.method == "GET" else super().answer(request)
 
     with Odd(SECRET) as receiver:
         done = run(receiver.url, secret_file, "--held", receiver.url)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from threading import Thread
 from time import monotonic
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -230,6 +233,16 @@ def test_where_nothing_may_be_sent_a_replay_is_refused_with_the_reason(
 def test_a_replay_that_is_not_asked_for_properly_is_a_problem(pushing: tuple[Site, Bench], body: Any) -> None:
     answer = pushing[0].post("/v1/replay", body)
     assert (answer.status_code, answer.json()["type"]) == (400, "urn:skolebro:problem:body")
+
+
+def test_whose_body_does_not_come_is_not_waited_for(bench: Bench) -> None:
+    with served(Site({TOKEN: vendor_feed(bench)}, patience=timedelta(milliseconds=50))) as site:
+        address = urlsplit(site.url)
+        head = f"POST /v1/replay HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {TOKEN}\r\n"
+        with socket.create_connection((address.hostname, address.port), timeout=30) as connection:
+            connection.sendall(f"{head}Content-Length: 9\r\n\r\n{{".encode())
+            answer = b"".join(iter(lambda: connection.recv(65_536), b""))  # until it hangs up
+    assert answer.startswith(b"HTTP/1.1 400 ") and b"urn:skolebro:problem:body" in answer
 
 
 def test_only_get_is_taken(site: Site) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from hashlib import sha256
 from threading import Event
 from typing import Any
@@ -48,6 +49,7 @@ class Site:
     renderings: dict[str, list[Rendering]] = field(default_factory=dict)  # of targets, by the vendor's token
     beats: Beats = field(default_factory=Beats)
     stopping: Event = field(default_factory=Event)
+    patience: timedelta = timedelta(seconds=30)
     metrics: Metrics = field(default_factory=lambda: Metrics("0"))
     url: str = ""
 
@@ -62,7 +64,7 @@ class Site:
             for token, feed in self.feeds.items()
         ]
         self.teller = Teller(self.metrics, lambda: MORNING)
-        self.deps = VendorDeps(vendors, self.teller, self.stopping.is_set)
+        self.deps = VendorDeps(vendors, self.teller, self.stopping.is_set, patience=self.patience)
         self.api: VendorApi = create_vendor_api(self.deps)
 
     @property

@@ -240,10 +240,24 @@ class TestReading:
             at = log_of(bench).at_time(MORNING + timedelta(minutes=number))
             shown = body_of(log_of(bench).page(at, 1_000))
             people = [one["entityversion"] for one in shown if one["subject"] == ANNA]
-            assert people == list(range(number + 1, 21))
+            assert people == list(range(max(0, number - 10) + 1, 21)), "what is ten minutes older may come too"
         later = log_of(bench).at_time(MORNING + timedelta(days=1))
         assert body_of(log_of(bench).page(later, 10)) == []
         assert body_of(log_of(bench).page(log_of(bench).at_time(MORNING - timedelta(days=1)), 100))
+
+    @pytest.mark.parametrize("slow", range(1, 12))
+    def test_a_machine_whose_clock_is_slow_hides_nothing_of_the_others(self, bench: Bench, slow: int) -> None:
+        for number in range(12):
+            back = timedelta(minutes=9 if number == slow else 0)
+            bench.clock.at -= back
+            bench.take(pupil("anna", given_name=f"Anna {number}"))
+            assert bench.drain()
+            bench.clock.at += back + timedelta(minutes=1)
+        for number in range(12):
+            moment = MORNING + timedelta(minutes=number)
+            wanted = {one["entityversion"] for one in attempts(bench) if _at(one["time"]) >= moment}
+            shown = body_of(log_of(bench).page(log_of(bench).at_time(moment), 1_000))
+            assert wanted <= {one["entityversion"] for one in shown if one["subject"] == ANNA}
 
     def test_what_is_from_before_there_were_traces_has_none(self, bench: Bench) -> None:
         bench.take(pupil("anna"))

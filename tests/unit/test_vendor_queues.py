@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,12 @@ BY_REFERENCE = (
 
 
 def settings(
-    folder: Path, vendor: str, *, mapping: str = WHOLE, broker: str = "broker: {url_file: url}\n"
+    folder: Path,
+    vendor: str,
+    *,
+    mapping: str = WHOLE,
+    broker: str = "broker: {url_file: url}\n",
+    feed: str = "",
 ) -> Settings:
     (folder / "in").mkdir(exist_ok=True)
     for name, text in (
@@ -54,7 +60,7 @@ def settings(
         (folder / name).write_text(text)
     (folder / "vendor.yaml").write_text(mapping)
     towns = "".join(
-        f"  '{code}': {{name: B, institutions: all, source: {{connector: stil-folder, folder: in}}}}\n"
+        f"  '{code}': {{name: B, institutions: all, source: {{connector: stil-folder, folder: in}}{feed}}}\n"
         for code in ("101", "102", "103")
     )
     path = folder / "skolebro.yaml"
@@ -157,6 +163,27 @@ def test_it_must_be_a_queue_of_its_own(tmp_path: Path, broker: str, message: str
     with pytest.raises(ConfigError) as caught:
         settings(tmp_path, "queue: true", broker=broker)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("feed", "name"),
+    [
+        ("queue: vendor.books", "vendor.books"),
+        ("queue: vendor.books.dead", "vendor.books.dead"),
+        ("queue: stil, dead_letters: vendor.books", "vendor.books"),
+        ("queue: others", "others"),
+        ("queue: none", ""),
+    ],
+)
+def test_no_documents_come_where_others_read_events(tmp_path: Path, feed: str, name: str) -> None:
+    broker = "broker: {url_file: url, queues: {others: ['#']}}\n"
+    feed = f", feed: {{url_file: url, {feed}}}"
+    if not name:
+        assert settings(tmp_path, "queue: true", broker=broker, feed=feed).municipalities[0].feed is not None
+        return
+    with pytest.raises(ConfigError, match=f"events go to a queue {re.escape(name)} too") as caught:
+        settings(tmp_path, "queue: true", broker=broker, feed=feed)
+    assert "municipalities.101.feed" in str(caught.value)
 
 
 def test_its_user_may_read_its_queue_at_the_virtual_host_and_do_nothing_else(tmp_path: Path) -> None:

@@ -271,16 +271,46 @@ class TestWhatItNeverPasses:
         assert len(world.drain()) == 30
         assert world.bench.holds() == []
 
-    def test_what_changed_since_passes_every_limit_anew(self, world: World) -> None:
+    @pytest.mark.parametrize("limits", [{"max_updated": 3}, {"max_updated": 3, "max_created": 3}])
+    def test_what_changed_since_passes_every_limit_anew(self, world: World, limits: dict[str, int]) -> None:
+        """It is an update, however the target was told of it last: no limit on creations lets it pass."""
         pupils = [pupil(f"p{n}") for n in range(6)]
         world.take(*pupils)
-        world.bench.target_policy = replace(world.bench.target_policy, max_updated=3, max_created=3)
+        world.bench.target_policy = replace(world.bench.target_policy, **limits)
         world.replay()
         world.bench.take(*(pupil(f"p{n}", given_name=f"New {n}") for n in range(6)))
         before = len(world.bench.target.commands)
         world.drain()
         assert world.bench.target.commands[before:] == []
         assert [hold.state for hold in world.bench.holds()] == ["open"]
+
+    def test_no_limit_on_creations_stops_what_changed_since(self, world: World) -> None:
+        world.take(*(pupil(f"p{n}") for n in range(6)))
+        world.bench.target_policy = replace(world.bench.target_policy, max_created=3)
+        world.replay()
+        world.bench.take(*(pupil(f"p{n}", given_name=f"New {n}") for n in range(6)))
+        assert {operation for _, operation in world.drain()} == {Operation.UPDATED}
+        assert world.bench.holds() == []
+
+    def test_it_is_told_as_an_update(self, world: World) -> None:
+        world.take(pupil("anna"))
+        world.replay()
+        assert world.drain() == [(ANNA, Operation.UPDATED)]
+
+    def test_what_leaves_meanwhile_does_not_wait_for_it(self, world: World) -> None:
+        world.take(*(pupil(f"p{n}") for n in range(9)), pupil("anna"))
+        world.replay()
+        world.bench.clock.forward(minutes=30)
+        world.bench.take(*(pupil(f"p{n}") for n in range(9)))
+        assert world.drain()[0] == (ANNA, Operation.DELETED)
+
+    def test_another_system_is_asked_about_while_all_is_told_again(self, world: World) -> None:
+        world.take(pupil("anna"), pupil("bo"))
+        world.replay()
+        world.bench.rendering = replace(world.bench.rendering, system="elsewhere")
+        assert not world.bench.refresh()
+        assert world.drain() == []
+        assert [hold.reasons for hold in world.bench.holds()] == [("other_system",)]
 
 
 class TestOneAtATime:

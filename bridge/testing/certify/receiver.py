@@ -161,7 +161,7 @@ def read_held(answer: bytes) -> Mapping[str, tuple[int, Object]]:
     """Read what a receiver says that it holds. Raises `HeldUnreadable`."""
     try:
         return {str(subject): _version_and_object(one) for subject, one in json.loads(answer).items()}
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise HeldUnreadable(
             'it is not JSON of the form {"person/<id>": {"entityversion": 1, "object": {…}}, …}'
         ) from None
