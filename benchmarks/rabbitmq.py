@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import msgspec
 import pika
@@ -23,6 +23,7 @@ URL = "amqp://guest:guest@127.0.0.1:5672/%2F"
 WINDOW = 1_000
 STEP = 5_000  # as `skolebro run` publishes
 NUMBER = 20_000
+OF_A_RUN = 500  # events of one run have its id as their cause
 TOWN = "101"
 MOST = 1.25  # of the time that the bare loop takes
 
@@ -42,7 +43,8 @@ def publishing(bench: Bench) -> None:
         bare = _Bare(exchange, bodies)
         name = f"{NUMBER:,} events of {size} bytes, confirmed"
         loop = "bare SelectConnection"
-        _run(bench, name, lambda: _whole(publisher, events), bare.publish, loop, purge)
+        _run(bench, name, lambda: _whole(publisher, events), bare.publish, loop, purge, MOST)
+        # The bare loop reads no log and keeps no cursor, so nothing is promised of this one.
         _run(bench, f"{name}, from the log", lambda: _drain(logs.pop(), publisher), bare.publish, loop, purge)
         publisher.close()
         bare.close()
@@ -55,9 +57,10 @@ def _run(
     bare: Callable[[], object],
     bare_name: str,
     purge: Callable[[], int],
+    most: float | None = None,
 ) -> None:
     purge()
-    bench.compare(name, ours, bare, bare_name, MOST)
+    bench.compare(name, ours, bare, bare_name, most)
     left = purge()
     assert left % NUMBER == 0, "every one of them arrived"
 
@@ -99,7 +102,7 @@ def _event(number: int) -> Event:
         (f"user{number:06d}",),
         2,
         now,
-        str(uuid4()),
+        str(UUID(int=number // OF_A_RUN + 1)),
         data,
     )
 

@@ -16,6 +16,8 @@ from pika.spec import Basic
 
 _GOODBYE = 1.0
 _PERSISTENT = 2
+_AT_ONCE = 100
+"""So many are made before the loop turns: the broker is at work on these while the next are made."""
 
 
 class Broken(Exception):
@@ -65,6 +67,7 @@ class Session:
     """An open connection with a channel in confirm mode, and the exchange declared."""
 
     _trouble: Broken | None = None
+    _is_filling = False
 
     def __init__(self, parameters: Parameters, exchange: str, timeout: float) -> None:
         """Connects. Raises `Broken`."""
@@ -86,8 +89,7 @@ class Session:
     def publish(self, messages: Sequence[Message], window: int, mandatory: bool, timeout: float) -> Settled:
         """Send in order, at most `window` unconfirmed at a time, until all are settled or something breaks."""
         done = self._window = _Window(self._channel, self._exchange, messages, window, mandatory, self._sent)
-        with self._connection.gathering():
-            done.fill()
+        self._fill()
         self._turn(timeout)
         self._window, self._sent = None, done.last_tag
         return Settled(
@@ -135,7 +137,18 @@ class Session:
     def _on_exchange(self, _: Any) -> None:
         self._channel.confirm_delivery(self._on_confirm, callback=lambda _: self._stop())
 
-    # ------------------------------------------------------------ settling
+    # ------------------------------------------------------------ sending and settling
+
+    def _fill(self) -> None:
+        """Send what there is room for, by and by."""
+        self._is_filling = False
+        if self._window is None:
+            return
+        with self._connection.gathering():
+            self._window.fill(_AT_ONCE)
+        if self._window.has_room:
+            self._is_filling = True
+            self._connection.ioloop.add_callback(self._fill)
 
     def _on_return(self, _: Any, __: Any, properties: BasicProperties, ___: bytes) -> None:
         if self._window is not None:
@@ -145,10 +158,10 @@ class Session:
         if self._window is None:
             return
         self._window.settle(frame.method.delivery_tag, frame.method.multiple, isinstance(frame.method, Basic.Ack))
-        with self._connection.gathering():
-            self._window.fill()
         if self._window.is_settled:
             self._stop()
+        elif not self._is_filling:
+            self._fill()
 
 
 class _Gathering(SelectConnection):  # type: ignore[misc]  # pika ships no types
@@ -199,9 +212,15 @@ class _Window:
     def is_settled(self) -> bool:
         return not self._open and (self.trouble is not None or self._sent == len(self._messages))
 
-    def fill(self) -> None:
-        """Send while there is room; nothing more once a message has failed, for it would come out of order."""
-        while self.trouble is None and len(self._open) < self._size and self._sent < len(self._messages):
+    @property
+    def has_room(self) -> bool:
+        """Whether more can be sent: nothing once a message has failed, for it would come out of order."""
+        return self.trouble is None and len(self._open) < self._size and self._sent < len(self._messages)
+
+    def fill(self, most: int) -> None:
+        """Send up to so many while there is room."""
+        end = self._sent + most
+        while self._sent < end and self.has_room:
             message = self._messages[self._sent]
             self._channel.basic_publish(
                 self._exchange, message.routing_key, message.body, message.properties, self._mandatory

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from bridge.domain.changes import Operation
@@ -64,7 +65,7 @@ def attributes(event: Event) -> dict[str, Any]:
         "source": event_source(event.municipality, event.institution),
         "type": event.type,
         "subject": event.subject,
-        "time": event.time.isoformat().replace("+00:00", "Z"),
+        "time": _told(event.time),
         "datacontenttype": "application/json",
         "sequence": f"{event.sequence:020d}",
         "partitionkey": event.institution,
@@ -72,6 +73,11 @@ def attributes(event: Event) -> dict[str, Any]:
         "causeid": event.cause,
         "traceparent": traceparent(trace_id(event.cause or event.id), span_id(event.id)),
     }
+
+
+@lru_cache(maxsize=256)  # a run has one time for all its events
+def _told(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")
 
 
 def step_data(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> dict[str, Any]:
