@@ -18,7 +18,7 @@ from bridge.config import VendorSettings, queue_name, read_secret
 from bridge.domain.errors import ConfigError
 from bridge.domain.ids import TargetId
 from bridge.engine.vendor_feed_cursor import AtLog
-from bridge.engine.vendor_log import VendorLog, last_of
+from bridge.engine.vendor_log import VendorLog, newest
 
 vendors_app = typer.Typer(help="Vendors, their delivery logs and their rights.", no_args_is_help=True)
 Vendor = Annotated[str, typer.Argument(help="The vendor's name in the configuration.")]
@@ -53,18 +53,19 @@ def vendors_log(
     limit: Limit = 100,
     json: Json = False,
 ) -> None:
-    """Show what was disclosed to a vendor, as the vendor itself sees it at /v1/deliveries."""
+    """Show what was disclosed to a vendor last, as the vendor itself sees it at /v1/deliveries."""
     bridge = open_configured(config)
     log = vendor_log(bridge, _named(bridge, vendor))
     at = moment(since, "--since")
-    shown = _entries(log, log.at_time(at) if at else AtLog(), limit)
+    shown = _entries(log, log.at_time(at), limit) if at else log.newest(limit)
     if json:
         print_json({"vendor": vendor, "entries": shown})
         return
     for one in shown:
         line(_sentence(one))
     if len(shown) == limit:
-        line(f"The first {limit} from there on; there may be more: --since TIME or --limit.")
+        which = "The first" if at else "The last"
+        line(f"{which} {limit}{' from there on' if at else ''}; there may be more: --since TIME or --limit.")
     if not shown:
         line(f"Nothing was disclosed to {vendor}{' since then' if at else ''}.")
 
@@ -106,7 +107,7 @@ def _named(bridge: Bridge, name: str) -> VendorSettings:
 def _standing(bridge: Bridge, vendor: VendorSettings) -> dict[str, Any]:
     now = bridge.clock.now()
     with bridge.store.read() as reader:
-        last = last_of(reader, bridge.book(), vendor.name)
+        last = newest(reader, bridge.book(), vendor.name, 1)
         targets = []
         for target in map(TargetId, vendor.section.targets):
             state = reader.target_state(target)
@@ -116,7 +117,7 @@ def _standing(bridge: Bridge, vendor: VendorSettings) -> dict[str, Any]:
         "vendor": vendor.name,
         "municipalities": list(vendor.municipalities),
         "mapping": vendor.mapping.name,
-        "last": last,
+        "last": last[0] if last else None,
         "targets": targets,
         "queue": queue_name(vendor.name) if vendor.has_queue else None,
     }

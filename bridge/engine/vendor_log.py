@@ -6,6 +6,7 @@ when it has ended and never changes, but for when a delivery is tried next.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -58,9 +59,14 @@ class VendorLog:
         """A page of the log from there on; nothing is written, and nothing is disclosed that was not before."""
         with self.store.read() as reader:
             found = list(entries(reader, self.book, self.vendor, at.seq, limit))
-            shown = [_attempt(reader, one) if isinstance(one, Attempt) else one for _, one in found]
+            shown = [_shown(reader, one) for _, one in found]
         following = AtLog(found[-1][0]) if found else at
         return page_of(shown, following, known, is_empty=not shown)
+
+    def newest(self, number: int) -> list[dict[str, Any]]:
+        """The last so many entries, in order."""
+        with self.store.read() as reader:
+            return newest(reader, self.book, self.vendor, number)
 
     def at_time(self, moment: datetime) -> AtLog:
         """The place from which on the log tells what happened at this moment or later, and perhaps some more."""
@@ -74,13 +80,14 @@ def seq_at(reader: Reader, vendor: str, moment: datetime) -> int:
     return _last_seq(reader, vendor, lambda row: _time(row) + CLOCKS < moment)
 
 
-def last_of(reader: Reader, book: AuditBook, vendor: str) -> dict[str, Any] | None:
-    """The last entry of a vendor's log that has ended, None where there is none among the last of the chain's."""
-    end = _last_seq(reader, vendor)
-    found = [one for _, one in entries(reader, book, vendor, max(0, end - _CHUNK), _CHUNK)]
-    if not found:
-        return None
-    return _attempt(reader, found[-1]) if isinstance(found[-1], Attempt) else found[-1]
+def newest(reader: Reader, book: AuditBook, vendor: str, number: int) -> list[dict[str, Any]]:
+    """The last so many entries of a vendor's log that have ended, in order."""
+    end, span = _last_seq(reader, vendor), max(_CHUNK, 2 * number)
+    while True:
+        found = deque(entries(reader, book, vendor, max(0, end - span), span), number)
+        if len(found) == number or span >= end:
+            return [_shown(reader, one) for _, one in found]
+        span *= 4
 
 
 def _last_seq(reader: Reader, vendor: str, is_before: Callable[[AuditRow], bool] = lambda _: True) -> int:
@@ -107,6 +114,10 @@ def entries(
             if entry is not None:
                 left -= 1
                 yield row.seq, entry
+
+
+def _shown(reader: Reader, one: Attempt | dict[str, Any]) -> dict[str, Any]:
+    return _attempt(reader, one) if isinstance(one, Attempt) else one
 
 
 def _record(row: AuditRow) -> dict[str, Any]:

@@ -245,6 +245,15 @@ class TestReading:
         assert body_of(log_of(bench).page(later, 10)) == []
         assert body_of(log_of(bench).page(log_of(bench).at_time(MORNING - timedelta(days=1)), 100))
 
+    @pytest.mark.parametrize("number", [1, 3, 90, 1_000])
+    def test_its_last_entries_are_found_behind_any_number_of_others(self, bench: Bench, number: int) -> None:
+        for day in range(100):
+            bench.take(pupil("anna", given_name=f"Anna {day}"))
+            bench.drain()
+        with bench.store.write() as uow:
+            bench.book.write(uow, ({"kind": "filler", "number": n} for n in range(700)))
+        assert log_of(bench).newest(number) == told(bench)[-number:]
+
     @pytest.mark.parametrize("slow", range(1, 12))
     def test_a_machine_whose_clock_is_slow_hides_nothing_of_the_others(self, bench: Bench, slow: int) -> None:
         for number in range(12):

@@ -68,6 +68,8 @@ def test_the_log_is_what_the_vendor_sees(config: Path, capsys: pytest.CaptureFix
     shown = capsys.readouterr().out
     assert "fetched events of 101" in shown
     assert "emmelig" not in shown
+    vendors_log("books", config, limit=1)
+    assert capsys.readouterr().out.endswith("The last 1; there may be more: --since TIME or --limit.\n")
     vendors_log("books", config, since="2099-01-01")
     assert capsys.readouterr().out == "Nothing was disclosed to books since then.\n"
 
