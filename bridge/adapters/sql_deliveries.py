@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import LargeBinary, bindparam, case, cast, delete, func, literal_column, select, update
+from sqlalchemy import LargeBinary, Select, bindparam, case, cast, delete, func, literal_column, select, update
 
 from bridge.adapters.sql_schema import deliveries, drift, from_stored, ledgers, to_stored
 from bridge.adapters.sql_transaction import CHUNK, SqlPart, StoredRow, chunks
@@ -40,10 +41,9 @@ _STEP = select(
 _REMOTE = select(_C.id, _C.remote_id).where(
     _C.target == bindparam("target"), _IS_IN_CHUNK, _C.remote_id.is_not(None)
 )
-_IS_REPLAYED = case((_C.reason == literal_column(f"'{REPLAYED}'"), 1), else_=0) == bindparam("replayed")
 _LANE_HEAD = (
     select(_C.lane, _C.next_attempt_at)
-    .where(_C.target == bindparam("target"), _IS_DUE, _C.lane > bindparam("lane"), _IS_REPLAYED)
+    .where(_C.target == bindparam("target"), _IS_DUE, _C.lane > bindparam("lane"))
     .order_by(_C.lane, _C.next_attempt_at)
     .limit(1)
 )
@@ -53,12 +53,18 @@ _LANE = (
         _C.target == bindparam("target"),
         _IS_DUE,
         _C.lane == bindparam("lane"),
-        _IS_REPLAYED,
         _C.next_attempt_at <= bindparam("now"),
         _C.claimed_by.in_(["", bindparam("by")]),
     )
     .order_by(_C.next_attempt_at, _C.id)
 )
+_AGAIN = _C.reason == literal_column(f"'{REPLAYED}'")
+_FIRST = _C.reason.is_(None) | (_C.reason != REPLAYED)
+_IN_TURN = (
+    (_LANE_HEAD.where(_FIRST), _LANE.where(_FIRST)),
+    (_LANE_HEAD.where(_AGAIN), _LANE.where(_AGAIN)),
+)
+"""What is only told once more comes behind all else."""
 
 _IS_GONE = cast(bindparam("b_hash"), LargeBinary).is_(None)  # PostgreSQL asks of what type a null is
 _IS_LOST = _IS_GONE & _C.confirmed.is_(None) & _C.confirmed_body.is_not(None)
@@ -174,14 +180,11 @@ class SqlDeliveries(SqlPart):
 
     def due(self, target: TargetId, now: datetime, limit: int, by: str = "") -> list[Delivery]:
         moment = to_stored(now)
-        for replayed in (0, 1):
-            for lane, earliest in self._lane_heads(target, replayed):
+        for head, within in _IN_TURN:
+            for lane, earliest in self._lane_heads(target, head):
                 if earliest <= moment:
-                    place = {"target": target, "lane": lane, "replayed": replayed}
-                    return [
-                        stored_delivery(row)
-                        for row in self._tx.rows(_LANE.limit(limit), **place, now=moment, by=by)
-                    ]
+                    rows = self._tx.rows(within.limit(limit), target=target, lane=lane, now=moment, by=by)
+                    return [stored_delivery(row) for row in rows]
         return []
 
     def begin_attempts(self, target: TargetId, ids: Sequence[CanonicalId]) -> None:
@@ -272,13 +275,13 @@ class SqlDeliveries(SqlPart):
         return DeliveryCounts(confirmed, due, waiting, rejected, from_stored(oldest), stuck, resting, exposed)
 
     def next_due_at(self, target: TargetId) -> datetime | None:
-        heads = (head for replayed in (0, 1) for head in self._lane_heads(target, replayed))
+        heads = (one for head, _ in _IN_TURN for one in self._lane_heads(target, head))
         return from_stored(min((earliest for _, earliest in heads), default=None))
 
-    def _lane_heads(self, target: TargetId, replayed: int) -> Iterator[tuple[int, int]]:
+    def _lane_heads(self, target: TargetId, head: Select[Any]) -> Iterator[tuple[int, int]]:
         """Each lane with something due and its earliest time: one index look-up a lane, however long it is."""
         lane = URGENT - 1
-        while rows := self._tx.rows(_LANE_HEAD, target=target, lane=lane, replayed=replayed):
+        while rows := self._tx.rows(head, target=target, lane=lane):
             lane, earliest = rows[0]
             yield lane, earliest
 

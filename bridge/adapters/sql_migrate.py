@@ -8,7 +8,7 @@ from sqlalchemy import Connection, inspect, text
 
 from bridge.domain.errors import StoreUnavailable
 
-REVISIONS = ("0009", "0008", "0007", "0006", "0005", "0004", "0003", "0002", "0001")
+REVISIONS = ("0010", "0009", "0008", "0007", "0006", "0005", "0004", "0003", "0002", "0001")
 """The revisions that this version knows, the newest first; a test compares them with the scripts."""
 
 _VERSION_TABLE = "alembic_version"

@@ -229,6 +229,7 @@ sequences = Table(
 
 cursors = Table("cursors", metadata, _text("name", is_key=True), _number("sequence"))
 
+_IN_TURN = ("target", "lane", "next_attempt_at", "id")
 deliveries = Table(
     "deliveries",
     metadata,
@@ -257,7 +258,8 @@ deliveries = Table(
     Column("cleared", SmallInteger, nullable=False, server_default="0"),
     Column("claimed_by", TEXT, nullable=False, server_default=""),
     Column("cause", TEXT, nullable=False, server_default=""),
-    _where("deliveries", "due", ("target", "lane", "next_attempt_at", "id"), "is_due = 1"),
+    _where("deliveries", "due", _IN_TURN, "is_due = 1"),
+    _where("deliveries", "replayed", _IN_TURN, "is_due = 1 AND reason = 'replayed'"),
     _where("deliveries", "rejected", ("target", "id"), "state = 'rejected'"),
     _where("deliveries", "carried", ("target", "state"), "carried > 0"),
 )
