@@ -201,6 +201,10 @@ class SqlDeliveries(SqlPart):
         for target, number in delivered.items():
             self._count(target, delivered=number)
 
+    def due_for(self, cause: str) -> dict[TargetId, int]:
+        counted = select(_C.target, func.count()).where(_IS_DUE, _C.cause == cause).group_by(_C.target)
+        return {TargetId(target): number for target, number in self._tx.rows(counted)}
+
     def remote_ids(self, target: TargetId, ids: Iterable[CanonicalId]) -> dict[CanonicalId, str]:
         return {CanonicalId(row.id): row.remote_id for row in self._tx.rows_in(_REMOTE, ids, target=target)}
 

@@ -54,6 +54,8 @@ def _show(found: Traced) -> None:
         _show_span(found)
     for target, outcomes in found.outcomes.items():
         line(f"{target}: {sum(outcomes.values())} attempts ({_counted(outcomes)})")
+    for target, number in found.due.items():
+        line(f"{target}: {number} still due; `skolebro deliveries list --target {target} --state due` says why")
     for attempt in found.tried:
         line(f"  {attempt.at:%Y-%m-%d %H:%M:%S}  {_attempt(attempt)}")
     if found.is_cut:
@@ -95,7 +97,7 @@ def _numbers(events: Numbers) -> str:
 def _show_span(found: Traced) -> None:
     asked = next((one for one in found.tried if one.span == found.span), None)
     if asked is not None:
-        line(f"Span {found.span} is the attempt at {asked.target}, intent {asked.intent}")
+        line(f"Span {found.span} is the attempt at {_attempt(asked)}, {moment(asked.at)}")
     elif found.event is not None:
         line(f"Span {found.span} is event {found.event} of the log")
     else:

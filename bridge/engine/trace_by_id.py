@@ -73,6 +73,7 @@ class Traced:
 
     `tried` are all attempts, or where these are many those that did not arrive and the one that was asked for;
     `is_cut` says that there are more. `event` is the number of the event of the log that the span stands for.
+    `due` is how much of it each target is still to get.
     """
 
     trace: TraceId
@@ -84,10 +85,13 @@ class Traced:
     outcomes: Mapping[str, Mapping[str, int]]
     tried: tuple[Tried, ...]
     is_cut: bool
+    due: Mapping[str, int]
 
     @property
     def is_known(self) -> bool:
-        return self.run is not None or bool(self.outcomes) or any(one.kind != LOOKED for one in self.told)
+        return (
+            self.run is not None or bool(self.outcomes or self.due) or any(one.kind != LOOKED for one in self.told)
+        )
 
 
 LOOKED = "trace.read"
@@ -121,6 +125,7 @@ def by_trace(
         outcomes={target: dict(counts) for target, counts in sorted(attempts.outcomes().items())},
         tried=tuple(replace(one, id=names.get(one.subject)) for one in shown),
         is_cut=len(shown) < attempts.number,
+        due=dict(sorted(reader.due_for(cause_of(trace)).items())),
     )
 
 

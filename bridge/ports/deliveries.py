@@ -237,6 +237,10 @@ class DeliveryStore(Protocol):
         """What waited with a changed mapping has been overtaken by rendering everything."""
         ...
 
+    def due_for(self, cause: str) -> dict[TargetId, int]:
+        """How much is due at each target, now or later, for one run or decision; walks all that is due."""
+        ...
+
     def remote_ids(self, target: TargetId, ids: Iterable[CanonicalId]) -> dict[CanonicalId, str]: ...
 
     def deliveries(

@@ -96,6 +96,19 @@ class TraceConformance:
         with store.read() as reader:
             assert _causes(reader) == {"id-anna": "decision", "id-bo": "run-1"}
 
+    def test_what_is_still_due_for_a_cause_is_counted_by_target(self, store: Store) -> None:
+        rows = [desired("anna"), desired("bo"), desired("bo", target=OTHER_TARGET)]
+        with store.write() as uow:
+            assert uow.due_for("run-1") == {}
+            uow.put_desired([replace(row, cause="run-1", not_before=later(60)) for row in rows], NOW)
+            uow.put_desired([replace(desired("carl"), cause="run-2")], NOW)
+            anna = uow.delivery(TARGET, identity_of("anna"))
+            assert anna is not None
+            uow.put_deliveries([replace(anna, confirmed=anna.desired)])
+        with store.read() as reader:
+            assert reader.due_for("run-1") == {TARGET: 1, OTHER_TARGET: 1}
+            assert reader.due_for("run-2") == {TARGET: 1}
+
     def test_who_is_kept_is_remembered_until_it_is_taken_back(self, store: Store) -> None:
         anna = KeptPerson(TOWN, "anna", None, "eva", NOW)
         bo = KeptPerson(TOWN, "bo", later(60), "eva", NOW)

@@ -70,6 +70,10 @@ class MemoryDeliveries(MemoryPart):
                 table[row.target, row.id] = after
                 self._count(row.target, delivered=stored.carried - after.carried)
 
+    def due_for(self, cause: str) -> dict[TargetId, int]:
+        rows = self._tables.deliveries.values()
+        return dict(Counter(row.target for row in rows if row.is_due and row.cause == cause))
+
     def remote_ids(self, target: TargetId, ids: Iterable[CanonicalId]) -> dict[CanonicalId, str]:
         return {row.id: row.remote_id for row in self._some(target, ids) if row.remote_id is not None}
 

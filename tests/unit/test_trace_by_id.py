@@ -112,6 +112,14 @@ def test_an_attempt_whose_end_is_not_written_is_open() -> None:
     assert seen == [{TARGET: {"open": 2}}]
 
 
+def test_what_is_still_due_is_told_before_anything_was_tried() -> None:
+    bench = first_day()
+    before = bench.asked()
+    assert before.due == {TARGET: 3} and not before.outcomes
+    bench.drain()
+    assert bench.asked().due == {}
+
+
 def test_nothing_is_known_of_a_trace_of_somebody_else_also_after_it_was_looked_up() -> None:
     bench = first_day()
     trace = TraceId("4bf92f3577b34da6a3ce929d0e0e4736")
