@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -33,6 +34,7 @@ _SOURCE, _WEBHOOK, _TARGET, _IN = "stil-folder", "webhook", "receiver", "in"
 _FREE = {"max_deleted_percent": None, "max_created_percent": None, "max_updated_percent": None}
 _GUARD = {**_FREE, "max_unprotected": None, "window": "0s", "deletion_grace": "0s"}
 _TIMEOUT = timedelta(seconds=20)
+_PLACE = re.compile(rf"\S*/skolebro\.yaml(:\d+)?: municipalities\.[\w-]+\.targets\.{_TARGET}(\.(?P<field>\w+))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +235,19 @@ def _bridge(
     }
     file = folder / "skolebro.yaml"
     file.write_text(yaml.safe_dump(settings, allow_unicode=True), encoding="utf-8")
-    loaded = load_settings(file, {_SOURCE: connectors[_SOURCE], _WEBHOOK: replace(real, target=build)})
-    bridge = open_bridge(loaded)
-    bridge.lanes()  # whether its secret and certificates can be read
+    try:
+        loaded = load_settings(file, {_SOURCE: connectors[_SOURCE], _WEBHOOK: replace(real, target=build)})
+        bridge = open_bridge(loaded)
+        bridge.lanes()  # whether its secret and certificates can be read
+    except ConfigError as error:
+        raise ConfigError(_of_the_order(str(error))) from None
     return bridge, days
+
+
+def _of_the_order(told: str) -> str:
+    """What is wrong with a configuration that nobody has seen, said of the option that it was made of."""
+    place = _PLACE.match(told)
+    if place is None:
+        return told
+    option = f"--{place['field'].replace('_', '-')}" if place["field"] else ""
+    return (option + told[place.end() :]).removeprefix(": ")

@@ -179,6 +179,26 @@ def test_a_token_without_a_look_is_a_mistake(secret_file: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--mapping", "nosuch"), "--mapping: mapping 'nosuch' is no preset"),
+        (("--secret-file", "{bad}"), "--secret-file {bad}: not a Standard Webhooks secret"),
+        (("--client-key-file", "{bad}"), "client_certificate_file and client_key_file belong together"),
+    ],
+)
+def test_a_mistake_is_told_of_the_option_it_is_in(
+    secret_file: Path, tmp_path: Path, more: tuple[str, ...], message: str
+) -> None:
+    bad = tmp_path / "bad"
+    bad.touch(mode=0o600)
+    bad.write_text("bad")
+    done = run("http://127.0.0.1:1/", secret_file, *(word.format(bad=bad) for word in more))
+    assert isinstance(done.exception, ConfigError)
+    assert str(done.exception).startswith(message.format(bad=bad))
+    assert "skolebro.yaml" not in str(done.exception)
+
+
+@pytest.mark.parametrize(
     "told",
     [
         b'["x"]',
