@@ -20,7 +20,8 @@ _C = deliveries.c
 # Spelt out, not bound: SQLite uses a partial index only for a condition that it can read.
 _IS_DUE = _C.is_due == literal_column("1")
 _IS_REJECTED = _C.state == literal_column("'rejected'")
-_IS_KNOWN = _C.confirmed.is_not(None) | (_C.in_doubt == literal_column("1"))
+_IS_THERE = _C.confirmed.is_not(None) | _C.confirmed_body.is_not(None)
+_IS_KNOWN = _IS_THERE | (_C.in_doubt == literal_column("1"))
 _IS_IN_CHUNK = _C.id.in_(bindparam(CHUNK, expanding=True))
 _THIS = (_C.target == bindparam("b_target"), _C.id == bindparam("b_id"))
 
@@ -34,6 +35,7 @@ _STEP = select(
     _C.in_doubt,
     _C.is_due,
     _C.carried,
+    _C.cleared,
     _C.version,
     _C.state,
     _C.confirmed_body.is_not(None).label("is_known"),
@@ -124,6 +126,7 @@ _WRITTEN_BACK = (
     "b_next_attempt_at",
     "b_state",
     "b_carried",
+    "b_cleared",
 )
 _WRITE_BACK = (
     update(deliveries)
@@ -134,12 +137,13 @@ _WRITE_BACK = (
         remote_id=bindparam("b_remote_id"),
         etag=bindparam("b_etag"),
         in_doubt=bindparam("b_in_doubt"),
-        reason=bindparam("b_reason"),
+        reason=case((_IS_SAME_VERSION, bindparam("b_reason")), else_=_C.reason),
         updated_at=bindparam("b_updated_at"),
         attempts=case((_IS_SAME_VERSION, bindparam("b_attempts")), else_=_C.attempts),
         next_attempt_at=case((_IS_SAME_VERSION, bindparam("b_next_attempt_at")), else_=_C.next_attempt_at),
         state=case((_IS_SAME_VERSION, bindparam("b_state")), else_=_C.state),
         carried=case((_IS_SAME_VERSION, bindparam("b_carried")), else_=_C.carried),
+        cleared=case((_IS_SAME_VERSION, bindparam("b_cleared")), else_=_C.cleared),
     )
 )
 
@@ -256,7 +260,7 @@ class SqlDeliveries(SqlPart):
     def forget_confirmed(self, target: TargetId, ids: Iterable[CanonicalId]) -> None:
         living = update(deliveries).where(_C.target == target, _C.desired.is_not(None), _IS_IN_CHUNK)
         for chunk in chunks(ids):
-            self._tx.run(living.values(confirmed=None, version=_C.version + 1), **{CHUNK: chunk})
+            self._tx.run(living.values(confirmed=None, version=_C.version + 1, cleared=0), **{CHUNK: chunk})
 
     def forget_deliveries(self, target: TargetId) -> int:
         for table in (ledgers, drift):
@@ -321,8 +325,7 @@ class SqlDeliveries(SqlPart):
         return [stored_delivery(row) for row in self._tx.rows(wanted.order_by(_C.id))]
 
     def living(self, target: TargetId) -> dict[tuple[str, Kind], int]:
-        is_there = _C.confirmed.is_not(None) | _C.confirmed_body.is_not(None)
-        counted = select(_C.institution, _C.kind, func.count()).where(_C.target == target, is_there)
+        counted = select(_C.institution, _C.kind, func.count()).where(_C.target == target, _IS_THERE)
         rows = self._tx.rows(counted.group_by(_C.institution, _C.kind))
         return {(institution, Kind(kind)): number for institution, kind, number in rows}
 
@@ -393,8 +396,13 @@ def _carried(before: StoredRow, row: Desired) -> tuple[int, int]:
 def _is_settled(before: StoredRow, row: Delivery) -> bool:
     """Whether nothing is due any more once a delivery is written back."""
     return bool(before.version == row.version and row.state == "pending") and not (
-        row.in_doubt or before.desired != row.confirmed
+        _in_doubt(before, row) or before.desired != row.confirmed
     )
+
+
+def _in_doubt(before: StoredRow, row: Delivery) -> bool:
+    """Who is to be gone by now and was about to be sent again is there still, whatever became of that."""
+    return row.in_doubt or (before.desired is None and row.confirmed is None and row.confirmed_body is not None)
 
 
 def _new(row: Desired, moment: int) -> tuple[object, ...]:
@@ -427,7 +435,7 @@ def _new(row: Desired, moment: int) -> tuple[object, ...]:
 
 def _written_back(row: Delivery, stored: Mapping[tuple[TargetId, CanonicalId], StoredRow]) -> tuple[object, ...]:
     before = stored.get((row.target, row.id))
-    carried = before.carried if before is not None and not _is_settled(before, row) else 0
+    is_open = before is not None and not _is_settled(before, row)
     return (
         row.target,
         row.id,
@@ -436,13 +444,14 @@ def _written_back(row: Delivery, stored: Mapping[tuple[TargetId, CanonicalId], S
         row.confirmed_body,
         row.remote_id,
         row.etag,
-        int(row.in_doubt),
+        int(before is not None and _in_doubt(before, row)),
         row.reason,
         to_stored(row.updated_at),
         row.attempts,
         to_stored(row.next_attempt_at),
         row.state,
-        carried,
+        before.carried if before is not None and is_open else 0,
+        before.cleared if before is not None and is_open else 0,
     )
 
 

@@ -147,14 +147,14 @@ class _Loader:
         return self._section(BrokerSection, told | {"queues": {**broker.queues, **made}}, ("broker",))
 
     def _require_apart(self, here: tuple[MunicipalitySettings, ...], broker: BrokerSection | None) -> None:
-        """No queue of documents has the name of one in which others read events, at whichever broker it is."""
-        read_by_others = {*broker.queues, *broker.dead_letters} if broker is not None else set()
+        """Nothing by which documents go has the name of what events go by, at whichever broker it is."""
         for one in here:
-            for name in sorted(one.feed.queues & read_by_others if one.feed is not None else ()):
+            names = one.feed.names & broker.names if one.feed is not None and broker is not None else ()
+            for name in sorted(names):
                 raise self._error(
                     ("municipalities", one.code, "feed"),
-                    f"events go to a queue {name} too, and whoever reads them there would get the documents of "
-                    "this feed; give queue or dead_letters another name",
+                    f"events go by {name} too, and whoever reads them would get the documents of this feed; give "
+                    "queue, exchange or dead_letters another name",
                 )
 
     def _queue(self, name: str, raw: Any) -> QueueSection:

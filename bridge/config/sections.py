@@ -230,12 +230,23 @@ class BrokerSection(_Section):
         quorum = {name: one for name, one in self.queues.items() if one.kind == "quorum"}
         return frozenset(one.dead_letters or f"{name}.dead" for name, one in quorum.items())
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of all queues and exchanges by which events go."""
+        return frozenset({self.exchange, *self.queues, *self._fills}) | self.dead_letters
+
+    @property
+    def _fills(self) -> frozenset[str]:
+        return frozenset(f"{name}.fill" for name in self.queues)
+
     @model_validator(mode="after")
     def _check_names(self) -> Self:
         dead = self.dead_letters
         if both := sorted(dead & self.queues.keys()):
             raise ValueError(f"queues: {both[0]} is named as a queue and as the dead letters of one")
-        if self.exchange in dead | {f"{name}.fill" for name in self.queues}:
+        if both := sorted(dead & self._fills):
+            raise ValueError(f"queues: {both[0]} fills a queue and is named as the dead letters of one")
+        if self.exchange in dead | self._fills:
             raise ValueError("exchange: it has the name of the dead letters or of the .fill of a queue")
         return self
 
@@ -264,9 +275,10 @@ class FeedSection(_Section):
     key_file: Path | None = None
 
     @property
-    def queues(self) -> frozenset[str]:
-        """The names of the queue and of its dead letters: in both are documents, with all that they say."""
-        return frozenset({self.queue, self.dead_letters or f"{self.queue}.dead"})
+    def names(self) -> frozenset[str]:
+        """The names of the queues and exchanges by which documents go, with all that they say."""
+        dead = self.dead_letters or f"{self.queue}.dead"
+        return frozenset({self.queue, dead, *filter(None, [self.exchange])})
 
 
 class DatabaseSection(_Section):

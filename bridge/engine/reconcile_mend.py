@@ -39,12 +39,12 @@ def mend(
         rows = [(one, row) for one in page if (row := uow.delivery(name, one.id)) is not None]
         uow.put_deliveries([_mended(row, one, now) for one, row in rows])
         uow.set_cause(name, [row.id for _, row in rows], cause)
-    uow.clear(name, approved, HELD, now)
     moved: dict[Kind, set[Key]] = {}
     for one in findings:
         if one.what in (MISSING, MOVED):
             moved.setdefault(one.kind, set()).add(one.key)
     forget_referrers(uow, lane.rendering, moved, cause)
+    uow.clear(name, approved, HELD, now)
     if findings:
         counts = Counter(one.what for one in findings)
         lane.book.on(cause).write(uow, [{"kind": "target.restored", "target": name, **counts}])

@@ -199,9 +199,10 @@ class DeliveryStore(Protocol):
     def put_deliveries(self, rows: Sequence[Delivery]) -> None:
         """Write back what an attempt brought: everything but `version` and the fields of `Desired`.
 
-        Where the stored version is no longer the row's, the desired state changed meanwhile: then
-        `state`, `attempts` and `next_attempt_at` stay as stored too (pending and due at once). Else, where
-        nothing is due any more, the changes that the step carried are delivered.
+        Where the stored version is no longer the row's, the desired state changed meanwhile: then `state`,
+        `attempts`, `next_attempt_at` and `reason` stay as stored too; who is to be gone by now, and was about to
+        be sent again, is in doubt. Else, where nothing is due any more, the changes that the step carried are
+        delivered, and what a person has allowed is over.
         """
         ...
 
@@ -264,7 +265,10 @@ class DeliveryStore(Protocol):
     def retry_rejected(self, target: TargetId | None, ids: Sequence[CanonicalId] | None, now: datetime) -> int: ...
 
     def forget_confirmed(self, target: TargetId, ids: Iterable[CanonicalId]) -> None:
-        """Drop the confirmed hash of living deliveries, so that they are sent again, as a new version of each."""
+        """Drop the confirmed hash of living deliveries, so that they are sent again, as a new version of each.
+
+        Nobody has allowed that one yet.
+        """
         ...
 
     def settled(self, target: TargetId, ids: Iterable[CanonicalId]) -> list[Delivery]:

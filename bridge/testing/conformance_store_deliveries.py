@@ -13,7 +13,7 @@ import pytest
 from bridge.domain.entities import Kind
 from bridge.domain.errors import StoreError
 from bridge.domain.ids import CanonicalId, TargetId
-from bridge.ports import Delivery, DeliveryCounts, Drift, Ledger, Reader, Store, TargetState, UnitOfWork
+from bridge.ports import GRACE, Delivery, DeliveryCounts, Drift, Ledger, Reader, Store, TargetState, UnitOfWork
 from bridge.testing.store_samples import (
     AWKWARD,
     NOW,
@@ -178,12 +178,13 @@ class AttemptConformance:
         with store.write() as uow:
             uow.put_desired([desired("a", b"old")], NOW)
             attempt = _get(uow, "a")
-            uow.put_desired([desired("a", b"new")], later(10))
+            uow.put_desired([replace(desired("a", b"new"), reason=GRACE)], later(10))
             outcome = replace(
                 attempt,
                 confirmed=b"old",
                 remote_id="r-1",
                 state="rejected",
+                reason="refused_422",
                 attempts=4,
                 next_attempt_at=later(999),
             )
@@ -192,6 +193,7 @@ class AttemptConformance:
             assert _names(uow.due(TARGET, later(10), 10)) == ["a"]
         assert (row.desired, row.version, row.confirmed, row.remote_id) == (b"new", 2, b"old", "r-1")
         assert (row.state, row.attempts, row.next_attempt_at) == ("pending", 0, later(10))
+        assert row.reason == GRACE, "why the new step waits, not what became of the old one"
 
     def test_an_outcome_of_an_unknown_delivery_stores_nothing(self, store: Store) -> None:
         with store.write() as uow:
@@ -387,5 +389,5 @@ def _lanes(uow: UnitOfWork) -> list[list[str]]:
     lanes = []
     while rows := uow.due(TARGET, NOW, 10):
         lanes.append(_names(rows))
-        uow.put_deliveries([replace(row, confirmed=row.desired) for row in rows])
+        uow.put_deliveries([replace(row, confirmed=row.desired, confirmed_body=row.desired) for row in rows])
     return lanes

@@ -138,6 +138,30 @@ class StepsConformance:
             assert uow.living(TARGET) == {("", Kind.PERSON): 1}
             assert uow.living(OTHER_TARGET) == {}
 
+    def test_who_leaves_while_sent_again_is_deleted_whatever_becomes_of_that(self, store: Store) -> None:
+        with store.write() as uow:
+            uow.put_desired([desired("a", b"1")], NOW)
+            uow.put_deliveries([replace(_settled(_delivery(uow, "a")), confirmed_body=b"{}")])
+            uow.forget_confirmed(TARGET, [identity_of("a")])
+            under_way = _delivery(uow, "a")
+            uow.put_desired([desired("a", None)], NOW)
+            for outcome in ({}, {"state": "rejected"}, {"in_doubt": True}):
+                uow.put_deliveries([replace(under_way, **outcome)])
+                assert [row.desired for row in uow.due(TARGET, NOW, 10)] == [None]
+            uow.put_deliveries([replace(_delivery(uow, "a"), confirmed=None, confirmed_body=None, in_doubt=False)])
+            assert uow.due(TARGET, NOW, 10) == []
+
+    def test_what_a_person_has_allowed_is_over_once_it_is_settled(self, store: Store) -> None:
+        with store.write() as uow:
+            uow.put_desired([replace(desired("a", b"1"), is_cleared=True)], NOW)
+            uow.put_deliveries([replace(_delivery(uow, "a"), attempts=1)])
+            assert _delivery(uow, "a").is_cleared
+            uow.put_deliveries([_settled(_delivery(uow, "a"))])
+            assert not _delivery(uow, "a").is_cleared
+            uow.clear(TARGET, [identity_of("a")], HELD, NOW)
+            uow.forget_confirmed(TARGET, [identity_of("a")])
+            assert not _delivery(uow, "a").is_cleared, "to send it again is another step"
+
     def test_what_is_to_be_sent_again_is_still_counted_as_there(self, store: Store) -> None:
         with store.write() as uow:
             uow.put_desired([desired("a", b"1")], NOW)

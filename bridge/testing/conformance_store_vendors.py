@@ -19,7 +19,7 @@ def _told(seq: int, *, intent: str | None = None, closes: str | None = None, **m
 def _confirmed(uow: UnitOfWork, name: str) -> Delivery:
     row = uow.delivery(TARGET, identity_of(name))
     assert row is not None
-    uow.put_deliveries([replace(row, confirmed=row.desired, confirmed_body=b"{}", in_doubt=False)])
+    uow.put_deliveries([replace(row, confirmed=row.desired, confirmed_body=row.desired and b"{}", in_doubt=False)])
     return row
 
 

@@ -106,7 +106,7 @@ class MemoryDeliveries(MemoryPart):
 
     def forget_confirmed(self, target: TargetId, ids: Iterable[CanonicalId]) -> None:
         living = [row for row in self._some(target, ids) if row.desired is not None]
-        self._change(replace(row, confirmed=None, version=row.version + 1) for row in living)
+        self._change(replace(row, confirmed=None, version=row.version + 1, is_cleared=False) for row in living)
 
     def set_cause(self, target: TargetId, ids: Iterable[CanonicalId], cause: str) -> None:
         self._change(replace(row, cause=cause) for row in self._some(target, ids))
@@ -151,8 +151,7 @@ class MemoryDeliveries(MemoryPart):
             stuck=sum(row.attempts >= STUCK_AFTER for row in due),
             resting=sum(row.next_attempt_at > now and row.reason in RESTING for row in due),
             exposed=sum(
-                row.state == "rejected" and row.rank == URGENT and (row.confirmed is not None or row.in_doubt)
-                for row in rows
+                row.state == "rejected" and row.rank == URGENT and (row.is_there or row.in_doubt) for row in rows
             ),
         )
 
@@ -286,12 +285,13 @@ def _written_back(stored: Delivery, row: Delivery) -> Delivery:
         confirmed_body=row.confirmed_body,
         remote_id=row.remote_id,
         etag=row.etag,
-        in_doubt=row.in_doubt,
-        reason=row.reason,
+        in_doubt=row.in_doubt or (stored.desired is None and row.confirmed is None and row.is_there),
         updated_at=row.updated_at,
     )
     if stored.version != row.version:
         return after
-    after = replace(after, attempts=row.attempts, next_attempt_at=row.next_attempt_at, state=row.state)
+    after = replace(
+        after, attempts=row.attempts, next_attempt_at=row.next_attempt_at, state=row.state, reason=row.reason
+    )
     is_settled = after.state == "pending" and not after.is_due
-    return replace(after, carried=0) if is_settled else after
+    return replace(after, carried=0, is_cleared=False) if is_settled else after

@@ -157,6 +157,10 @@ def test_an_empty_table_is_a_queue_with_what_is_usual(tmp_path: Path) -> None:
             "broker: {url_file: url, queues: {a: {keys: ['#'], dead_letters: vendor.books}}}\n",
             "is named as a queue and as the dead letters of one",
         ),
+        (
+            "broker: {url_file: url, queues: {a: {keys: ['#'], dead_letters: vendor.books.fill}}}\n",
+            "vendor.books.fill fills a queue and is named as the dead letters of one",
+        ),
     ],
 )
 def test_it_must_be_a_queue_of_its_own(tmp_path: Path, broker: str, message: str) -> None:
@@ -171,6 +175,10 @@ def test_it_must_be_a_queue_of_its_own(tmp_path: Path, broker: str, message: str
         ("queue: vendor.books", "vendor.books"),
         ("queue: vendor.books.dead", "vendor.books.dead"),
         ("queue: stil, dead_letters: vendor.books", "vendor.books"),
+        ("queue: stil, dead_letters: vendor.books.fill", "vendor.books.fill"),
+        ("queue: stil, dead_letters: skolebro.events", "skolebro.events"),
+        ("queue: stil, exchange: skolebro.events", "skolebro.events"),
+        ("queue: stil, exchange: others.fill", "others.fill"),
         ("queue: others", "others"),
         ("queue: none", ""),
     ],
@@ -181,7 +189,7 @@ def test_no_documents_come_where_others_read_events(tmp_path: Path, feed: str, n
     if not name:
         assert settings(tmp_path, "queue: true", broker=broker, feed=feed).municipalities[0].feed is not None
         return
-    with pytest.raises(ConfigError, match=f"events go to a queue {re.escape(name)} too") as caught:
+    with pytest.raises(ConfigError, match=f"events go by {re.escape(name)} too") as caught:
         settings(tmp_path, "queue: true", broker=broker, feed=feed)
     assert "municipalities.101.feed" in str(caught.value)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,12 +11,14 @@ import pytest
 
 from bridge.connector import Capabilities, Command, Deferred, Rejected
 from bridge.domain.changes import Operation
+from bridge.domain.errors import TargetUnavailable
 from bridge.domain.ids import CanonicalId, TargetId
 from bridge.engine.breaker import switch_off
+from bridge.engine.reconcile_mend import resync
 from bridge.engine.vendor_feed_cursor import AtLog
 from bridge.engine.vendor_log import VendorLog
 from bridge.engine.vendor_replay import MOST, NotYours, Replayed, Stopped, UnderWay, VendorReplay
-from bridge.ports import GONE, RETIRED, SHADOW
+from bridge.ports import GONE, GRACE, RETIRED, SHADOW
 from tests.support.engine import MORNING, TARGET, Bench, mapping_of, person_id, pupil
 from tests.support.vendors import body_of, log_and_replays, vendor_feed
 
@@ -311,6 +314,74 @@ class TestWhatItNeverPasses:
         assert not world.bench.refresh()
         assert world.drain() == []
         assert [hold.reasons for hold in world.bench.holds()] == [("other_system",)]
+
+
+class TestWhatHappensWhileItIsOnItsWay:
+    NAMES = tuple(f"p{n}" for n in range(30))
+
+    def replayed(self, world: World, *, protected: bool = False, outcome: str = "unavailable") -> Command:
+        """The first batch of a replay fails, and meanwhile the last one in it leaves, or becomes protected."""
+        world.take(*(pupil(name, given_name="Hemmelig") for name in self.NAMES))
+        world.replay()
+        world.bench.clock.forward(minutes=5)
+        sent: list[Command] = []
+
+        def before(batch: Sequence[Command]) -> None:
+            if sent:
+                return
+            sent.extend(batch)
+            last = batch[-1].key[0]
+            there = [name for name in self.NAMES if protected or name != last]
+            world.bench.take(*(pupil(n, given_name="Hemmelig", protected=n == last) for n in there))
+            if outcome == "unavailable":
+                raise TargetUnavailable("server_error_503")
+            world.bench.target.about = {one.id: Rejected("refused_422") for one in batch}
+
+        world.bench.target.before = before
+        world.bench.deliver()
+        world.bench.target.about = {}
+        return sent[-1]
+
+    @pytest.mark.parametrize("outcome", ["unavailable", "rejected"])
+    def test_who_leaves_meanwhile_is_deleted(self, world: World, outcome: str) -> None:
+        gone = self.replayed(world, outcome=outcome)
+        assert (gone.id, Operation.DELETED) in world.drain()
+        assert gone.id not in world.bench.target.documents
+
+    def test_who_becomes_protected_meanwhile_goes_before_all_others(self, world: World) -> None:
+        hidden = self.replayed(world, protected=True)
+        world.bench.clock.forward(hours=1)
+        assert world.drain()[0] == (hidden.id, Operation.UPDATED)
+        assert "Hemmelig" not in str(world.bench.target.documents[hidden.id])
+
+    def test_who_becomes_protected_meanwhile_waits_for_no_mapping_that_is_held(self, world: World) -> None:
+        hidden = self.replayed(world, protected=True)
+        assert not world.bench.refresh(mapping_of(PEOPLE.replace("kinds: student", "kinds: employee")))
+        world.bench.clock.forward(hours=1)
+        assert world.drain() == [(hidden.id, Operation.UPDATED)]
+        assert "Hemmelig" not in str(world.bench.target.documents[hidden.id])
+
+    def test_why_somebody_waits_who_leaves_meanwhile_is_not_forgotten(self, world: World) -> None:
+        world.bench.policy = replace(world.bench.policy, deletion_grace=timedelta(days=3))
+        assert world.bench.delivery(self.replayed(world).id).reason == GRACE
+
+    def test_a_protection_that_is_refused_is_told_to_a_person(self, world: World) -> None:
+        world.take(pupil("anna"))
+        world.replay()
+        world.bench.target.about = {ANNA: Rejected("refused_422")}
+        world.bench.take(pupil("anna", protected=True))
+        world.drain()
+        with world.bench.store.read() as reader:
+            assert reader.delivery_counts(TARGET, world.bench.clock.at).exposed == 1
+
+    def test_what_is_sent_again_later_passes_every_limit_anew(self, world: World) -> None:
+        world.take(*(pupil(name) for name in self.NAMES))
+        world.replay()
+        world.drain()
+        world.bench.target_policy = replace(world.bench.target_policy, max_updated=3)
+        resync(world.bench.store, world.bench.book, TARGET, "eva", world.bench.clock.at)
+        assert world.drain() == []
+        assert [hold.state for hold in world.bench.holds()] == ["open"]
 
 
 class TestOneAtATime:
