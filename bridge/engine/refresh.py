@@ -60,7 +60,7 @@ def refresh(
         known = [row for row in rows if row.desired is not None]
         gone = _gone(uow, rendering, known)
         is_elsewhere = last is not None and system_of(last) != rendering.system
-        is_moved = is_elsewhere and any(row.is_there or row.in_doubt for row in rows)
+        is_moved = is_elsewhere and any(row.is_there for row in rows)
         reasons = ((OTHER_SYSTEM,) if is_moved else ()) + (
             (MAPPING_REMOVES,) if not is_applied and _is_too_much(policy, gone, known) else ()
         )
