@@ -142,7 +142,7 @@ class Session:
     def _fill(self) -> None:
         """Send what there is room for, by and by."""
         self._is_filling = False
-        if self._window is None:
+        if self._window is None or self._trouble is not None:
             return
         with self._connection.gathering():
             self._window.fill(_AT_ONCE)
