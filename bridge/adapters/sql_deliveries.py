@@ -228,7 +228,7 @@ class SqlDeliveries(SqlPart):
             case "rejected":
                 page = page.where(_IS_REJECTED)
             case "confirmed":
-                page = page.where(_C.confirmed.is_not(None))
+                page = page.where(_IS_THERE)
             case _:
                 raise StoreError(f"no delivery is ever {state}: ask for due, rejected or confirmed")
         return [stored_delivery(row) for row in self._tx.rows(page)]
@@ -270,7 +270,7 @@ class SqlDeliveries(SqlPart):
     def delivery_counts(self, target: TargetId, now: datetime) -> DeliveryCounts:
         is_waiting = _C.next_attempt_at > to_stored(now)
         counted = select(
-            func.count(_C.confirmed),
+            func.count(case((_IS_THERE, 1))),
             func.count(case((_IS_DUE, 1))),
             func.count(case((_IS_DUE & is_waiting, 1))),
             func.count(case((_IS_REJECTED, 1))),

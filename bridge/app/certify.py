@@ -165,7 +165,7 @@ def _edge(url: str, order: Order, **options: Any) -> tuple[HttpEdge, str]:
         base = f"{parts.scheme}://{parts.netloc}"
         return HttpEdge(base, timeout=_TIMEOUT, ca_file=order.ca_file, client_cert=shown, **options), path
     except ConfigError as error:
-        raise ConfigError(f"{url}: {error}") from None
+        raise ConfigError(f"{url}: {str(error).replace('base_url', 'the address', 1)}") from None
 
 
 class _Looking:

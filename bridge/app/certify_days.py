@@ -32,7 +32,7 @@ def run_days(
         answers = _let_pass(bridge, day, municipality, incoming, heard, receiver)
         if day is DAYS[0] and not any(map(is_taken, answers)) and _is_refused(bridge):
             receiver.forget()  # it took nothing, so there is nothing to delete
-            raise TargetUnauthorised("it refuses the signature of every event; does it have the same secret?")
+            raise TargetUnauthorised("it refuses the signature of every event: see that it has the same secret")
         yield verdict(day.name, day.sent, answers, is_taken, receiver, {*receiver.last}, day.advice)
 
 

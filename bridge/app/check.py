@@ -74,6 +74,8 @@ def check(bridge: Bridge, *, is_offline: bool) -> list[Checked]:
             found.append(_tried(f"target {target.id}", probe))
     if settings.broker is not None:
         found.append(_tried("broker", partial(_compare_queues, bridge, is_offline)))
+    if settings.vendors:
+        found.append(_tried("vendors", partial(_read_tokens, bridge)))
     notices = make_notices(bridge, bridge.teller)
     ways = notices.ways if notices is not None else ()
     return found + [_tried(f"notices {way.name}", partial(_reach, way, is_offline)) for way in ways]
@@ -87,6 +89,15 @@ def _compare_queues(bridge: Bridge, is_offline: bool) -> str | None:
     if is_offline or not (missing := made.verify()):
         return None
     return f"works; `skolebro run` makes the queues that are not there: {', '.join(sorted(missing))}"
+
+
+def _read_tokens(bridge: Bridge) -> str:
+    from bridge.app.vendors import (
+        require_tokens,
+    )  # the web server's parts: who has no vendor starts sooner without
+
+    require_tokens(bridge)
+    return f"the tokens of {', '.join(one.name for one in bridge.settings.vendors)} can be read"
 
 
 def _reach(way: Way, is_offline: bool) -> str | None:

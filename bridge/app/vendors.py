@@ -41,9 +41,19 @@ def vendor_renderings(parts: Parts, vendor: VendorSettings) -> list[Rendering]:
     ]
 
 
-def _vendor(parts: Parts, vendor: VendorSettings) -> Vendor:
+def require_tokens(parts: Parts) -> None:
+    """Read the token of every vendor, as `vendor_api` does. Raises `ConfigError`."""
+    with explained(parts.settings.path):
+        require_different((one.name, _token(parts, one)) for one in parts.settings.vendors)
+
+
+def _token(parts: Parts, vendor: VendorSettings) -> bytes:
     with explained(parts.settings.path, f"vendors.{vendor.name}", vendor.section):
-        digest = token_digest(vendor.section, secret_reader(vendor.section))
+        return token_digest(vendor.section, secret_reader(vendor.section))
+
+
+def _vendor(parts: Parts, vendor: VendorSettings) -> Vendor:
+    digest = _token(parts, vendor)
     feed = VendorFeed(
         vendor=vendor.name,
         store=parts.store,

@@ -13,6 +13,7 @@ import typer
 from bridge.cli.common import INTERRUPTED, UNAVAILABLE, UNFINISHED, Json, fail
 from bridge.cli.printing import line, print_json
 from bridge.domain.errors import ConfigError, TargetError
+from bridge.observe import explained_target
 from bridge.registry import Registry
 
 if TYPE_CHECKING:
@@ -60,8 +61,7 @@ def certify_receiver(
         fail(f"--held {held}: {error}; docs/how-to/certify.md has the form", UNAVAILABLE)
     except TargetError as error:
         fail(
-            f"{url} cannot be certified: {error}. Nothing was told to it; see that it runs, that the "
-            "address is right and that it takes signed OPTIONS, then try again",
+            f"{url} cannot be certified: {explained_target(error)}. Nobody was told to it",
             UNAVAILABLE,
         )
     if json:

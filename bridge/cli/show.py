@@ -292,7 +292,7 @@ def deliveries(rows: Sequence[Delivery], json: bool) -> None:
 def _state(row: Delivery) -> str:
     if row.state == "rejected":
         return "rejected"
-    return "due" if row.is_due else "confirmed" if row.confirmed is not None else "gone"
+    return "due" if row.is_due else "confirmed" if row.is_there else "gone"
 
 
 def _delivery(row: Delivery) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from bridge.domain.errors import ConfigError
 from bridge.domain.ids import TargetId
 from bridge.engine.vendor_feed_cursor import AtLog
 from bridge.engine.vendor_log import VendorLog, newest
+from bridge.engine.vendor_replay import ends_at
 
 vendors_app = typer.Typer(help="Vendors, their delivery logs and their rights.", no_args_is_help=True)
 Vendor = Annotated[str, typer.Argument(help="The vendor's name in the configuration.")]
@@ -111,8 +112,9 @@ def _standing(bridge: Bridge, vendor: VendorSettings) -> dict[str, Any]:
         targets = []
         for target in map(TargetId, vendor.section.targets):
             state = reader.target_state(target)
-            due = reader.delivery_counts(target, now).due
-            targets.append({"target": target, "due": due, "pause": state.pause_reason})
+            due, ends = reader.delivery_counts(target, now).due, ends_at(reader, target)
+            replay = ends.isoformat() if ends is not None and ends > now else None
+            targets.append({"target": target, "due": due, "pause": state.pause_reason, "replay_until": replay})
     return {
         "vendor": vendor.name,
         "municipalities": list(vendor.municipalities),
@@ -124,7 +126,8 @@ def _standing(bridge: Bridge, vendor: VendorSettings) -> dict[str, Any]:
 
 
 def _due(target: dict[str, Any]) -> str:
-    return f"{target['due']} due" + (f", {target['pause']}" if target["pause"] else "")
+    until = f", a replay until {target['replay_until'][:16]}" if target["replay_until"] else ""
+    return f"{target['due']} due{until}" + (f", {target['pause']}" if target["pause"] else "")
 
 
 def _entries(log: VendorLog, at: AtLog, limit: int) -> list[dict[str, Any]]:

@@ -40,6 +40,8 @@ def read_credential(path: Path) -> bytes:
     try:
         known = path.stat()
         content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: there is no such file; make it, a secret with mode 0600") from error
     except OSError as error:
         raise ConfigError(f"{path}: the secret file cannot be read ({type(error).__name__})") from error
     is_public = content.lstrip().startswith(_PUBLIC) and b"PRIVATE KEY" not in content

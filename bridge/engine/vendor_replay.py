@@ -140,6 +140,12 @@ class VendorReplay:
         )
 
 
+def ends_at(reader: Reader, target: TargetId) -> datetime | None:
+    """When the last of the last replay there is, or was, due; None where there was none."""
+    noted = reader.shelf_note(target, _NOTE)
+    return datetime.fromisoformat(noted) if noted is not None else None
+
+
 def _require_free(reader: Reader, rendering: Rendering, now: datetime) -> None:
     """Raises `Stopped` where the target gets nothing or a person is asked about it, `UnderWay`."""
     state = reader.target_state(rendering.target)
@@ -150,9 +156,9 @@ def _require_free(reader: Reader, rendering: Rendering, now: datetime) -> None:
     is_asked = any(hold.target == rendering.target for hold in reader.holds(("open", "approved")))
     if is_asked or state.rendering != rendering.digest:
         raise Stopped("held")
-    before = reader.shelf_note(rendering.target, _NOTE)
-    if before is not None and datetime.fromisoformat(before) > now:
-        raise UnderWay(datetime.fromisoformat(before))
+    ends = ends_at(reader, rendering.target)
+    if ends is not None and ends > now:
+        raise UnderWay(ends)
 
 
 def _in_order(rows: list[Delivery]) -> list[Delivery]:

@@ -27,7 +27,7 @@ _STATES: dict[str | None, Callable[[Delivery], bool]] = {
     None: lambda row: True,
     "due": lambda row: row.is_due,
     "rejected": lambda row: row.state == "rejected",
-    "confirmed": lambda row: row.confirmed is not None,
+    "confirmed": lambda row: row.is_there,
 }
 
 
@@ -143,7 +143,7 @@ class MemoryDeliveries(MemoryPart):
         rows = [row for row in self._tables.deliveries.values() if row.target == target]
         due = self._due(target)
         return DeliveryCounts(
-            confirmed=sum(row.confirmed is not None for row in rows),
+            confirmed=sum(row.is_there for row in rows),
             due=len(due),
             waiting=sum(row.next_attempt_at > now for row in due),
             rejected=sum(row.state == "rejected" for row in rows),

@@ -30,7 +30,10 @@ PROBLEMS: Mapping[str, tuple[int, str]] = {
     ),
     "often": (429, "Too many requests: wait as long as Retry-After says"),
     "waiting": (429, "Too many requests of yours wait already"),
-    "replaying": (429, "A replay of this target is under way: wait as long as Retry-After says"),
+    "replaying": (
+        429,
+        "A replay of this target is under way, or was asked for just now: wait as long as Retry-After says",
+    ),
     "failed": (500, "Something failed here"),
     "away": (503, "The events cannot be read now; ask again later"),
 }

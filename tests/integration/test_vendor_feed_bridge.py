@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from shutil import copyfile
@@ -12,9 +13,11 @@ import yaml
 
 from bridge.app.bridge import Bridge, open_bridge
 from bridge.app.serve import web_server
+from bridge.cli.vendors import vendors_list
 from bridge.config import load_settings
 from bridge.domain.ids import TargetId
 from bridge.engine.deliver import deliver
+from bridge.ports import REPLAYED
 from bridge.registry import Registry
 from bridge.testing.aula_receiver import AulaReceiver
 from bridge.web.server import WebServer
@@ -115,13 +118,13 @@ def test_the_answers_are_counted_under_the_vendors_name(bridge: Bridge, server: 
 def send(bridge: Bridge) -> None:
     (lane,) = bridge.lanes()
     with bridge.store.write() as uow:
-        uow.wake(HOOK, None, bridge.clock.now())  # nobody waits for the pace of a replay here
+        uow.wake(HOOK, REPLAYED, bridge.clock.now())  # nobody waits for the pace of a replay here
     while deliver(lane, bridge.teller):
         pass
 
 
 def test_a_vendor_sees_what_its_webhook_was_sent_and_has_it_sent_again(
-    bridge: Bridge, server: WebServer, receiver: AulaReceiver
+    bridge: Bridge, server: WebServer, receiver: AulaReceiver, capsys: pytest.CaptureFixture[str]
 ) -> None:
     http = requests.Session()
     http.headers["Authorization"] = f"Bearer {TOKEN}"
@@ -142,6 +145,11 @@ def test_a_vendor_sees_what_its_webhook_was_sent_and_has_it_sent_again(
     assert foreign.status_code == 404
     done = http.post(f"{server.url}v1/replay", json=asked, timeout=60)
     assert (done.status_code, done.json()["entities"]) == (202, min(len(held), 5_000))
+    capsys.readouterr()
+    vendors_list(bridge.settings.path, json=True)
+    listed = [target for one in json.loads(capsys.readouterr().out)["vendors"] for target in one["targets"]]
+    (until,) = [target["replay_until"] for target in listed]
+    assert until.startswith(done.json()["ends"][:16])
     before = len(receiver.received)
     send(bridge)
     assert len(receiver.received) - before == done.json()["entities"]

@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 
+from bridge.app import check
 from bridge.app.bridge import Bridge, open_bridge
 from bridge.app.vendors import vendor_renderings
 from bridge.cli.vendors import vendors_list, vendors_log, vendors_rights
+from bridge.config import load_settings
 from bridge.domain.errors import ConfigError
 from bridge.engine.vendor_feed import VendorFeed
 from bridge.engine.vendor_feed_cursor import AtFeed
+from bridge.registry import Registry
 from tests.support.engine import Bench, pupil
 from tests.unit.test_vendor_queues import settings
 
@@ -58,6 +61,15 @@ def test_each_vendor_is_told_with_its_channels_and_its_last_entry(
     assert (one["last"]["kind"], one["last"]["what"], one["targets"]) == ("fetch", "events", [])
     vendors_list(config)
     assert "vendor.books" in capsys.readouterr().out
+
+
+def test_a_check_reads_every_token_as_the_daemon_does(config: Path) -> None:
+    bridge = open_bridge(load_settings(config, Registry()))
+    found = {one.name: one for one in check(bridge, is_offline=True)}
+    assert (found["vendors"].ok, found["vendors"].text) == (True, "the tokens of books can be read")
+    (config.parent / "token").chmod(0o644)
+    with pytest.raises(ConfigError, match=r"vendors\.books\.token_file.* others may read this secret"):
+        check(bridge, is_offline=True)
 
 
 def test_the_log_is_what_the_vendor_sees(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
