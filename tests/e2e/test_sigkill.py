@@ -30,7 +30,10 @@ KILLS = 10
 MOMENTS = ("launch", "lock", "source", "platform", "platform", "platform", "aula", "aula", "aula")
 
 
-@pytest.mark.parametrize(("seed", "is_signed"), [(1, False), (2, False), (3, True)])
+@pytest.mark.parametrize(
+    ("seed", "is_signed"),
+    [(1, False), pytest.param(2, False, marks=pytest.mark.slow), pytest.param(3, True, marks=pytest.mark.slow)],
+)
 def test_a_daemon_that_is_killed_at_random_moments_ends_equal_to_the_model(
     seed: int, is_signed: bool, tmp_path: Path
 ) -> None:

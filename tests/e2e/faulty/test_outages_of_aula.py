@@ -15,7 +15,7 @@ SHORT_OF_TIME, PATIENT = 3, 30  # a request's time-out in seconds
     ("rig", "names"),
     [
         (SHORT_OF_TIME, ("hanging", "taken, then hanging")),
-        (SHORT_OF_TIME, ("slow",)),
+        pytest.param(SHORT_OF_TIME, ("slow",), marks=pytest.mark.slow),
         (PATIENT, ("taken, then closed", "503", "an answer cut half way", "429 with a date", "401 for all")),
     ],
     indirect=["rig"],

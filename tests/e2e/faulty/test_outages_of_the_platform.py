@@ -15,10 +15,18 @@ SHORT_OF_TIME, PATIENT = 3, 30  # a request's time-out in seconds
     ("rig", "names"),
     [
         (SHORT_OF_TIME, ("taken, then hanging", "slow")),
-        (SHORT_OF_TIME, ("hanging",)),
+        pytest.param(SHORT_OF_TIME, ("hanging",), marks=pytest.mark.slow),
         (PATIENT, ("503", "401 for all", "429 in seconds", "429 with a date")),
-        (PATIENT, ("429 with an absurd number", "429 with a negative number", "closed at once")),
-        (PATIENT, ("an answer cut half way", "taken, then closed", "403 for all", "503 with Retry-After")),
+        pytest.param(
+            PATIENT,
+            ("429 with an absurd number", "429 with a negative number", "closed at once"),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            PATIENT,
+            ("an answer cut half way", "taken, then closed", "403 for all", "503 with Retry-After"),
+            marks=pytest.mark.slow,
+        ),
     ],
     indirect=["rig"],
 )
