@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 
 from bridge.app.bridge import Bridge
 from bridge.app.notices import make_notices
 from bridge.app.served import place_of
-from bridge.config import FeedSection, MunicipalitySettings, TargetSettings
+from bridge.config import BrokerSection, FeedSection, MunicipalitySettings, TargetSettings
 from bridge.connector import Greets, Subscribes
+from bridge.domain.changes import Operation
+from bridge.domain.entities import PUBLISHED_KINDS
 from bridge.domain.errors import (
     AgreementMissing,
     BridgeError,
@@ -20,6 +22,7 @@ from bridge.domain.errors import (
     SourceUnavailable,
     TargetError,
 )
+from bridge.domain.nearest import did_you_mean
 from bridge.engine.desire import Rendering
 from bridge.engine.notices import Way
 from bridge.mapping import of_strangers, strangers
@@ -74,6 +77,7 @@ def check(bridge: Bridge, *, is_offline: bool) -> list[Checked]:
             found.append(_tried(f"target {target.id}", probe))
     if settings.broker is not None:
         found.append(_tried("broker", partial(_compare_queues, bridge, is_offline)))
+        found += _idle_keys(settings.broker, [one.code for one in settings.municipalities])
     if settings.vendors:
         found.append(_tried("vendors", partial(_read_tokens, bridge)))
     notices = make_notices(bridge, bridge.teller)
@@ -89,6 +93,18 @@ def _compare_queues(bridge: Bridge, is_offline: bool) -> str | None:
     if is_offline or not (missing := made.verify()):
         return None
     return f"works; `skolebro run` makes the queues that are not there: {', '.join(sorted(missing))}"
+
+
+def _idle_keys(broker: BrokerSection, codes: Collection[str]) -> Iterator[Checked]:
+    """Binding keys that no event here can have."""
+    words = (("municipality", codes), ("kind", PUBLISHED_KINDS), ("operation", tuple(Operation)))
+    for name, queue in broker.queues.items():
+        for key in queue.keys:
+            for word, (what, there) in zip(key.partition("#")[0].split("."), words, strict=False):
+                if word and word != "*" and word not in there:
+                    known = f"{did_you_mean(word, there)}there are {', '.join(sorted(there))}"
+                    text = f"no event has the key {key}, for there is no {what} {word!r}; {known}"
+                    yield Checked(f"queue {name}", False, text)
 
 
 def _read_tokens(bridge: Bridge) -> str:

@@ -13,7 +13,10 @@ SNAPSHOT_LINK = '</v1/snapshot>; rel="urn:skolebro:rel:snapshot"'
 NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 PROBLEMS: Mapping[str, tuple[int, str]] = {
-    "parameter": (400, "A parameter is unknown here, or its value is not allowed: see /v1/openapi.json"),
+    "parameter": (
+        400,
+        "A parameter is unknown here, or its value is not allowed (a + in a time is %2B): see /v1/openapi.json",
+    ),
     "body": (400, "The body is not what this operation takes: see /v1/openapi.json"),
     "cursor": (404, "There is no such cursor here; take it from the Link or the Skolebro-Cursor of an answer"),
     "token": (401, "A bearer token of a vendor is needed"),

@@ -94,6 +94,34 @@ def agreed(*institutions: str) -> AskedSource:
 
 
 @pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        (
+            "751.#",
+            "no event has the key 751.#, for there is no municipality '751'; did you mean '0751'? there are 0751",
+        ),
+        ("0751.pupil.*", "there is no kind 'pupil'; "),
+        ("*.person.gone", "there is no operation 'gone'; there are created, deleted, updated"),
+        ("#", ""),
+        ("0751.#", ""),
+        ("0751.person.*", ""),
+        ("*.*.deleted", ""),
+        ("#.deleted", ""),
+    ],
+)
+def test_a_binding_key_that_no_event_has_is_told(key: str, told: str, tmp_path: Path) -> None:
+    broker = f"broker: {{url_file: url, queues: {{some: ['{key}']}}}}\n"
+    (tmp_path / "url").touch(mode=0o600)
+    (tmp_path / "url").write_text("amqp://guest:guest@127.0.0.1:1/")
+    path = tmp_path / "skolebro.yaml"
+    path.write_text(CONFIG.format(institutions="all") + broker)
+    connector = Connector("asked", ConnectorConfig, source=lambda config, services: agreed("101"))
+    bridge = open_bridge(load_settings(path, {"asked": connector}))
+    found = [one.text for one in check(bridge, is_offline=True) if one.name == "queue some"]
+    assert [told in text for text in found] == [True] * bool(told)
+
+
+@pytest.mark.parametrize(
     ("address", "is_offline", "ok", "text"),
     [
         (url(), False, True, "works"),
