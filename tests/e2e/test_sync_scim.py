@@ -26,6 +26,7 @@ from tests.support.world import (
     webhook_secret,
 )
 
+pytestmark = pytest.mark.slow  # three days to a real server
 PLATFORM, AULA = f"{MUNICIPALITY}/platform", f"{MUNICIPALITY}/aula"
 DISCOVERY = ("/ServiceProviderConfig", "/ResourceTypes")
 METHODS = {"created": "POST", "updated": "PUT", "deleted": "DELETE"}

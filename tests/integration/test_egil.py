@@ -31,6 +31,7 @@ from tests.support.engine import TARGET, TOWN, Bench
 from tests.support.reference import Reference, read_day
 from tests.support.world import DAYS, exports
 
+pytestmark = pytest.mark.slow  # days to strict servers with both kinds of ids
 NAME = "Prøveby Kommune"
 VERBS = {"created": "POST", "updated": "PUT", "deleted": "DELETE"}
 

@@ -16,7 +16,11 @@ SHORT_OF_TIME, PATIENT = 3, 30  # a request's time-out in seconds
     [
         (SHORT_OF_TIME, ("hanging", "taken, then hanging")),
         pytest.param(SHORT_OF_TIME, ("slow",), marks=pytest.mark.slow),
-        (PATIENT, ("taken, then closed", "503", "an answer cut half way", "429 with a date", "401 for all")),
+        pytest.param(
+            PATIENT,
+            ("taken, then closed", "503", "an answer cut half way", "429 with a date", "401 for all"),
+            marks=pytest.mark.slow,
+        ),
     ],
     indirect=["rig"],
 )

@@ -14,7 +14,7 @@ SHORT_OF_TIME, PATIENT = 3, 30  # a request's time-out in seconds
 @pytest.mark.parametrize(
     ("rig", "names"),
     [
-        (SHORT_OF_TIME, ("taken, then hanging", "slow")),
+        pytest.param(SHORT_OF_TIME, ("taken, then hanging", "slow"), marks=pytest.mark.slow),
         pytest.param(SHORT_OF_TIME, ("hanging",), marks=pytest.mark.slow),
         (PATIENT, ("503", "401 for all", "429 in seconds", "429 with a date")),
         pytest.param(
