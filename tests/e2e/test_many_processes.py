@@ -101,6 +101,7 @@ def test_processes_that_are_killed_at_random_end_equal_to_the_model(rig: Rig) ->
         print(figures)  # noqa: T201 - shown when the test fails, or with -s
 
 
+@pytest.mark.slow
 def test_a_process_that_was_stopped_and_goes_on_is_refused_and_ends(rig: Rig) -> None:
     with (
         Daemon(rig.config, "--role", "deliver", "--role", "ingest", name="old") as old,
