@@ -108,12 +108,9 @@ def _idle_keys(broker: BrokerSection, codes: Collection[str]) -> Iterator[Checke
 
 
 def _read_tokens(bridge: Bridge) -> str:
-    from bridge.app.vendors import (
-        require_tokens,
-    )  # the web server's parts: who has no vendor starts sooner without
+    from bridge.app.vendors import tokens  # the web server's parts: who has no vendor starts sooner without
 
-    require_tokens(bridge)
-    return f"the tokens of {', '.join(one.name for one in bridge.settings.vendors)} can be read"
+    return f"the tokens of {', '.join(tokens(bridge))} can be read"
 
 
 def _reach(way: Way, is_offline: bool) -> str | None:

@@ -22,9 +22,8 @@ def vendor_api(parts: Parts, witness: ServeWitness) -> VendorApi | None:
         return None
     if settings.web.listen is None:
         raise ConfigError(f"{settings.path}: web.listen: vendors fetch their events, so an address is needed")
-    vendors = [_vendor(parts, one) for one in settings.vendors]
-    with explained(settings.path):
-        require_different((one.name, one.digest) for one in vendors)
+    found = tokens(parts)
+    vendors = [_vendor(parts, one, found[one.name]) for one in settings.vendors]
     return create_vendor_api(VendorDeps(vendors, witness, parts.stopping.is_set))
 
 
@@ -41,19 +40,18 @@ def vendor_renderings(parts: Parts, vendor: VendorSettings) -> list[Rendering]:
     ]
 
 
-def require_tokens(parts: Parts) -> None:
-    """Read the token of every vendor, as `vendor_api` does. Raises `ConfigError`."""
+def tokens(parts: Parts) -> dict[str, bytes]:
+    """The digest of every vendor's token, by its name. Raises `ConfigError`, also where two have the same."""
+    found: dict[str, bytes] = {}
+    for vendor in parts.settings.vendors:
+        with explained(parts.settings.path, f"vendors.{vendor.name}", vendor.section):
+            found[vendor.name] = token_digest(vendor.section, secret_reader(vendor.section))
     with explained(parts.settings.path):
-        require_different((one.name, _token(parts, one)) for one in parts.settings.vendors)
+        require_different(found.items())
+    return found
 
 
-def _token(parts: Parts, vendor: VendorSettings) -> bytes:
-    with explained(parts.settings.path, f"vendors.{vendor.name}", vendor.section):
-        return token_digest(vendor.section, secret_reader(vendor.section))
-
-
-def _vendor(parts: Parts, vendor: VendorSettings) -> Vendor:
-    digest = _token(parts, vendor)
+def _vendor(parts: Parts, vendor: VendorSettings, digest: bytes) -> Vendor:
     feed = VendorFeed(
         vendor=vendor.name,
         store=parts.store,

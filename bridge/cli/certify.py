@@ -60,10 +60,7 @@ def certify_receiver(
     except HeldUnreadable as error:
         fail(f"--held {held}: {error}; docs/how-to/certify.md has the form", UNAVAILABLE)
     except TargetError as error:
-        fail(
-            f"{url} cannot be certified: {explained_target(error)}. Nobody was told to it",
-            UNAVAILABLE,
-        )
+        fail(f"{url} cannot be certified: {explained_target(error)}. Nobody was told to it", UNAVAILABLE)
     if json:
         print_json(found.as_json())
     else:

@@ -18,7 +18,7 @@ from bridge.config import VendorSettings, queue_name, read_secret
 from bridge.domain.errors import ConfigError
 from bridge.domain.ids import TargetId
 from bridge.engine.vendor_feed_cursor import AtLog
-from bridge.engine.vendor_log import VendorLog, newest
+from bridge.engine.vendor_log import VendorLog
 from bridge.engine.vendor_replay import ends_at
 
 vendors_app = typer.Typer(help="Vendors, their delivery logs and their rights.", no_args_is_help=True)
@@ -107,9 +107,8 @@ def _named(bridge: Bridge, name: str) -> VendorSettings:
 
 def _standing(bridge: Bridge, vendor: VendorSettings) -> dict[str, Any]:
     now = bridge.clock.now()
+    last, targets = vendor_log(bridge, vendor).newest(1), []
     with bridge.store.read() as reader:
-        last = newest(reader, bridge.book(), vendor.name, 1)
-        targets = []
         for target in map(TargetId, vendor.section.targets):
             state = reader.target_state(target)
             due, ends = reader.delivery_counts(target, now).due, ends_at(reader, target)

@@ -64,9 +64,15 @@ class VendorLog:
         return page_of(shown, following, known, is_empty=not shown)
 
     def newest(self, number: int) -> list[dict[str, Any]]:
-        """The last so many entries, in order."""
+        """The last so many entries that have ended, in order."""
+        span = max(_CHUNK, 2 * number)
         with self.store.read() as reader:
-            return newest(reader, self.book, self.vendor, number)
+            end = _last_seq(reader, self.vendor)
+            while True:
+                found = deque(entries(reader, self.book, self.vendor, max(0, end - span), span), number)
+                if len(found) == number or span >= end:
+                    return [_shown(reader, one) for _, one in found]
+                span *= 4
 
     def at_time(self, moment: datetime) -> AtLog:
         """The place from which on the log tells what happened at this moment or later, and perhaps some more."""
@@ -78,16 +84,6 @@ def seq_at(reader: Reader, vendor: str, moment: datetime) -> int:
     """The number of the chain behind which all of a vendor is that is of this moment or later, and perhaps what is
     up to `CLOCKS` older; few rows are read."""
     return _last_seq(reader, vendor, lambda row: _time(row) + CLOCKS < moment)
-
-
-def newest(reader: Reader, book: AuditBook, vendor: str, number: int) -> list[dict[str, Any]]:
-    """The last so many entries of a vendor's log that have ended, in order."""
-    end, span = _last_seq(reader, vendor), max(_CHUNK, 2 * number)
-    while True:
-        found = deque(entries(reader, book, vendor, max(0, end - span), span), number)
-        if len(found) == number or span >= end:
-            return [_shown(reader, one) for _, one in found]
-        span *= 4
 
 
 def _last_seq(reader: Reader, vendor: str, is_before: Callable[[AuditRow], bool] = lambda _: True) -> int:
